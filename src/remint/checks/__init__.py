@@ -1,0 +1,1 @@
+"""Contracts and checks: read, compiled to SQL, judged."""

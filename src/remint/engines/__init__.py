@@ -1,0 +1,1 @@
+"""Engines: run transforms over pinned files and write staged Parquet."""

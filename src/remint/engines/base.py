@@ -1,0 +1,179 @@
+"""The seam to engines: run a transform over pinned files, write staged Parquet with digests, answer queries."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from typing import Any, Protocol
+
+from remint.model.dataset import Column, Dataset
+from remint.model.digest import ContentDigest
+from remint.model.partition import PartitionKey, PartitionSet, PartitionSpec
+from remint.model.provenance import Arrival, DataFile
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Scan:
+    """Pinned files of one table, read as one relation with the declared columns."""
+
+    root: str
+    """Absolute folder of the table."""
+    paths: tuple[str, ...]
+    """Relative to ``root``; empty reads as a relation without rows."""
+    columns: tuple[Column, ...]
+    partition: PartitionSpec
+    only: PartitionSet | None = None
+    """Rows whose ``only_column`` falls in these keys, pushed into the innermost scan; None: all rows of the files."""
+    only_column: str = ""
+    """Column of ``only``: DATE or TIMESTAMPTZ."""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class StageWork:
+    """One dataset's units of one batch, to be made by one query."""
+
+    dataset: Dataset
+    keys: PartitionSet
+    inputs: Mapping[str, Scan]
+    """By the alias under which the transform reads."""
+    context: PartitionSet
+    """Keys that are read beside the units' own (trailing windows); the transform's rows for them are dropped."""
+    root: str
+    """Absolute folder of the table; files are written where the table wants them, named in no table version."""
+    token: str
+    """Unique part of the file names: run, batch and dataset."""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Staged:
+    """What one staging query wrote, read back from its files."""
+
+    files: tuple[DataFile, ...]
+    digests: Mapping[PartitionKey, ContentDigest]
+    """For every unit asked for: a unit without rows has the empty digest and no file."""
+    violations: Mapping[str, Mapping[PartitionKey, int]]
+    """By check name, the rows that break it, by partition; only checks that are broken."""
+    strays: Mapping[PartitionKey, int]
+    """Rows that left their partition: written under a key that was not asked for."""
+    rows_read: int
+    """Input rows of the batch, counted where the dataset parses or deduplicates, else 0."""
+    rows_rejected: int
+    """Rows that parsing rejected (they are the quarantine's)."""
+    rows_superseded: int
+    """Rows that lost to a later row of their key."""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class IngestWork:
+    """One fetched source file, to be turned into Bronze and quarantine files."""
+
+    dataset: Dataset
+    """Bronze; its columns, key, partition, arrivals and source say how to read the file."""
+    quarantine: Dataset
+    path: str
+    """Local, decompressed, UTF-8 where it is text."""
+    uri: str
+    """As it is named in quarantine rows and messages."""
+    known: Scan
+    """Bronze files that may hold the same keys."""
+    ingested_at: str
+    """ISO UTC time of the run."""
+    root: str
+    quarantine_root: str
+    token: str
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Ingested:
+    """What one source file became; ``rows_read == rows_added + rows_duplicate + rows_rejected``."""
+
+    files: tuple[DataFile, ...]
+    quarantine_files: tuple[DataFile, ...]
+    digests: Mapping[str, ContentDigest]
+    """Content of each written file, Bronze and quarantine, by path."""
+    arrivals: tuple[Arrival, ...]
+    rows_read: int
+    rows_added: int
+    rows_duplicate: int
+    rows_rejected: int
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Comparison:
+    """Rows of two relations compared by key."""
+
+    added: int
+    removed: int
+    changed: int
+    changed_columns: Mapping[str, int]
+    """By column, in how many of the changed rows it differs."""
+    sample: Sequence[Mapping[str, Any]]
+    """A few differing rows: key columns, ``change``, and before/after of each differing column."""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Rows:
+    """The answer to a query."""
+
+    columns: tuple[str, ...]
+    rows: Sequence[tuple[Any, ...]]
+    truncated: bool = False
+
+
+class Engine(Protocol):
+    """One engine. It reads and writes files; it never touches a table's log."""
+
+    name: str
+    digest_scheme: str
+
+    def stage(self, work: StageWork) -> Staged:
+        """Run the transform and write its units as Parquet files.
+
+        Raises:
+            TransformFailed: the SQL does not run.
+            SchemaMismatch: the result's columns are not the contract's.
+            TieInKeep: ``keep`` cannot tell which row of a key is the latest.
+        """
+        ...
+
+    def recompute(self, work: StageWork) -> Mapping[PartitionKey, ContentDigest]:
+        """Return the digests that ``stage`` would give, writing nothing."""
+        ...
+
+    def digests(self, scan: Scan) -> Mapping[PartitionKey, ContentDigest]:
+        """Return the content digest of each partition of published files."""
+        ...
+
+    def ingest(self, work: IngestWork) -> Ingested:
+        """Turn one source file into Bronze and quarantine files.
+
+        Raises:
+            SourceRejected: the file as a whole is not what its format says.
+        """
+        ...
+
+    def compare(self, before: Scan, after: Scan, key: Sequence[str], sample: int) -> Comparison:
+        """Return what differs between two states of a table, row by row."""
+        ...
+
+    def query(self, sql: str, scans: Mapping[str, Scan], limit: int) -> Rows:
+        """Run one read-only SELECT over named relations.
+
+        Raises:
+            RefusedQuery: it is not one SELECT, or it fails.
+        """
+        ...
+
+    def forget(self) -> None:
+        """Drop what was kept between the steps of a batch (parsed inputs)."""
+        ...
+
+
+def quoted(name: str) -> str:
+    """Return ``name`` as a quoted SQL identifier: the one place where identifiers are quoted."""
+    return '"' + name.replace('"', '""') + '"'
+
+
+def literal(text: str) -> str:
+    """Return ``text`` as a SQL string literal: the one place where values are quoted."""
+    return "'" + text.replace("'", "''") + "'"

@@ -1,0 +1,272 @@
+"""Every error that remint raises.
+
+The tree::
+
+    RemintError
+    ├── UsageError            RM1xx  exit 2   what was typed cannot be meant
+    │   ├── InvalidRange      RM101
+    │   ├── InvalidKey        RM102
+    │   ├── UnknownDataset    RM103  (also a KeyError)
+    │   ├── UnknownRun        RM104  (also a KeyError)
+    │   ├── UnknownPlan       RM105  (also a KeyError)
+    │   └── RefusedQuery      RM106
+    ├── ProjectError          RM2xx  exit 2   one mistake in a project, with file and line
+    │   └── ProjectInvalid    RM200           all mistakes of a project at once
+    ├── PlanError             RM3xx
+    │   ├── PlanOutdated      RM301  exit 6   the world moved where the plan reads or writes
+    │   ├── PlanUsed          RM302  exit 6   a plan is applied once
+    │   └── BronzeChanged     RM303  exit 6   something other than an append happened to Bronze
+    ├── RunError              RM4xx
+    │   ├── ChecksFailed      RM401  exit 5   a blocking check failed; nothing was published
+    │   ├── TransformFailed   RM402  exit 1   the transform's own SQL failed
+    │   ├── SchemaMismatch    RM403  exit 5   the transform's columns are not the contract's
+    │   ├── TieInKeep         RM404  exit 5   two rows compete for one key and nothing orders them
+    │   ├── PublishConflict   RM405  exit 6   the table moved between plan and publish
+    │   ├── PublishUnverified RM406  exit 1   read-back after a commit did not show what was committed
+    │   ├── NotResumable      RM407  exit 1   the run is in a state that resume cannot continue
+    │   ├── RollbackRefused   RM408  exit 6   it could not be exact
+    │   └── SourceRejected    RM409  exit 2   a source file was refused as a whole
+    └── StoreError            RM5xx
+        ├── StoreNewer        RM501  exit 1   state written by a newer remint
+        └── StoreBusy         RM502  exit 1   another process holds the database (retryable)
+
+Rules: the message says what, where, expected and found; ``hint`` says the next command.
+Every class states in ``leaves`` what is left behind when it is raised.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from typing import ClassVar
+
+
+class RemintError(Exception):
+    """Base of all errors that remint raises on purpose."""
+
+    code: ClassVar[str] = "RM000"
+    exit_code: ClassVar[int] = 1
+    retryable: ClassVar[bool] = False
+    leaves: ClassVar[str] = "nothing changed"
+
+    def __init__(self, message: str, *, hint: str | None = None) -> None:
+        super().__init__(message)
+        self.message = message
+        self.hint = hint
+
+    def as_dict(self) -> dict[str, object]:
+        """Return the error as ``--json`` prints it: code, message, hint, leaves, exit_code."""
+        return {
+            "code": self.code,
+            "message": self.message,
+            "hint": self.hint,
+            "leaves": self.leaves,
+            "exit_code": self.exit_code,
+        }
+
+
+class UsageError(RemintError):
+    """What was typed cannot be meant."""
+
+    code = "RM100"
+    exit_code = 2
+
+
+class InvalidRange(UsageError):
+    """A range that does not parse, is empty, runs backwards or leaves the supported calendar."""
+
+    code = "RM101"
+
+
+class InvalidKey(UsageError):
+    """A partition key that its dataset cannot have."""
+
+    code = "RM102"
+
+
+class UnknownDataset(UsageError, KeyError):
+    """A selector names no dataset."""
+
+    code = "RM103"
+
+
+class UnknownRun(UsageError, KeyError):
+    """No run has this id."""
+
+    code = "RM104"
+
+
+class UnknownPlan(UsageError, KeyError):
+    """No saved plan has this id, or its file does not hold what its id says."""
+
+    code = "RM105"
+
+
+class RefusedQuery(UsageError):
+    """``remint sql`` runs one read-only SELECT over declared tables."""
+
+    code = "RM106"
+
+
+class ProjectError(RemintError):
+    """One mistake in a project directory."""
+
+    code = "RM201"
+    exit_code = 2
+
+    def __init__(
+        self, message: str, *, file: str | None = None, line: int | None = None, hint: str | None = None
+    ) -> None:
+        super().__init__(message, hint=hint)
+        self.file = file
+        self.line = line
+
+    @property
+    def where(self) -> str:
+        """``file:line`` as editors open it; empty when the mistake has no place."""
+        if self.file is None:
+            return ""
+        return self.file if self.line is None else f"{self.file}:{self.line}"
+
+
+class ProjectInvalid(RemintError):
+    """Every mistake of a project, reported at once."""
+
+    code = "RM200"
+    exit_code = 2
+
+    def __init__(self, mistakes: Sequence[ProjectError]) -> None:
+        self.mistakes = tuple(sorted(mistakes, key=lambda m: (m.file or "", m.line or 0, m.message)))
+        lines = [f"{m.where + ': ' if m.where else ''}{m.message}" for m in self.mistakes]
+        noun = "mistake" if len(lines) == 1 else "mistakes"
+        super().__init__(f"{len(lines)} {noun} in the project\n  " + "\n  ".join(lines))
+
+    def as_dict(self) -> dict[str, object]:
+        """Return the error with one entry a mistake: message, file, line, hint."""
+        shown = [{"message": m.message, "file": m.file, "line": m.line, "hint": m.hint} for m in self.mistakes]
+        return {**super().as_dict(), "mistakes": shown}
+
+
+class PlanError(RemintError):
+    """A plan cannot be made or cannot be applied."""
+
+    code = "RM300"
+
+
+class PlanOutdated(PlanError):
+    """The plan's requirements no longer hold."""
+
+    code = "RM301"
+    exit_code = 6
+
+    def __init__(self, plan_id: str, moved: Sequence[str]) -> None:
+        shown = "\n  ".join(moved[:20])
+        more = f"\n  ... and {len(moved) - 20} more" if len(moved) > 20 else ""
+        super().__init__(
+            f"plan {plan_id} no longer fits: {len(moved)} thing(s) moved since it was made\n  {shown}{more}",
+            hint="remint plan    # plan again on what is there now",
+        )
+        self.moved = tuple(moved)
+
+
+class PlanUsed(PlanError):
+    """A plan is applied once."""
+
+    code = "RM302"
+    exit_code = 6
+
+
+class BronzeChanged(PlanError):
+    """Something other than an append by remint happened to a Bronze table."""
+
+    code = "RM303"
+    exit_code = 6
+
+
+class RunError(RemintError):
+    """A run stopped."""
+
+    code = "RM400"
+    leaves = "no table changed; staged files are kept for inspection"
+
+
+class ChecksFailed(RunError):
+    """A blocking check failed, so nothing of the run was published."""
+
+    code = "RM401"
+    exit_code = 5
+
+
+class TransformFailed(RunError):
+    """The engine refused or failed to run a transform."""
+
+    code = "RM402"
+
+
+class SchemaMismatch(RunError):
+    """The columns that a transform makes are not those that its contract promises."""
+
+    code = "RM403"
+    exit_code = 5
+
+
+class TieInKeep(RunError):
+    """Different rows share a key and the ``keep`` order, so none of them is the latest."""
+
+    code = "RM404"
+    exit_code = 5
+
+
+class PublishConflict(RunError):
+    """A table moved between plan and publish in a partition that the run replaces."""
+
+    code = "RM405"
+    exit_code = 6
+    leaves = "tables already committed by this run stay committed until resume or rollback; see remint status"
+
+
+class PublishUnverified(RunError):
+    """The table does not show what was just committed."""
+
+    code = "RM406"
+    leaves = "the commit may have landed; the run stays outstanding until resume or rollback"
+
+
+class NotResumable(RunError):
+    """The run is not in a state that resume continues."""
+
+    code = "RM407"
+
+
+class RollbackRefused(RunError):
+    """The rollback could not restore exactly what was there."""
+
+    code = "RM408"
+    exit_code = 6
+    leaves = "nothing changed"
+
+
+class SourceRejected(RunError):
+    """A source file was refused as a whole."""
+
+    code = "RM409"
+    exit_code = 2
+    leaves = "nothing of this file was ingested"
+
+
+class StoreError(RemintError):
+    """The state database cannot be used."""
+
+    code = "RM500"
+
+
+class StoreNewer(StoreError):
+    """The state was written by a newer remint than this one."""
+
+    code = "RM501"
+
+
+class StoreBusy(StoreError):
+    """Another process holds the state database."""
+
+    code = "RM502"
+    retryable = True

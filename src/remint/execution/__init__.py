@@ -1,0 +1,1 @@
+"""What a run does: stage, audit, publish, resume, roll back, diff, verify."""

@@ -1,0 +1,1 @@
+"""Table formats: observe a table, publish file replacements, nothing else."""

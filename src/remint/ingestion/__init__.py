@@ -1,0 +1,1 @@
+"""Ingest as a formal run: dedup, quarantine, arrivals."""

@@ -1,0 +1,189 @@
+"""Declared tables: columns, keys, inputs, transform, checks; all that a plan must know of a dataset."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from enum import StrEnum
+
+from remint.model.mapping import Mapping
+from remint.model.partition import Grain, PartitionSpec
+
+DatasetName = str
+"""``layer.name``, for example ``silver.api_usage``."""
+
+COLUMN_TYPES = ("BOOLEAN", "INTEGER", "BIGINT", "DOUBLE", "VARCHAR", "DATE", "TIMESTAMPTZ")
+"""Types a column can have, beside DECIMAL(p,s): those that DuckDB, Delta Lake and Iceberg all hold exactly."""
+
+
+class Layer(StrEnum):
+    """Stage of refinement; Bronze is append-only."""
+
+    BRONZE = "bronze"
+    SILVER = "silver"
+    GOLD = "gold"
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Column:
+    """A column that a contract promises."""
+
+    name: str
+    type: str
+    """One of ``COLUMN_TYPES`` or ``DECIMAL(p,s)``."""
+    required: bool = False
+    """NULL is a violation."""
+
+
+class Severity(StrEnum):
+    """What a failed check does."""
+
+    BLOCK = "block"
+    """Nothing of the run is published."""
+    WARN = "warn"
+    """Published, and reported."""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Check:
+    """One rule of a contract, compiled to an aggregate over a partition's rows."""
+
+    name: str
+    """In words, with the column: ``status_code is between 100 and 599``."""
+    sql: str
+    """Aggregate that counts violations: 0 means it holds."""
+    severity: Severity = Severity.BLOCK
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Rule:
+    """A condition that a parsed row must meet; rows that do not go to quarantine with the name as reason."""
+
+    name: str
+    condition: str
+    """SQL over the parsed columns."""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Parse:
+    """A raw JSON payload turned into typed columns, the rest kept apart with a reason."""
+
+    alias: str
+    """Input whose rows are parsed; the transform reads valid rows under this name."""
+    column: str
+    """Text column that holds one JSON object."""
+    fields: tuple[Column, ...]
+    rules: tuple[Rule, ...] = ()
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Input:
+    """An edge of the graph: what a transform reads, and which of its partitions."""
+
+    alias: str
+    """Name by which the transform's SQL reads it."""
+    dataset: DatasetName
+    mapping: Mapping
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Logic:
+    """What a transform means, apart from how it is written."""
+
+    digest: str
+    """Changes when the meaning changes: canonical SQL, payload parsing, keep order."""
+    canonical: str
+    """The canonical SQL that was hashed."""
+    canonicaliser: str
+    """Library and version that made the canonical form."""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Transform:
+    """The SELECT that makes a dataset, written as if over whole tables."""
+
+    sql: str
+    logic: Logic
+    single_thread: bool = False
+    """True when the SQL sums floating point numbers, whose result depends on the order of addition."""
+    warnings: tuple[str, ...] = ()
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Source:
+    """Where Bronze rows come from: files of one format under one URL pattern."""
+
+    url: str
+    """Path or fsspec URL; ``*`` and ``**`` match; relative to the project."""
+    format: str
+    """``jsonl``, ``csv`` or ``parquet``; ``.gz`` is recognised by the file's first bytes."""
+    ingested_at: str | None = None
+    """TIMESTAMPTZ column that remint fills with the time of the ingest run; None when the source has it."""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Arrivals:
+    """How late rows are found: which column says when a Bronze row's event happened."""
+
+    column: str
+    grain: Grain
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Metric:
+    """A named aggregate that ``diff`` compares before and after."""
+
+    name: str
+    sql: str
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Dataset:
+    """A declared table."""
+
+    name: DatasetName
+    layer: Layer
+    location: str
+    """Folder of the table, relative to the lake's root."""
+    partition: PartitionSpec
+    columns: tuple[Column, ...]
+    """In table order, the partition column among them."""
+    key: tuple[str, ...]
+    """Columns that identify a row; for Bronze, the dedup key."""
+    inputs: tuple[Input, ...] = ()
+    transform: Transform | None = None
+    parse: Parse | None = None
+    keep: tuple[str, ...] = ()
+    """Order by which the latest row of a key wins within its partition; empty when the transform leaves none twice."""
+    checks: tuple[Check, ...] = ()
+    source: Source | None = None
+    arrivals: Arrivals | None = None
+    metrics: tuple[Metric, ...] = ()
+    quarantine_of: DatasetName | None = None
+    """The dataset whose rejected rows this one holds."""
+    description: str = ""
+
+    @property
+    def column_names(self) -> tuple[str, ...]:
+        """Names in table order."""
+        return tuple(c.name for c in self.columns)
+
+    def column(self, name: str) -> Column:
+        """Return the column called ``name``.
+
+        Raises:
+            KeyError: there is none.
+        """
+        for column in self.columns:
+            if column.name == name:
+                return column
+        raise KeyError(name)
+
+    @property
+    def logic_digest(self) -> str:
+        """Digest of the logic; empty for Bronze, which has none."""
+        return self.transform.logic.digest if self.transform else ""
+
+
+def quarantine_name(name: DatasetName) -> DatasetName:
+    """Return the name of the dataset that holds the rejected rows of ``name``."""
+    return f"{name}_quarantine"

@@ -1,0 +1,31 @@
+"""Everything that a run announces while it works."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from enum import StrEnum
+
+
+class EventKind(StrEnum):
+    """Steps in the order in which a run takes them."""
+
+    STARTED = "started"
+    STAGED = "staged"
+    AUDITED = "audited"
+    SKIPPED = "skipped"
+    PUBLISHED = "published"
+    RECORDED = "recorded"
+    FAILED = "failed"
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Event:
+    """One announcement; never a decision."""
+
+    kind: EventKind
+    run_id: str
+    dataset: str = ""
+    detail: str = ""
+    """In words: partitions, rows, seconds."""
+    units_done: int = 0
+    units_total: int = 0

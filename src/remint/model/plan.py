@@ -1,0 +1,155 @@
+"""The frozen answer to a request: actions with reasons, order, requirements and totals.
+
+Rules: apply reads the plan and nothing else; the id is the digest of the content; a plan is used once.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, replace
+from datetime import datetime
+from enum import StrEnum
+
+from remint.model.dataset import Dataset, DatasetName
+from remint.model.digest import canonical_json, text_digest
+from remint.model.partition import Grain, PartitionKey, PartitionSet
+from remint.model.request import Request
+
+PLAN_FORMAT = "remint.plan/1"
+
+
+class StaleCause(StrEnum):
+    """Why a unit is not fresh."""
+
+    MISSING = "missing"
+    LOGIC = "logic"
+    DATA = "data"
+    UPSTREAM = "upstream"
+    FOREIGN = "foreign"
+    REQUEST = "request"
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Reason:
+    """One cause, with the root that it goes back to."""
+
+    cause: StaleCause
+    detail: str
+    """In words: ``v1 -> v2 changes over_limit_count``."""
+    root: str = ""
+    """For UPSTREAM, the root cause in words: ``gold.tenant_usage_1min LOGIC v1 -> v2``."""
+
+
+class ActionKind(StrEnum):
+    """What happens to the units of an action."""
+
+    BUILD = "build"
+    """First publish of a unit."""
+    REBUILD = "rebuild"
+    """Replace what is published."""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Action:
+    """Units of one dataset that share what happens to them and why."""
+
+    dataset: DatasetName
+    kind: ActionKind
+    grain: Grain
+    partitions: tuple[str, ...]
+    """Ranges with both ends included, as ``PartitionSet.as_ranges`` writes them."""
+    units: int
+    certain: bool
+    """False: may run, only if what it reads comes out different (early cutoff)."""
+    reasons: tuple[Reason, ...]
+    rows_read: int
+    rows_expected: int
+    """From what is published now, or from the rows read for a first build."""
+    size_bytes: int | None
+    """Bytes expected to be written; None before anything of the dataset was published."""
+
+    @property
+    def keys(self) -> PartitionSet:
+        """The units' keys."""
+        return PartitionSet.from_ranges(self.grain, self.partitions)
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Step:
+    """One dataset's units in one batch, staged by one query."""
+
+    dataset: DatasetName
+    grain: Grain
+    partitions: tuple[str, ...]
+
+    @property
+    def keys(self) -> PartitionSet:
+        """The units' keys."""
+        return PartitionSet.from_ranges(self.grain, self.partitions)
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Batch:
+    """Neighbouring partitions of all layers, staged together within the memory budget; upstream first."""
+
+    steps: tuple[Step, ...]
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Requirement:
+    """What one unit or input must still be when the plan is applied."""
+
+    dataset: DatasetName
+    key: PartitionKey
+    state: str
+    """Digest of the content read or replaced; empty when there was none."""
+    arrived: bool = False
+    """True: the content that arrived in Bronze for an event key, not a published partition."""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Untouched:
+    """Something near the plan that it leaves alone, in words a reviewer needs."""
+
+    dataset: DatasetName
+    detail: str
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Plan:
+    """What apply will do."""
+
+    format: str = PLAN_FORMAT
+    plan_id: str
+    project: str
+    created_at: datetime
+    request: Request
+    datasets: tuple[Dataset, ...]
+    """Every dataset that the plan writes or reads, frozen as declared when it was made."""
+    actions: tuple[Action, ...]
+    batches: tuple[Batch, ...]
+    requirements: tuple[Requirement, ...]
+    untouched: tuple[Untouched, ...]
+    fresh_units: int
+    """Units in the selection that need nothing."""
+
+    @property
+    def is_empty(self) -> bool:
+        """True when nothing is to be done."""
+        return not self.actions
+
+    def dataset(self, name: DatasetName) -> Dataset:
+        """Return the frozen declaration of ``name``."""
+        return next(d for d in self.datasets if d.name == name)
+
+    def action_units(self, *, certain: bool) -> dict[DatasetName, PartitionSet]:
+        """Return, by dataset, the units that will run (``certain``) or may run."""
+        found: dict[DatasetName, PartitionSet] = {}
+        for action in self.actions:
+            if action.certain is certain:
+                found[action.dataset] = found.get(action.dataset, PartitionSet(action.grain)) | action.keys
+        return found
+
+
+def plan_digest(plan: Plan) -> str:
+    """Return the id that ``plan``'s content has: all fields but the id itself."""
+    return "p-" + text_digest(canonical_json(replace(plan, plan_id="")))[:16]

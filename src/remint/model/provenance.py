@@ -1,0 +1,113 @@
+"""What was published: files, ledger records and the heads that planning compares with."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+
+from remint.model.dataset import DatasetName
+from remint.model.digest import ContentDigest
+from remint.model.partition import PartitionKey
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class DataFile:
+    """One immutable Parquet file of a table."""
+
+    path: str
+    """Relative to the table's folder, decoded."""
+    key: PartitionKey
+    rows: int
+    size_bytes: int
+    sha256: str
+    stats: str
+    """Delta statistics as JSON: numRecords, minValues, maxValues, nullCount."""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Head:
+    """The newest ledger record of a unit, as planning needs it."""
+
+    seq: int
+    key: PartitionKey
+    run_id: str
+    fingerprint: str
+    logic: str
+    digest: str
+    rows: int
+    size_bytes: int
+
+    @property
+    def is_missing(self) -> bool:
+        """True when a rollback took the unit back to before its first publish."""
+        return not self.fingerprint
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class ProvenanceRecord:
+    """One row of the append-only ledger: what a unit holds since a run, and what it was made from."""
+
+    dataset: DatasetName
+    key: PartitionKey
+    run_id: str
+    fingerprint: str
+    """Empty: since this run the unit is absent (rolled back to before its first publish)."""
+    logic: str
+    inputs: Mapping[str, Mapping[str, str]]
+    """For each input alias, the content digest of each upstream key that was read."""
+    digest: str
+    files: tuple[DataFile, ...]
+    table_version: int
+    """Table version in which these files were live first; for a confirmed unit, the version it was seen in."""
+    published: bool = True
+    """False when the recomputed content equalled what was live, so no file was replaced (early cutoff)."""
+
+    @property
+    def rows(self) -> int:
+        """Rows in the unit."""
+        return sum(f.rows for f in self.files)
+
+    @property
+    def size_bytes(self) -> int:
+        """Bytes of the unit's files."""
+        return sum(f.size_bytes for f in self.files)
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Arrival:
+    """Rows of one event partition in one Bronze file."""
+
+    file: str
+    event_key: PartitionKey
+    digest: ContentDigest
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class ArrivedContent:
+    """All that has arrived for one event partition."""
+
+    digest: ContentDigest
+    files: int
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class LogicRecord:
+    """A logic that some run published, numbered by dataset in order of first publish."""
+
+    dataset: DatasetName
+    number: int
+    digest: str
+    sql: str
+    canonicaliser: str
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Release:
+    """A consistent cut over all tables, written in the transaction that ended a run."""
+
+    release_id: str
+    run_id: str
+    last_seq: int
+    """Ledger records up to this one belong to the cut."""
+    versions: Mapping[DatasetName, int] = field(default_factory=dict)
+    created_at: str = ""

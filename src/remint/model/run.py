@@ -1,0 +1,96 @@
+"""Runs: their states, the one table of allowed transitions, and the steps that the journal keeps.
+
+Rule 1: every state change goes through ``advance``. Rule 2: this file knows nothing of tables or engines.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from enum import StrEnum
+
+from remint.errors import NotResumable
+
+
+class RunKind(StrEnum):
+    """What a run does."""
+
+    INGEST = "ingest"
+    APPLY = "apply"
+    ROLLBACK = "rollback"
+
+
+class RunState(StrEnum):
+    """Where a run stands."""
+
+    STAGING = "staging"
+    """Files are being written and checked; nothing is visible."""
+    PUBLISHING = "publishing"
+    """Everything passed; table commits have begun or may have begun."""
+    SUCCEEDED = "succeeded"
+    FAILED = "failed"
+    """Stopped before any commit; outstanding until resumed or abandoned."""
+    ABANDONED = "abandoned"
+    """Given up before any commit; staged files deleted."""
+    ROLLED_BACK = "rolled_back"
+    """A later run put back what was there before."""
+
+
+_ALLOWED: dict[RunState, frozenset[RunState]] = {
+    RunState.STAGING: frozenset({RunState.PUBLISHING, RunState.FAILED, RunState.SUCCEEDED, RunState.ABANDONED}),
+    RunState.PUBLISHING: frozenset({RunState.SUCCEEDED}),
+    RunState.FAILED: frozenset({RunState.STAGING, RunState.ABANDONED}),
+    RunState.SUCCEEDED: frozenset({RunState.ROLLED_BACK}),
+    RunState.ABANDONED: frozenset(),
+    RunState.ROLLED_BACK: frozenset(),
+}
+
+OUTSTANDING = frozenset({RunState.STAGING, RunState.PUBLISHING, RunState.FAILED})
+"""States that ``status`` shows until somebody ends them."""
+
+
+def advance(run_id: str, state: RunState, to: RunState) -> RunState:
+    """Return ``to`` where the table allows it.
+
+    Raises:
+        NotResumable: the step is not allowed; nothing is changed.
+    """
+    if to not in _ALLOWED[state]:
+        raise NotResumable(
+            f"run {run_id} is {state}; it cannot become {to}", hint=f"remint show {run_id}    # what happened to it"
+        )
+    return to
+
+
+class StepKind(StrEnum):
+    """Entries of a run's journal; each is durable before the next step begins."""
+
+    STAGED = "staged"
+    """Files of one dataset in one batch, with digests: the manifest to publish from."""
+    PUBLISH_INTENT = "publish_intent"
+    """Every file replacement of one table, written before its commit is sent."""
+    PUBLISHED = "published"
+    """The table version that holds the replacement, read back."""
+    INGEST_STAGED = "ingest_staged"
+    """Bronze and quarantine files of one ingest, with arrivals and counts."""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Run:
+    """One execution of one plan, ingest or rollback."""
+
+    run_id: str
+    kind: RunKind
+    state: RunState
+    plan_id: str | None
+    mode: str
+    override_state: bool
+    trigger: str
+    reason: str
+    requested_by: str
+    started_at: str
+    ended_at: str | None = None
+    summary: str = ""
+    """JSON: layer, datasets, range, counts; the columns of the reprocessing audit."""
+    error: str | None = None
+    of_run: str | None = None
+    """For a rollback, the run that it undoes."""

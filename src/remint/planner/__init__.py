@@ -1,0 +1,1 @@
+"""Pure planning: what is stale, why, and in which order to recompute it."""

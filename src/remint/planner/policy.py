@@ -1,0 +1,81 @@
+"""What a plan may not be: rules that refuse a request before anything is planned."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass
+from datetime import datetime
+
+from remint.errors import BronzeChanged, InvalidRange, PlanError
+from remint.model.dataset import DatasetName, Layer
+from remint.model.graph import DatasetGraph
+from remint.model.observation import Observed
+from remint.model.partition import PartitionSet
+from remint.model.request import Request
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Policy:
+    """Limits that the project or the caller sets."""
+
+    batch_rows: int = 4_000_000
+    """Rows that one staging query may read."""
+    allow_future: bool = False
+    allow_all: bool = False
+    """The caller said ``--all``: recomputing the whole history is meant."""
+
+
+def refuse(
+    request: Request,
+    selection: tuple[DatasetName, ...],
+    domains: Mapping[DatasetName, PartitionSet],
+    *,
+    policy: Policy,
+    now: datetime,
+) -> None:
+    """Refuse a request that no plan should be made of.
+
+    Raises:
+        InvalidRange: the range lies in the future, or names no partition of the selection.
+        PlanError: a rebuild of the whole history without ``--all``.
+    """
+    if request.range and request.range.end.toordinal() - 1 > now.date().toordinal() and not policy.allow_future:
+        raise InvalidRange(
+            f"the range {request.range.describe()} ends after today, {now.date().isoformat()}",
+            hint="add --allow-future if that is meant",
+        )
+    held = {n: domains[n] for n in selection}
+    chosen = {n: _within(request, keys) for n, keys in held.items()}
+    units, known = sum(map(len, chosen.values())), sum(map(len, held.values()))
+    if request.range and known and not units:
+        raise InvalidRange(
+            f"the range {request.range.describe()} names 0 partitions of what is selected",
+            hint="remint status    # shows which partitions there are",
+        )
+    if request.rebuild and known > 1 and units == known and not policy.allow_all:
+        raise PlanError(
+            f"this would recompute the whole history of what is selected: {units:,} partitions",
+            hint="add --all if that is meant, or --range to limit it",
+        )
+
+
+def _within(request: Request, keys: PartitionSet) -> PartitionSet:
+    if request.range is None or keys.values:
+        return keys
+    return keys & request.range.keys(keys.grain)
+
+
+def refuse_changed_bronze(graph: DatasetGraph, observed: Observed) -> None:
+    """Refuse to plan on a Bronze table to which anything but remint's appends happened.
+
+    Raises:
+        BronzeChanged: names the table and the partitions.
+    """
+    for dataset in graph:
+        changed = observed.foreign.get(dataset.name)
+        if dataset.layer is Layer.BRONZE and changed:
+            raise BronzeChanged(
+                f"{dataset.name} is append-only, but its files in {changed.describe()} are not those that "
+                "remint ingested",
+                hint=f"remint doctor {dataset.name}    # lists the files; restore them before planning",
+            )

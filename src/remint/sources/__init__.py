@@ -1,0 +1,1 @@
+"""Where Bronze rows come from."""

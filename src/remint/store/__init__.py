@@ -1,0 +1,1 @@
+"""The state database: ledger, runs, journal, watermarks, audit log."""
