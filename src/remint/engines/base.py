@@ -124,7 +124,11 @@ class Engine(Protocol):
     """One engine. It reads and writes files; it never touches a table's log."""
 
     name: str
-    digest_scheme: str
+
+    @property
+    def digest_scheme(self) -> str:
+        """Name of the row hash that its digests are made of."""
+        ...
 
     def stage(self, work: StageWork) -> Staged:
         """Run the transform and write its units as Parquet files.

@@ -72,6 +72,10 @@ class TableFormat(Protocol):
         """
         ...
 
+    def damaged_commits(self, table: Table) -> list[str]:
+        """Return in words every commit of the log that is not whole; readers may take it for an empty one."""
+        ...
+
     def last_writer(self, table: Table) -> str:
         """Return in words who made the newest commit, for messages about foreign writes."""
         ...

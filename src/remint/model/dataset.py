@@ -52,6 +52,8 @@ class Check:
     sql: str
     """Aggregate that counts violations: 0 means it holds."""
     severity: Severity = Severity.BLOCK
+    fails_empty: bool = False
+    """A partition without rows breaks it (a smallest row count): grouping by partition never shows one."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

@@ -7,7 +7,7 @@ both are set to set, so a million keys cost what their gaps cost.
 from __future__ import annotations
 
 from dataclasses import dataclass
-from typing import assert_never
+from typing import Literal, assert_never
 
 from remint.model.partition import Grain, PartitionSet
 
@@ -16,14 +16,14 @@ from remint.model.partition import Grain, PartitionSet
 class Same:
     """A unit reads the upstream partition of its own key."""
 
-    kind: str = "same"
+    kind: Literal["same"] = "same"
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class ByArrival:
     """A unit reads the Bronze rows whose event falls in its key, in whichever ingestion partition they arrived."""
 
-    kind: str = "by_arrival"
+    kind: Literal["by_arrival"] = "by_arrival"
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -32,14 +32,14 @@ class Trailing:
 
     before: int
     """Earlier partitions that are read beside the unit's own; at least 1."""
-    kind: str = "trailing"
+    kind: Literal["trailing"] = "trailing"
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class RollUp:
     """A unit of a coarser grain reads every finer upstream partition inside it."""
 
-    kind: str = "roll_up"
+    kind: Literal["roll_up"] = "roll_up"
 
 
 Mapping = Same | ByArrival | Trailing | RollUp

@@ -1,0 +1,52 @@
+# The commands of this repository; each sets up what it needs in .venv.
+PYTHON ?= python3
+BIN := .venv/bin
+EVENTS ?= 1000000
+DAYS ?= 30
+
+.PHONY: help setup demo test test-fast lint fmt bench requirements clean
+.DEFAULT_GOAL := help
+
+help: ## Show this list.
+	@grep -E '^[a-z-]+:.*##' $(MAKEFILE_LIST) | sed -E 's/:.*## /\t/' | expand -t 16
+
+setup: .venv/ready ## Make .venv with everything that development needs.
+
+.venv/ready: pyproject.toml requirements/dev.txt
+	@test -x $(BIN)/python || $(PYTHON) -m venv .venv
+	@$(BIN)/python -c 'import sys; assert sys.version_info >= (3, 11), "Python 3.11 or newer is needed"'
+	$(BIN)/python -m pip install --quiet --disable-pip-version-check --require-hashes -r requirements/dev.txt
+	$(BIN)/python -m pip install --quiet --disable-pip-version-check --no-deps --no-build-isolation -e .
+	@touch $@
+
+demo: setup ## Play the plan-limit scenario on a generated history (EVENTS=, DAYS= scale it).
+	@EVENTS=$(EVENTS) DAYS=$(DAYS) $(BIN)/python examples/api_entitlements/demo.py
+
+test: lint ## Lint, then every test.
+	$(BIN)/python -m pytest -n 2
+
+test-fast: setup ## The tests that take no more than seconds.
+	$(BIN)/python -m pytest -m 'not slow'
+
+lint: setup ## ruff and mypy; the layering and size tests run with the tests.
+	$(BIN)/ruff check .
+	$(BIN)/ruff format --check .
+	$(BIN)/mypy
+
+fmt: setup ## Format the code.
+	$(BIN)/ruff check --fix .
+	$(BIN)/ruff format .
+
+bench: setup ## Measure against the hand-written scripts, side by side (EVENTS=10000000 DAYS=90 by default).
+	$(BIN)/python -m pip install --quiet --disable-pip-version-check --require-hashes -r requirements/bench.txt
+	$(BIN)/python benchmarks/run.py
+
+requirements: setup ## Lock the dependencies, with hashes and without registry hosts.
+	$(BIN)/python -m pip install --quiet uv
+	$(BIN)/uv pip compile --quiet --generate-hashes --no-emit-index-url --no-annotate --universal --python-version 3.11 \
+	  --group dev pyproject.toml -o requirements/dev.txt
+	$(BIN)/uv pip compile --quiet --generate-hashes --no-emit-index-url --no-annotate --universal --python-version 3.11 \
+	  --group bench -c requirements/dev.txt -o requirements/bench.txt
+
+clean: ## Remove what the commands made, .venv too.
+	rm -rf .venv .demo .bench .mypy_cache .ruff_cache .pytest_cache dist

@@ -1,0 +1,15 @@
+"""What each subscription plan may do: change a number here and ``remint plan`` says what follows from it."""
+
+PLAN_LIMITS = {
+    "free": 60,
+    "starter": 300,
+    "professional": 1000,
+    "enterprise": 5000,
+}
+"""Requests per tenant and minute."""
+
+ABUSE_REQUESTS = 500
+"""Requests per tenant and day below which nobody is called abusive."""
+
+ABUSE_RATIO = 5.0
+"""Times its own 7-day baseline that a tenant may use in a day."""

@@ -1,0 +1,5 @@
+"""``python -m remint``."""
+
+from remint.cli.main import main
+
+main()

@@ -1,0 +1,286 @@
+"""``runs``, ``show``, ``audit``, ``diff``, ``verify`` and ``sql``: look without changing anything."""
+
+from __future__ import annotations
+
+import json
+from typing import TYPE_CHECKING, Any
+
+import click
+
+from remint.cli import render
+from remint.cli.options import RangeType, json_option, limit_option, open_workspace, print_json
+from remint.model import mapping
+from remint.model.partition import DateRange, Grain
+
+if TYPE_CHECKING:
+    from remint.execution.diff import DatasetDiff
+    from remint.model.dataset import Dataset
+    from remint.workspace import Workspace
+
+
+@click.command()
+@limit_option(20)
+@json_option
+@click.pass_context
+def runs(ctx: click.Context, limit: int, *, as_json: bool) -> None:
+    """List runs, newest first."""
+    found = open_workspace(ctx, quiet=True).store.runs(limit)
+    if as_json:
+        print_json("runs", runs=found)
+        return
+    if not found:
+        click.echo("no runs yet\nnext: remint ingest")
+        return
+    headers = ("run", "kind", "state", "mode", "started", "by", "reason")
+    click.echo(
+        render.table(
+            headers, [(r.run_id, r.kind, r.state, r.mode, r.started_at, r.requested_by, r.reason) for r in found]
+        )
+    )
+
+
+@click.command()
+@click.argument("name", required=False)
+@json_option
+@click.pass_context
+def show(ctx: click.Context, name: str | None, *, as_json: bool) -> None:
+    """Show a run, a saved plan or a dataset; without NAME, list the datasets."""
+    workspace = open_workspace(ctx, quiet=True)
+    if name is None:
+        _show_datasets(workspace, as_json=as_json)
+    elif name.startswith("p-"):
+        plan = workspace.load_plan(name)
+        if as_json:
+            print_json("plan", plan=plan)
+        else:
+            click.echo(render.plan(plan))
+    elif name.startswith("r-"):
+        _show_run(workspace, name, as_json=as_json)
+    else:
+        _show_dataset(workspace, workspace.graph.find(name), as_json=as_json)
+
+
+def _show_datasets(workspace: Workspace, *, as_json: bool) -> None:
+    rows = [
+        {
+            "dataset": d.name,
+            "partitioned_by": f"{d.partition.grain} of {d.partition.column}",
+            "reads": ", ".join(f"{i.dataset} ({mapping.describe(i.mapping)})" for i in d.inputs) or "-",
+            "description": d.description,
+        }
+        for d in workspace.graph
+    ]
+    if as_json:
+        print_json("datasets", datasets=rows)
+    else:
+        click.echo(
+            render.table(("dataset", "partitioned by", "reads", "description"), [list(r.values()) for r in rows])
+        )
+
+
+def _show_run(workspace: Workspace, name: str, *, as_json: bool) -> None:
+    run = workspace.store.run(name)
+    journal = workspace.store.journal(run.run_id)
+    summary = json.loads(run.summary) if run.summary else {}
+    if as_json:
+        print_json("run", run=run, summary=summary, journal=[{"seq": e.seq, "kind": e.kind} for e in journal])
+        return
+    click.echo(render.run_line(run))
+    for label, value in (
+        ("reason", run.reason),
+        ("asked by", run.requested_by),
+        ("mode", f"{run.mode}, override_state {'yes' if run.override_state else 'no'}, trigger {run.trigger}"),
+        ("plan", run.plan_id),
+        ("started", run.started_at),
+        ("ended", run.ended_at),
+        ("error", run.error),
+        *summary.items(),
+        ("journal", f"{len(journal)} steps: {', '.join(sorted({e.kind.value for e in journal}))}" if journal else None),
+    ):
+        if value not in (None, "", [], ()):
+            click.echo(f"  {label:<16} {value}")
+
+
+def _show_dataset(workspace: Workspace, dataset: Dataset, *, as_json: bool) -> None:
+    logics = workspace.store.logics([dataset.name])[dataset.name]
+    watermark = workspace.store.watermarks().get(dataset.name)
+    if as_json:
+        print_json("dataset", dataset=dataset, published_logic=logics, watermark=watermark)
+        return
+    click.echo(f"{dataset.name}: {dataset.description}".rstrip(": "))
+    click.echo(f"  partitioned by  {dataset.partition.grain} of {dataset.partition.column}")
+    click.echo(f"  key             {', '.join(dataset.key) or '-'}")
+    for entry in dataset.inputs:
+        click.echo(f"  reads           {entry.dataset} as {entry.alias}: {mapping.describe(entry.mapping)}")
+    click.echo(f"  logic           {len(logics)} published so far; now {dataset.logic_digest[:12] or '-'}")
+    click.echo(f"  watermark       {watermark or '-'}")
+    for check in dataset.checks:
+        click.echo(f"  check           {check.severity}: {check.name}")
+    click.echo(render.table(("column", "type", "required"), [(c.name, c.type, c.required) for c in dataset.columns]))
+
+
+@click.command()
+@limit_option(50)
+@json_option
+@click.pass_context
+def audit(ctx: click.Context, limit: int, *, as_json: bool) -> None:
+    """Show who did what to which data, when and why, newest first."""
+    found = open_workspace(ctx, quiet=True).store.audit(limit)
+    if as_json:
+        print_json(
+            "audit", entries=[{"seq": r.seq, "reprocessing_id": r.entry.run_id, "entry": r.entry} for r in found]
+        )
+        return
+    headers = (
+        "reprocessing_id",
+        "action",
+        "status",
+        "start_time",
+        "end_time",
+        "layer",
+        "affected [start, end)",
+        "record_count",
+        "by",
+        "mode",
+        "reason",
+    )
+    rows = [
+        (
+            e.run_id or "-",
+            e.action,
+            e.status,
+            e.start_time or e.at,
+            e.end_time or "-",
+            e.layer or "-",
+            f"[{e.affected_start}, {e.affected_end})" if e.affected_start else "-",
+            e.record_count,
+            e.actor,
+            e.mode,
+            e.reason,
+        )
+        for e in (r.entry for r in found)
+    ]
+    click.echo(render.table(headers, rows) if rows else "the audit log is empty")
+
+
+@click.command()
+@click.argument("run_id")
+@click.argument("other", required=False)
+@click.option("--dataset", "names", multiple=True, help="Only this dataset; may be repeated.")
+@json_option
+@click.pass_context
+def diff(ctx: click.Context, run_id: str, other: str | None, names: tuple[str, ...], *, as_json: bool) -> None:
+    """Compare before and after RUN_ID; or what was published after RUN_ID with after OTHER."""
+    workspace = open_workspace(ctx, quiet=True)
+    before, after, touched = workspace.cuts_of(run_id)
+    if other:
+        before, (_, after, more) = after, workspace.cuts_of(other)
+        touched = [n for n in workspace.graph.select(()) if n in {*touched, *more}]
+    if names:
+        touched = list(workspace.graph.select(names))
+    found = workspace.diff(before, after, touched)
+    if as_json:
+        print_json("diff", before_seq=before, after_seq=after, datasets=[_diff_json(d) for d in found])
+        return
+    for entry in found:
+        click.echo(_diff_text(entry))
+    click.echo(
+        f"{sum(len(d.differing) for d in found):,} partitions differ, {sum(d.partitions_same for d in found):,} equal"
+    )
+
+
+def _diff_json(entry: DatasetDiff) -> dict[str, Any]:
+    return {
+        "dataset": entry.dataset,
+        "partitions_same": entry.partitions_same,
+        "differing": entry.differing.as_ranges(),
+        "rows_before": entry.rows_before,
+        "rows_after": entry.rows_after,
+        "comparison": entry.comparison,
+        "metrics": entry.metrics,
+    }
+
+
+def _diff_text(entry: DatasetDiff) -> str:
+    head = f"{entry.dataset}: "
+    if entry.comparison is None:
+        return head + f"no difference in {render.count(entry.partitions_same, 'partition')}"
+    shown = entry.comparison
+    lines = [
+        head + f"{render.count(len(entry.differing), 'partition')} differ ({entry.differing.describe()}), "
+        f"{entry.partitions_same} equal",
+        f"  rows  {entry.rows_before:,} -> {entry.rows_after:,}: {shown.added:,} added, {shown.removed:,} removed, "
+        f"{shown.changed:,} changed",
+    ]
+    lines += [f"  column {column}: {number:,} rows" for column, number in shown.changed_columns.items()]
+    lines += [f"  metric {m.name}: {_number(m.before)} -> {_number(m.after)}" for m in entry.metrics]
+    for row in shown.sample[:3]:
+        lines.append("  e.g. " + ", ".join(f"{k}={_pair(v)}" for k, v in row.items()))
+    return "\n".join(lines)
+
+
+def _number(value: Any) -> str:
+    return f"{value:,}" if isinstance(value, int | float) else str(value)
+
+
+def _pair(value: Any) -> str:
+    return f"{value[0]} -> {value[1]}" if isinstance(value, list) else str(value)
+
+
+@click.command()
+@click.argument("selectors", nargs=-1)
+@click.option(
+    "--sample", "size", type=click.IntRange(min=1), default=3, show_default=True, help="Units of each dataset."
+)
+@click.option("--range", "span", type=RangeType(), help="Every unit of these partitions instead of a sample.")
+@json_option
+@click.pass_context
+def verify(ctx: click.Context, selectors: tuple[str, ...], size: int, span: DateRange | None, *, as_json: bool) -> None:
+    """Recompute published units, each alone, and compare their content with the ledger. Exits with 1 on a difference."""
+    workspace = open_workspace(ctx, quiet=as_json)
+    keys = None
+    if span:
+        grains = {n: workspace.graph[n].partition.grain for n in workspace.graph.select(selectors)}
+        keys = {n: span.keys(grain) for n, grain in grains.items() if grain is not Grain.IDENTITY}
+    proofs = workspace.verify(selectors, size=size, keys=keys)
+    counts = {proof: sum(p.proof == proof for p in proofs) for proof in ("proven", "different", "stale")}
+    if as_json:
+        print_json("verify", units=proofs, **counts)
+    else:
+        for proof in proofs:
+            if proof.proof != "proven":
+                click.echo(
+                    f"  {proof.proof:<9} {proof.dataset} {proof.key}: expected {proof.expected}, found {proof.found or '-'}"
+                )
+        click.echo(
+            f"{counts['proven']} proven, {counts['different']} different, {counts['stale']} stale (recompute those first)"
+        )
+    if counts["different"]:
+        ctx.exit(1)
+
+
+@click.command()
+@click.argument("query")
+@click.option("--as-of", "run_id", help="As it was published when this run ended.")
+@limit_option(1000)
+@json_option
+@click.pass_context
+def sql(ctx: click.Context, query: str, run_id: str | None, limit: int, *, as_json: bool) -> None:
+    """Run one SELECT over the published tables, named layer.name; reads a consistent cut, changes nothing."""
+    workspace = open_workspace(ctx, quiet=True)
+    as_of = workspace.store.last_seq_of_run(workspace.store.run(run_id).run_id) if run_id else None
+    rows = workspace.sql(query, as_of=as_of, limit=limit)
+    if as_json:
+        print_json(
+            "sql", columns=rows.columns, rows=[list(map(_plain, r)) for r in rows.rows], truncated=rows.truncated
+        )
+        return
+    click.echo(render.table(rows.columns, list(rows.rows)))
+    click.echo(f"{render.count(len(rows.rows), 'row')}{', cut at --limit' if rows.truncated else ''}")
+
+
+def _plain(value: Any) -> Any:
+    return value if isinstance(value, int | float | str | bool | None) else str(value)
+
+
+COMMANDS = (runs, show, audit, diff, verify, sql)

@@ -1,0 +1,68 @@
+"""What several commands share: opening the project, ranges, who asks and why, and JSON output."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Callable
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+import click
+
+from remint.errors import UsageError
+from remint.model.digest import canonical
+from remint.model.partition import DateRange
+from remint.model.request import Trigger
+
+if TYPE_CHECKING:
+    from remint.workspace import Workspace
+
+json_option = click.option("--json", "as_json", is_flag=True, help="Print JSON instead of text.")
+reason_option = click.option("--reason", help="Why, in words; kept in the audit log.")
+trigger_option = click.option(
+    "--trigger",
+    type=click.Choice([t.value for t in Trigger]),
+    help="What brought this about; a fixed list, so that the audit log can be counted.",
+)
+
+
+class RangeType(click.ParamType[DateRange]):
+    """``A..B``, both ends included; ``A`` alone is one partition; a month stands for its days."""
+
+    name = "A..B"
+
+    def convert(self, value: Any, param: click.Parameter | None, ctx: click.Context | None) -> DateRange:
+        """Return the range; errors carry the next command."""
+        del param, ctx
+        return value if isinstance(value, DateRange) else DateRange.parse(value)
+
+
+def open_workspace(ctx: click.Context, *, quiet: bool = False) -> Workspace:
+    """Open the project that the command was called in."""
+    from remint.cli.progress import Announcer
+    from remint.workspace import Workspace
+
+    announcer = Announcer(quiet=quiet)
+    ctx.call_on_close(announcer.close)
+    return Workspace.find(Path(ctx.obj), emit=announcer)
+
+
+def print_json(kind: str, **fields: Any) -> None:
+    """Print one JSON document with its versioned format name."""
+    click.echo(
+        json.dumps({"format": f"remint.{kind}/1", **canonical(fields)}, indent=2, ensure_ascii=False, default=str)
+    )
+
+
+def need_reason(reason: str | None, example: str) -> str:
+    """Return the reason, or refuse to start a formal run without one."""
+    if not reason or not reason.strip():
+        raise UsageError("this run needs a reason in words", hint=f'add --reason "{example}"')
+    return reason
+
+
+def limit_option(default: int) -> Callable[[Callable[..., Any]], Callable[..., Any]]:
+    """Return the option that limits how many entries are shown."""
+    return click.option(
+        "--limit", type=click.IntRange(min=1), default=default, show_default=True, help="At most so many."
+    )

@@ -1,0 +1,125 @@
+"""Text for a tired person: aligned columns, counts, one-line totals, the next command. Rendered from values only."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from typing import Any
+
+from remint.model.dataset import Layer
+from remint.model.plan import Action, ActionKind, Plan
+from remint.model.run import Run
+
+_UNITS = ("B", "kB", "MB", "GB", "TB")
+
+
+def size(size_bytes: int | None) -> str:
+    """Return bytes as a person reads them; ``?`` when unknown."""
+    if size_bytes is None:
+        return "?"
+    amount = float(size_bytes)
+    for unit in _UNITS:
+        if amount < 1000 or unit == _UNITS[-1]:
+            return f"{amount:.0f} {unit}" if unit == "B" or amount >= 100 else f"{amount:.1f} {unit}"
+        amount /= 1000
+    raise AssertionError("unreachable")
+
+
+def count(number: int, noun: str) -> str:
+    """Return ``1 partition`` or ``1,234 partitions``."""
+    return f"{number:,} {noun}{'' if number == 1 else 's'}"
+
+
+def table(headers: Sequence[str], rows: Sequence[Sequence[Any]]) -> str:
+    """Return rows under headers, columns as wide as their widest cell, numbers right-aligned."""
+    cells = [[_cell(value) for value in row] for row in rows]
+    right = [bool(rows) and all(isinstance(row[i], int | float) for row in rows) for i in range(len(headers))]
+    widths = [max(len(text) for text in column) for column in zip(headers, *cells, strict=True)]
+
+    def line(values: Sequence[str]) -> str:
+        placed = (v.rjust(w) if r else v.ljust(w) for v, w, r in zip(values, widths, right, strict=True))
+        return "  ".join(placed).rstrip()
+
+    return "\n".join([line(headers), line(["-" * width for width in widths]), *map(line, cells)])
+
+
+def _cell(value: Any) -> str:
+    if value is None:
+        return "NULL"
+    if isinstance(value, bool):
+        return "yes" if value else "no"
+    return f"{value:,}" if isinstance(value, int) else str(value)
+
+
+def plan(shown: Plan) -> str:
+    """Return a plan as it is reviewed: what will run and why, what may, what is left alone, the total."""
+    asked = shown.request
+    where = ", ".join(asked.selectors) or "every dataset"
+    when = f"{asked.range.describe()} (half-open)" if asked.range else "all partitions"
+    lines = [
+        f"plan {shown.plan_id}",
+        f"  mode {asked.mode} | override_state {'yes' if asked.override_state else 'no'} | trigger {asked.trigger}"
+        f" | asked by {asked.requested_by}",
+        f"  reason    {asked.reason}",
+        f"  selected  {where}; {when}",
+        "",
+    ]
+    if shown.is_empty:
+        lines.append(f"nothing to do: {count(shown.fresh_units, 'partition')} fresh")
+        return "\n".join([*lines, *_untouched(shown)])
+    width = max(len(a.dataset) for a in shown.actions)
+    for title, certain in (("will run", True), ("may run, only if what it reads comes out different", False)):
+        chosen = [a for a in shown.actions if a.certain is certain]
+        if chosen:
+            lines.append(title)
+            lines += [text for a in chosen for text in _action(a, width)]
+            lines.append("")
+    lines += _untouched(shown)
+    lines += ["", _matrix(shown), _total(shown)]
+    return "\n".join(lines)
+
+
+def _action(action: Action, width: int) -> list[str]:
+    symbol = "+" if action.kind is ActionKind.BUILD else "~"
+    symbol = symbol if action.certain else "?"
+    head = (
+        f"  {symbol} {action.dataset:<{width}}  {count(action.units, 'partition'):>14}  {action.keys.describe()}"
+        f"  reads {action.rows_read:,} rows"
+    )
+    if action.kind is ActionKind.REBUILD:
+        head += f", replaces {action.rows_expected:,} rows, {size(action.size_bytes)}"
+    reasons = []
+    for reason in action.reasons:
+        root = f"  <- {reason.root}" if reason.root else ""
+        reasons.append(f"      {reason.cause.upper()} {reason.detail}{root}")
+    return [head, *reasons]
+
+
+def _untouched(shown: Plan) -> list[str]:
+    notes = [f"  = {note.dataset}: {note.detail}" for note in shown.untouched]
+    return ["not touched", *notes] if notes else []
+
+
+def _matrix(shown: Plan) -> str:
+    certain = {a.dataset.split(".", 1)[0] for a in shown.actions if a.certain}
+    maybe = {a.dataset.split(".", 1)[0] for a in shown.actions} - certain
+    words = (
+        f"{layer.value} {'yes' if layer.value in certain else 'maybe' if layer.value in maybe else 'no'}"
+        for layer in Layer
+    )
+    return "recompute: " + ", ".join(words)
+
+
+def _total(shown: Plan) -> str:
+    will = sum(a.units for a in shown.actions if a.certain)
+    may = sum(a.units for a in shown.actions if not a.certain)
+    rows = sum(a.rows_read for a in shown.actions)
+    return (
+        f"total: {will:,} will run, {may:,} may run, {shown.fresh_units:,} fresh; reads up to {rows:,} rows "
+        f"in {len(shown.batches)} batch{'' if len(shown.batches) == 1 else 'es'}"
+    )
+
+
+def run_line(run: Run) -> str:
+    """Return a run in one line."""
+    of = f" of {run.of_run}" if run.of_run else ""
+    return f"run {run.run_id}: {run.kind}{of} {run.state}"

@@ -1,0 +1,420 @@
+"""DuckDB: one set-based query a batch, Parquet out, digests and checks read back from the files themselves."""
+
+from __future__ import annotations
+
+import os
+from collections.abc import Iterator, Mapping, Sequence
+from contextlib import contextmanager
+from functools import cached_property
+from pathlib import Path
+from typing import Any
+
+import duckdb
+
+from remint.checks.judge import UNIQUE_KEY
+from remint.engines.base import (
+    Comparison,
+    Ingested,
+    IngestWork,
+    Rows,
+    Scan,
+    Staged,
+    StageWork,
+    literal,
+    quoted,
+)
+from remint.engines.duckdb_ingest import ingest_file
+from remint.engines.duckdb_parse import REASON, parsed_sql, rejected_columns, valid_columns
+from remint.engines.duckdb_rows import (
+    UnusablePartition,
+    copy_partitioned,
+    digest_aggregates,
+    digest_scheme,
+    key_sql,
+    open_connection,
+    scan_sql,
+)
+from remint.errors import RefusedQuery, SchemaMismatch, TieInKeep, TransformFailed
+from remint.model.dataset import Column, Dataset
+from remint.model.digest import ContentDigest
+from remint.model.partition import PartitionKey, PartitionSet, PartitionSpec, first_day
+from remint.model.provenance import DataFile
+
+_WIDENS = {
+    "BIGINT": ("INTEGER", "SMALLINT", "TINYINT", "UINTEGER", "USMALLINT", "UTINYINT", "HUGEINT", "UBIGINT"),
+    "INTEGER": ("SMALLINT", "TINYINT", "USMALLINT", "UTINYINT"),
+    "DOUBLE": ("FLOAT",),
+}
+"""Types that a column takes without losing a value; out of range HUGEINT stops the query, it never wraps."""
+
+
+class DuckDBEngine:
+    """Embedded engine; one connection for the life of a command."""
+
+    name = "duckdb"
+
+    def __init__(self, *, memory_limit: str, threads: int, folder: Path, allowed: Sequence[Path]) -> None:
+        """Prepare an engine that may touch files below ``allowed`` and spill below ``folder``."""
+        self._memory_limit = memory_limit
+        self._threads = threads
+        self._folder = folder
+        self._allowed = tuple(allowed)
+        self._parsed: dict[tuple[Any, ...], str] = {}
+
+    @cached_property
+    def _con(self) -> duckdb.DuckDBPyConnection:
+        con = open_connection(self._memory_limit, self._threads, self._folder / "spill")
+        folders = ", ".join(literal(f"{path}/") for path in (*self._allowed, self._folder))
+        con.execute(f"SET allowed_directories = [{folders}]")
+        con.execute("SET enable_external_access = false")
+        return con
+
+    @cached_property
+    def digest_scheme(self) -> str:
+        """Name of the row hash that this build of DuckDB proves to compute."""
+        return digest_scheme(self._con)
+
+    def stage(self, work: StageWork) -> Staged:
+        """Run the transform, write its units, read them back with digests and checks."""
+        with self._prepared(work) as made:
+            rows_read, rows_rejected = self._parse_counts(work)
+            select, rows_made = made, 0
+            if work.dataset.keep:
+                rows_made = self._count(made)
+                select = self._latest(work.dataset, made)
+            files = self._copy(work, select)
+        measured = self._measure(work, files)
+        rows = sum(f.rows for f in files)
+        return Staged(
+            files=tuple(files),
+            digests={**_empty(work, self.digest_scheme), **measured.digests},
+            violations=measured.violations,
+            strays={f.key: f.rows for f in files if f.key not in work.keys},
+            rows_read=rows_read,
+            rows_rejected=rows_rejected,
+            rows_superseded=rows_made - rows if work.dataset.keep else 0,
+        )
+
+    def recompute(self, work: StageWork) -> Mapping[PartitionKey, ContentDigest]:
+        """Return the digests of the work's units without writing."""
+        with self._prepared(work) as made:
+            select = self._latest(work.dataset, made) if work.dataset.keep else made
+            digests = self._digests(select, work.dataset)
+        self.forget()
+        return {**_empty(work, self.digest_scheme), **{k: d for k, d in digests.items() if k in work.keys}}
+
+    def digests(self, scan: Scan) -> Mapping[PartitionKey, ContentDigest]:
+        """Return the digest of each partition of published files."""
+        key = key_sql(scan.partition)
+        return self._digest_rows(f"SELECT {key} AS k, {self._sums(scan.columns)} FROM ({scan_sql(scan)}) GROUP BY k")
+
+    def ingest(self, work: IngestWork) -> Ingested:
+        """Turn one source file into Bronze and quarantine files."""
+        return ingest_file(self._con, self.digest_scheme, work)
+
+    def compare(self, before: Scan, after: Scan, key: Sequence[str], sample: int) -> Comparison:
+        """Return what differs between two states of a table, matched by ``key`` (by whole rows without one)."""
+        columns = before.columns
+        matched = tuple(key) or tuple(c.name for c in columns)
+        on = " AND ".join(f"b.{quoted(k)} IS NOT DISTINCT FROM a.{quoted(k)}" for k in matched)
+        rest = [c.name for c in columns if c.name not in matched]
+        differs = {c: f"b.{quoted(c)} IS DISTINCT FROM a.{quoted(c)}" for c in rest}
+        any_differs = " OR ".join(differs.values()) or "false"
+        change = (
+            f"CASE WHEN b.h IS NULL THEN 'added' WHEN a.h IS NULL THEN 'removed' WHEN {any_differs} THEN 'changed' END"
+        )
+        shown = [f"coalesce(a.{quoted(k)}, b.{quoted(k)}) AS {quoted(k)}" for k in matched]
+        shown += [f"b.{quoted(c)} AS {quoted('before_' + c)}" for c in rest]
+        shown += [f"a.{quoted(c)} AS {quoted('after_' + c)}" for c in rest]
+        flags = [f"{d} AS {quoted('differs_' + c)}" for c, d in differs.items()]
+        both = (
+            f"SELECT {', '.join([*shown, *flags, f'{change} AS change'])} "
+            f"FROM (SELECT *, 1 AS h FROM ({scan_sql(before)})) b "
+            f"FULL JOIN (SELECT *, 1 AS h FROM ({scan_sql(after)})) a ON {on}"
+        )
+        self._con.execute(f"CREATE OR REPLACE TEMP TABLE __compared AS SELECT * FROM ({both}) WHERE change IS NOT NULL")
+        counts = [f"count(*) FILTER (WHERE change = '{kind}')" for kind in ("added", "removed", "changed")]
+        counts += [f"count(*) FILTER (WHERE change = 'changed' AND {quoted('differs_' + c)})" for c in rest]
+        totals = self._con.execute(f"SELECT {', '.join(counts)} FROM __compared").fetchall()[0]
+        order = ", ".join(quoted(k) for k in matched)
+        sampled = self._con.execute(f"SELECT * FROM __compared ORDER BY change, {order} LIMIT {sample}")
+        names = [d[0] for d in sampled.description]
+        rows = [dict(zip(names, row, strict=True)) for row in sampled.fetchall()]
+        self._con.execute("DROP TABLE __compared")
+        return Comparison(
+            added=totals[0],
+            removed=totals[1],
+            changed=totals[2],
+            changed_columns={c: n for c, n in zip(rest, totals[3:], strict=True) if n},
+            sample=[_sample_row(row, matched, rest) for row in rows],
+        )
+
+    def query(self, sql: str, scans: Mapping[str, Scan], limit: int) -> Rows:
+        """Run one read-only SELECT over relations named ``layer.name`` (or bare)."""
+        statements = self._statements(sql)
+        if len(statements) != 1 or statements[0].type != duckdb.StatementType.SELECT:
+            raise RefusedQuery("only one SELECT is run here, and nothing that writes")
+        for name, scan in scans.items():
+            schema, _, bare = name.rpartition(".")
+            if schema:
+                self._con.execute(f"CREATE SCHEMA IF NOT EXISTS {quoted(schema)}")
+            place = f"{quoted(schema)}.{quoted(bare)}" if schema else quoted(bare)
+            kind = "VIEW" if schema else "TEMP VIEW"
+            self._con.execute(f"CREATE OR REPLACE {kind} {place} AS {scan_sql(scan)}")
+        try:
+            result = self._con.execute(statements[0])
+            rows = result.fetchmany(limit + 1)
+            names = tuple(d[0] for d in result.description)
+        except duckdb.Error as error:
+            raise RefusedQuery(f"the query failed: {_first_line(error)}") from None
+        finally:
+            self._con.execute("SELECT 1").fetchall()
+        return Rows(columns=names, rows=rows[:limit], truncated=len(rows) > limit)
+
+    def forget(self) -> None:
+        """Drop parsed inputs that were kept for the other datasets of a batch."""
+        for table in self._parsed.values():
+            self._con.execute(f"DROP TABLE IF EXISTS {quoted(table)}")
+        self._parsed.clear()
+
+    def _statements(self, sql: str) -> list[Any]:
+        try:
+            return self._con.extract_statements(sql)
+        except duckdb.Error as error:
+            raise RefusedQuery(f"the query does not parse: {_first_line(error)}") from None
+
+    @contextmanager
+    def _prepared(self, work: StageWork) -> Iterator[str]:
+        """Bind the inputs, check the transform's columns and yield its SELECT in table order and types."""
+        transform = work.dataset.transform
+        if transform is None:
+            raise TransformFailed(f"{work.dataset.name} has no transform")
+        try:
+            self._bind(work)
+            # Adding floating point numbers on several threads gives another last digit every time.
+            self._con.execute(f"SET threads = {1 if transform.single_thread else self._threads or _cores()}")
+            self._check_columns(work.dataset, transform.sql)
+            casts = ", ".join(f"CAST({quoted(c.name)} AS {c.type}) AS {quoted(c.name)}" for c in work.dataset.columns)
+            made = f"SELECT {casts} FROM ({transform.sql}\n)"
+            spec = work.dataset.partition
+            if work.context:
+                made = f"SELECT * FROM ({made}) WHERE {_outside(spec, work.context)}"
+            yield made
+        except duckdb.Error as error:
+            raise TransformFailed(
+                f"{work.dataset.name} {work.keys.describe()}: {_first_line(error)}",
+                hint=f"the transform of {work.dataset.name} does not run on this data; correct it and plan again",
+            ) from error
+
+    def _bind(self, work: StageWork) -> None:
+        parse = work.dataset.parse
+        for alias, scan in work.inputs.items():
+            if parse is None or parse.alias != alias:
+                self._con.execute(f"CREATE OR REPLACE TEMP VIEW {quoted(alias)} AS {scan_sql(scan)}")
+                continue
+            table = self._parsed_table(work, scan)
+            valid, rejected = valid_columns(parse, scan.columns), rejected_columns(parse, scan.columns)
+            self._con.execute(
+                f"CREATE OR REPLACE TEMP VIEW {quoted(alias)} AS SELECT {valid} FROM {table} WHERE {REASON} IS NULL"
+            )
+            self._con.execute(
+                f"CREATE OR REPLACE TEMP VIEW {quoted(alias + '_rejected')} AS "
+                f"SELECT {rejected} FROM {table} WHERE {REASON} IS NOT NULL"
+            )
+
+    def _parsed_table(self, work: StageWork, scan: Scan) -> str:
+        """Return the table that holds the parsed input, parsing it unless a dataset of this batch already did."""
+        parse = work.dataset.parse
+        assert parse is not None  # noqa: S101 - the caller looked
+        place = (scan, parse)
+        if place not in self._parsed:
+            self.forget()
+            name = f"__parsed_{len(self._parsed)}"
+            self._con.execute(
+                f"CREATE OR REPLACE TEMP TABLE {quoted(name)} AS {parsed_sql(parse, scan_sql(scan), scan.columns)}"
+            )
+            self._parsed[place] = name
+        return quoted(self._parsed[place])
+
+    def _parse_counts(self, work: StageWork) -> tuple[int, int]:
+        if work.dataset.parse is None:
+            return 0, 0
+        table = self._parsed_table(work, work.inputs[work.dataset.parse.alias])
+        total, rejected = self._con.execute(f"SELECT count(*), count({REASON}) FROM {table}").fetchall()[0]
+        return total, rejected
+
+    def _check_columns(self, dataset: Dataset, sql: str) -> None:
+        found = {row[0]: row[1] for row in self._con.execute(f"DESCRIBE SELECT * FROM ({sql}\n)").fetchall()}
+        wrong = [
+            f"{c.name}: expected {c.type}, the transform has no such column"
+            for c in dataset.columns
+            if c.name not in found
+        ]
+        wrong += [f"{name}: not in the contract" for name in found if name not in dataset.column_names]
+        wrong += [
+            f"{c.name}: expected {c.type}, found {_spelled(found[c.name])}"
+            for c in dataset.columns
+            if c.name in found and not _fits(_spelled(found[c.name]), c.type)
+        ]
+        if wrong:
+            raise SchemaMismatch(
+                f"{dataset.name}: the transform's columns are not those of its contract\n  " + "\n  ".join(wrong),
+                hint=f"correct the SELECT, or contracts/{dataset.name}.yaml if the promise itself changed",
+            )
+
+    def _latest(self, dataset: Dataset, made: str) -> str:
+        """Return a SELECT of the latest row of every key, reading only the keys that occur twice in full.
+
+        Latest within a partition, so that a unit alone and a unit in a batch come out the same.
+        """
+        key = ", ".join(quoted(c) for c in (dataset.partition.column, *dataset.key))
+        order = ", ".join(f"{quoted(c)} DESC" for c in dataset.keep)
+        whole = ", ".join(quoted(c.name) for c in dataset.columns)
+        # Equal keys have equal hashes: a collision only sends a row through the slower path.
+        self._con.execute(
+            f"CREATE OR REPLACE TEMP TABLE __twice AS "
+            f"SELECT hash({key}) AS h FROM ({made}) GROUP BY h HAVING count(*) > 1"
+        )
+        self._con.execute(
+            f"CREATE OR REPLACE TEMP TABLE __rivals AS "
+            f"SELECT * FROM ({made}) WHERE hash({key}) IN (SELECT h FROM __twice)"
+        )
+        ties = self._con.execute(
+            f"SELECT {key}, count(DISTINCT hash({whole})) AS n FROM (SELECT * FROM __rivals "
+            f"QUALIFY rank() OVER (PARTITION BY {key} ORDER BY {order}) = 1) GROUP BY {key} HAVING n > 1 "
+            f"ORDER BY {key} LIMIT 1"
+        ).fetchall()
+        if ties:
+            shown = ", ".join(
+                f"{c}={v}" for c, v in zip((dataset.partition.column, *dataset.key), ties[0], strict=False)
+            )
+            raise TieInKeep(
+                f"{dataset.name}: {ties[0][-1]} different rows of {shown} share the same {', '.join(dataset.keep)}; "
+                "none of them is the latest",
+                hint="add a column to keep=(...) that orders them, for example an offset",
+            )
+        return (
+            f"SELECT * FROM ({made}) WHERE hash({key}) NOT IN (SELECT h FROM __twice) UNION ALL "
+            f"SELECT * FROM __rivals QUALIFY row_number() OVER (PARTITION BY {key} ORDER BY {order}, hash({whole})) = 1"
+        )
+
+    def _count(self, select: str) -> int:
+        return int(self._con.execute(f"SELECT count(*) FROM ({select})").fetchall()[0][0])
+
+    def _copy(self, work: StageWork, select: str) -> list[DataFile]:
+        Path(work.root).mkdir(parents=True, exist_ok=True)
+        try:
+            files = copy_partitioned(self._con, select, work.root, work.dataset.partition, work.token)
+        except UnusablePartition as error:
+            raise TransformFailed(
+                f"{work.dataset.name} {work.keys.describe()}: {error}",
+                hint="give every row a partition value in the transform, for example 'unknown'",
+            ) from None
+        for table in ("__twice", "__rivals"):
+            self._con.execute(f"DROP TABLE IF EXISTS {table}")
+        return files
+
+    def _sums(self, columns: Sequence[Column]) -> str:
+        rows, total, parity = digest_aggregates(columns, self.digest_scheme)
+        return f"{rows} AS n, {total} AS total, {parity} AS parity"
+
+    def _digests(self, select: str, dataset: Dataset) -> Mapping[PartitionKey, ContentDigest]:
+        key = key_sql(dataset.partition)
+        return self._digest_rows(f"SELECT {key} AS k, {self._sums(dataset.columns)} FROM ({select}) GROUP BY k")
+
+    def _digest_rows(self, sql: str) -> dict[PartitionKey, ContentDigest]:
+        return {
+            k: _digest(self.digest_scheme, n, total, parity)
+            for k, n, total, parity in self._con.execute(sql).fetchall()
+        }
+
+    def _measure(self, work: StageWork, files: Sequence[DataFile]) -> Staged:
+        """Read the written files back: digests and every check, by partition, in one pass."""
+        dataset = work.dataset
+        if not files:
+            return _measured({}, {})
+        scan = Scan(
+            root=work.root,
+            paths=tuple(f.path for f in files),
+            columns=dataset.columns,
+            partition=dataset.partition,
+        )
+        checks = {c.name: c.sql for c in dataset.checks}
+        if dataset.key:
+            key = ", ".join(quoted(c) for c in dataset.key)
+            # Distinct hashes prove distinct keys; equal ones are settled by the exact count below.
+            checks[UNIQUE_KEY] = f"count(*) - count(DISTINCT hash({key}))"
+        named = "".join(f", {sql} AS {quoted(f'check_{i}')}" for i, sql in enumerate(checks.values()))
+        rows = self._con.execute(
+            f"SELECT {key_sql(dataset.partition)} AS k, {self._sums(dataset.columns)}{named} "
+            f"FROM ({scan_sql(scan)}) GROUP BY k ORDER BY k"
+        ).fetchall()
+        digests = {r[0]: _digest(self.digest_scheme, *r[1:4]) for r in rows}
+        violations: dict[str, dict[PartitionKey, int]] = {}
+        for index, name in enumerate(checks):
+            broken = {r[0]: int(r[4 + index] or 0) for r in rows if r[4 + index]}
+            if name == UNIQUE_KEY and broken:
+                broken = self._duplicates(scan, dataset)
+            if broken:
+                violations[name] = broken
+        return _measured(digests, violations)
+
+    def _duplicates(self, scan: Scan, dataset: Dataset) -> dict[PartitionKey, int]:
+        key = ", ".join(quoted(c) for c in dataset.key)
+        part = key_sql(dataset.partition)
+        rows = self._con.execute(
+            f"SELECT k, sum(n - 1) FROM (SELECT {part} AS k, count(*) AS n FROM ({scan_sql(scan)}) "
+            f"GROUP BY {part}, {key} HAVING n > 1) GROUP BY k ORDER BY k"
+        ).fetchall()
+        return {k: int(n) for k, n in rows}
+
+
+def _measured(
+    digests: Mapping[PartitionKey, ContentDigest], violations: Mapping[str, Mapping[PartitionKey, int]]
+) -> Staged:
+    return Staged(
+        files=(), digests=digests, violations=violations, strays={}, rows_read=0, rows_rejected=0, rows_superseded=0
+    )
+
+
+def _empty(work: StageWork, scheme: str) -> dict[PartitionKey, ContentDigest]:
+    return {key: ContentDigest.empty(scheme) for key in work.keys}
+
+
+def _digest(scheme: str, rows: int, total: int, parity: int) -> ContentDigest:
+    return ContentDigest(scheme, int(rows), int(total) & ((1 << 64) - 1), int(parity) & ((1 << 64) - 1))
+
+
+def _outside(spec: PartitionSpec, keys: PartitionSet) -> str:
+    """Return the condition that a row belongs to none of ``keys``."""
+    listed = ", ".join(f"DATE {literal(first_day(spec.grain, key).isoformat())}" for key in keys)
+    return f"{quoted(spec.column)} NOT IN ({listed}) OR {quoted(spec.column)} IS NULL"
+
+
+def _spelled(found: str) -> str:
+    return {"TIMESTAMP WITH TIME ZONE": "TIMESTAMPTZ"}.get(found, found).replace(" ", "")
+
+
+def _fits(found: str, declared: str) -> bool:
+    if found == declared or found in _WIDENS.get(declared, ()) or found == '"NULL"':
+        return True
+    if found.startswith("DECIMAL") and declared.startswith("DECIMAL"):
+        (p, s), (q, t) = (map(int, d[8:-1].split(",")) for d in (found, declared))
+        return t >= s and q - t >= p - s
+    return declared.startswith("DECIMAL") and found in ("INTEGER", "BIGINT", "SMALLINT", "TINYINT", "HUGEINT")
+
+
+def _sample_row(row: Mapping[str, Any], matched: Sequence[str], rest: Sequence[str]) -> dict[str, Any]:
+    shown: dict[str, Any] = {"change": row["change"], **{k: row[k] for k in matched}}
+    for column in rest:
+        if row["change"] != "changed" or row[f"differs_{column}"]:
+            shown[column] = [row[f"before_{column}"], row[f"after_{column}"]]
+    return shown
+
+
+def _first_line(error: Exception) -> str:
+    return str(error).split("\n", 1)[0]
+
+
+def _cores() -> int:
+    return os.cpu_count() or 1

@@ -1,0 +1,322 @@
+"""DuckDB rows: connections, scans of pinned files, content digests and partitioned Parquet files.
+
+Rules: every column is cast to its declared type on the way in and out, because DuckDB writes what it finds; a file
+counts as written when its bytes are hashed and synced.
+"""
+
+from __future__ import annotations
+
+import hashlib
+import json
+import os
+from collections.abc import Mapping, Sequence
+from concurrent.futures import ThreadPoolExecutor
+from decimal import Decimal
+from pathlib import Path
+from typing import Any
+
+import duckdb
+
+from remint.engines.base import Scan, literal, quoted
+from remint.errors import InvalidKey
+from remint.model.dataset import Column
+from remint.model.partition import Grain, PartitionKey, PartitionSet, PartitionSpec, key_at, parse_key
+from remint.model.provenance import DataFile
+
+FAST_SCHEME = "duckdb-hash-1"
+"""DuckDB's own row hash; it changed between releases, so ``digest_scheme`` proves it first."""
+PORTABLE_SCHEME = "md5-canon-1"
+"""64 bits of MD5 over canonical text, the same in every engine; about ten times the cost."""
+
+_KNOWN_HASHES = (
+    ("hash('abc')", 1924864467101078684),
+    ("hash(1, 2)", 6530802887144669425),
+    (
+        "hash('abc', NULL::VARCHAR, DATE '2026-10-14', TIMESTAMPTZ '2026-10-14 01:02:03.456789+00', "
+        "12.34::DECIMAL(10,2), 1.5::DOUBLE, true, 7::BIGINT, NULL::DOUBLE, 12345678901234567890.12::DECIMAL(38,2))",
+        480716667283972779,
+    ),
+)
+_STAT_CHARACTERS = 32
+"""Text statistics are cut here: enough to prune files, and no long value of a subject in a table's log."""
+_EXACT_DIGITS = 15
+"""Decimal digits that a JSON number survives in readers that hold it as a double."""
+_LAST_CHARACTER = 0x10FFFF
+_SURROGATES = range(0xD800, 0xE000)
+
+
+class UnusablePartition(ValueError):
+    """Rows were written under partition values that no unit can have: NULL, not of the grain, not in the calendar."""
+
+    def __init__(self, column: str, rows: Mapping[str, int]) -> None:
+        shown = ", ".join(f"{value} ({count} rows)" for value, count in sorted(rows.items())[:5])
+        super().__init__(f"partition column {column}: expected a usable value, found {shown}")
+        self.column = column
+        self.rows = rows
+        """By value as text, ``NULL`` for NULL."""
+
+
+def open_connection(
+    memory_limit: str, threads: int, temp_directory: Path, *, preserve_insertion_order: bool = False
+) -> duckdb.DuckDBPyConnection:
+    """Return an in-memory connection in UTC that spills below ``temp_directory`` and loads no extension by itself.
+
+    Args:
+        memory_limit: as DuckDB spells it, ``4GB``; empty leaves DuckDB's own.
+        threads: 0 leaves DuckDB's own.
+        temp_directory: created when absent.
+        preserve_insertion_order: costs memory in large writes; for queries whose order without ORDER BY matters.
+    """
+    temp_directory.mkdir(parents=True, exist_ok=True)
+    settings: dict[str, Any] = {
+        "temp_directory": str(temp_directory),
+        "autoload_known_extensions": "false",
+        "autoinstall_known_extensions": "false",
+        "preserve_insertion_order": str(preserve_insertion_order).lower(),
+    }
+    if memory_limit:
+        settings["memory_limit"] = memory_limit
+    if threads:
+        settings["threads"] = threads
+    con = duckdb.connect(":memory:", config=settings)
+    con.execute("SET TimeZone = 'UTC'")
+    con.execute("SET enable_progress_bar = false")
+    return con
+
+
+def digest_scheme(con: duckdb.DuckDBPyConnection) -> str:
+    """Return the fast scheme when this build computes the hashes that the scheme's name stands for."""
+    answers = con.execute(f"SELECT {', '.join(sql for sql, _ in _KNOWN_HASHES)}").fetchall()[0]
+    return FAST_SCHEME if answers == tuple(known for _, known in _KNOWN_HASHES) else PORTABLE_SCHEME
+
+
+def digest_aggregates(columns: Sequence[Column], scheme: str) -> tuple[str, str, str]:
+    """Return the SQL aggregates of a content digest: row count, sum and exclusive or of the 64-bit row hashes.
+
+    The sum is a HUGEINT to be reduced modulo 2**64. Column order counts, row order does not; doubles count to 12
+    significant digits, so that the order of an addition cannot fake a change.
+    """
+    if scheme == FAST_SCHEME:
+        row = f"hash({', '.join(_hashed(c) for c in columns)})"
+    else:
+        row = f"CAST('0x' || left(md5(concat_ws('|', {', '.join(_canonical(c) for c in columns)})), 16) AS UBIGINT)"
+    return "count(*)", f"coalesce(sum({row}), 0)", f"coalesce(bit_xor({row}), 0)"
+
+
+def _hashed(column: Column) -> str:
+    value = f"CAST({quoted(column.name)} AS {column.type})"
+    return _rounded(value) if column.type == "DOUBLE" else value
+
+
+def _rounded(value: str) -> str:
+    """Return a double as text of 12 significant digits, with one zero and one NaN; NULL stays NULL."""
+    return f"CASE WHEN isnan({value}) THEN 'nan' WHEN {value} = 0 THEN '0' ELSE format('{{:.11e}}', {value}) END"
+
+
+def _canonical(column: Column) -> str:
+    """Return a value as text without ``|`` or ``~``, which separate the columns and stand for NULL."""
+    value = f"CAST({quoted(column.name)} AS {column.type})"
+    match column.type:
+        case "VARCHAR":
+            text = rf"replace(replace(replace({value}, '\', '\\'), '|', '\p'), '~', '\n')"
+        case "DOUBLE":
+            text = _rounded(value)
+        case "BOOLEAN":
+            text = f"CAST(CAST({value} AS INTEGER) AS VARCHAR)"
+        case "TIMESTAMPTZ":
+            text = f"CAST(epoch_us({value}) AS VARCHAR)"
+        case _:
+            text = f"CAST({value} AS VARCHAR)"
+    return f"coalesce({text}, '~')"
+
+
+def key_sql(spec: PartitionSpec) -> str:
+    """Return the SQL that spells a row's partition key canonically."""
+    text = f"CAST({quoted(spec.column)} AS VARCHAR)"
+    return f"left({text}, 7)" if spec.grain is Grain.MONTH else text
+
+
+def scan_sql(scan: Scan) -> str:
+    """Return a SELECT of the declared columns, in their declared types, over the scan's files."""
+    casts = ", ".join(f"CAST({quoted(c.name)} AS {c.type}) AS {quoted(c.name)}" for c in scan.columns)
+    return f"SELECT {casts} FROM ({files_sql(scan)})"
+
+
+def files_sql(scan: Scan, *, with_filename: bool = False) -> str:
+    """Return a SELECT of whatever columns the scan's files hold, beside the declared ones; the filter sits inside.
+
+    Args:
+        scan: files, declared columns and filter.
+        with_filename: add the column ``filename``, ``<root>/<path>``.
+    """
+    # The empty relation in front gives a column that no file has (added to the contract later) its type and NULLs.
+    nulls = ", ".join(f"CAST(NULL AS {c.type}) AS {quoted(c.name)}" for c in scan.columns)
+    empty = f"SELECT {nulls} WHERE false"
+    if not scan.paths:
+        return empty
+    files = ", ".join(literal(f"{scan.root}/{path}") for path in scan.paths)
+    hive = f"hive_partitioning = true, hive_types = {{{quoted(scan.partition.column)}: {scan.partition.type}}}"
+    by_name = "true" if len(scan.paths) > 1 else "false"
+    options = f"{hive}, union_by_name = {by_name}, filename = {str(with_filename).lower()}"
+    found = f"SELECT * FROM read_parquet([{files}], {options})"
+    if scan.only is not None:
+        found += f" WHERE {_within(scan, scan.only)}"
+    return f"{empty} UNION ALL BY NAME {found}"
+
+
+def _within(scan: Scan, only: PartitionSet) -> str:
+    column = quoted(scan.only_column)
+    if only.grain is Grain.IDENTITY:
+        return f"{column} IN ({', '.join(literal(v) for v in sorted(only.values))})" if only.values else "false"
+    is_instant = any(c.name == scan.only_column and c.type == "TIMESTAMPTZ" for c in scan.columns)
+    ranges = (
+        f"({column} >= {_bound(only.grain, start, is_instant)} AND {column} < {_bound(only.grain, end, is_instant)})"
+        for start, end in only.spans
+    )
+    return " OR ".join(ranges) or "false"
+
+
+def _bound(grain: Grain, position: int, is_instant: bool) -> str:
+    day = key_at(grain, position) + ("-01" if grain is Grain.MONTH else "")
+    return f"TIMESTAMPTZ {literal(f'{day} 00:00:00+00')}" if is_instant else f"DATE {literal(day)}"
+
+
+def copy_partitioned(
+    con: duckdb.DuckDBPyConnection, select_sql: str, root: str, spec: PartitionSpec, token: str
+) -> list[DataFile]:
+    """Write a SELECT as Parquet files below ``root``, one folder a partition, and return the files by path.
+
+    Nothing that is there is touched. The files are hashed and synced to disk, their folders too.
+
+    Returns:
+        One entry a file; none when the SELECT gives no rows.
+
+    Raises:
+        UnusablePartition: rows have a partition value that no unit can have; all files stay where they were written.
+    """
+    types = {row[0]: row[1] for row in con.execute(f"DESCRIBE {select_sql}").fetchall()}
+    options = (
+        f"FORMAT parquet, COMPRESSION zstd, PARTITION_BY ({quoted(spec.column)}), APPEND, RETURN_STATS, "
+        f"FILENAME_PATTERN {literal(f'part-{token}-{{uuidv7}}')}"
+    )
+    written = con.execute(f"COPY ({select_sql}) TO {literal(root)} ({options})").fetchall()
+    keys = [_partition_key(spec, row[5]) for row in written]
+    unusable: dict[str, int] = {}
+    for key, row in zip(keys, written, strict=True):
+        if key is None:
+            value = next(iter(row[5].values()))
+            shown = "NULL" if value is None else repr(value)
+            unusable[shown] = unusable.get(shown, 0) + int(row[1])
+    if unusable:
+        raise UnusablePartition(spec.column, unusable)
+    hashes = _sealed([row[0] for row in written], root)
+    files = (
+        DataFile(
+            path=os.path.relpath(row[0], root),
+            key=key,
+            rows=int(row[1]),
+            size_bytes=int(row[2]),
+            sha256=sha256,
+            stats=_delta_stats(int(row[1]), row[4], types),
+        )
+        for key, row, sha256 in zip(keys, written, hashes, strict=True)
+        if key is not None
+    )
+    return sorted(files, key=lambda f: f.path)
+
+
+def _partition_key(spec: PartitionSpec, values: Mapping[str, str | None]) -> PartitionKey | None:
+    """Return the canonical key; None for a value that no unit can have."""
+    text = next(iter(values.values()))
+    if text is None or (spec.grain is Grain.MONTH and not text.endswith("-01")):
+        return None
+    try:
+        return parse_key(spec.grain, text.removesuffix("-01") if spec.grain is Grain.MONTH else text)
+    except InvalidKey:
+        return None
+
+
+def _sealed(paths: Sequence[str], root: str) -> list[str]:
+    """Make the files durable and return their SHA-256, in order."""
+    with ThreadPoolExecutor(max_workers=4) as pool:
+        hashes = list(pool.map(_hash_and_sync, paths))
+        list(pool.map(_sync_folder, sorted({os.path.dirname(p) for p in paths} | {root})))
+    return hashes
+
+
+def _hash_and_sync(path: str) -> str:
+    with open(path, "rb") as file:
+        digest = hashlib.file_digest(file, "sha256").hexdigest()
+        os.fsync(file.fileno())
+    return digest
+
+
+def _sync_folder(path: str) -> None:
+    handle = os.open(path, os.O_RDONLY)
+    try:
+        os.fsync(handle)
+    finally:
+        os.close(handle)
+
+
+def _delta_stats(rows: int, columns: Mapping[str, Mapping[str, str]], types: Mapping[str, str]) -> str:
+    """Return Delta's statistics; a bound that is not certain is left out, which only prunes less."""
+    low: dict[str, Any] = {}
+    high: dict[str, Any] = {}
+    nulls: dict[str, int] = {}
+    for quoted_name, found in columns.items():
+        name = quoted_name[1:-1].replace('""', '"')
+        if "null_count" in found:
+            nulls[name] = int(found["null_count"])
+        if "min" not in found or "max" not in found or found.get("has_nan", "false") != "false":
+            continue
+        bounds = (_bound_value(found["min"], types[name]), _bound_value(found["max"], types[name]))
+        if types[name] == "VARCHAR":
+            bounds = (found["min"][:_STAT_CHARACTERS], _upper_bound(found["max"]))
+        if bounds[0] is not None:
+            low[name] = bounds[0]
+        if bounds[1] is not None:
+            high[name] = bounds[1]
+    stats = {"numRecords": rows, "minValues": low, "maxValues": high, "nullCount": nulls}
+    return json.dumps(stats, ensure_ascii=False, allow_nan=False, separators=(",", ":"))
+
+
+def _bound_value(text: str, type_name: str) -> Any:
+    """Return a statistic as the JSON value that Delta readers expect for its type; None when it has none."""
+    match type_name.partition("(")[0]:
+        case "INTEGER" | "BIGINT":
+            return int(text)
+        case "DOUBLE":
+            value = float(text)
+            return value if abs(value) != float("inf") else None
+        case "DECIMAL":
+            exact = Decimal(text)
+            return float(exact) if len(exact.as_tuple().digits) <= _EXACT_DIGITS else None
+        case "DATE":
+            return text if text[:4].isdecimal() and len(text) == len("YYYY-MM-DD") else None
+        case "TIMESTAMP WITH TIME ZONE":
+            return _instant(text)
+        case _:
+            return None
+
+
+def _instant(text: str) -> str | None:
+    moment, zone, rest = text.partition("+00")
+    day, _, clock = moment.partition(" ")
+    if not zone or rest or len(day) != len("YYYY-MM-DD"):
+        return None
+    seconds, _, fraction = clock.partition(".")
+    return f"{day}T{seconds}.{fraction:0<6}Z"
+
+
+def _upper_bound(text: str) -> str | None:
+    """Return a short text that no value exceeds: the text itself, or its beginning with the last character raised."""
+    if len(text) <= _STAT_CHARACTERS:
+        return text
+    for end in range(_STAT_CHARACTERS, 0, -1):
+        following = ord(text[end - 1]) + 1
+        if following in _SURROGATES:
+            following = _SURROGATES.stop
+        if following <= _LAST_CHARACTER:
+            return text[: end - 1] + chr(following)
+    return None

@@ -1,0 +1,247 @@
+"""Apply a plan: stage and audit every batch, then publish all tables, then record it in one transaction.
+
+Rules: the plan says everything; nothing is visible before every check of every batch has passed; the journal holds
+each finished step, so ``resume`` redoes none.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Mapping
+
+from remint.checks.judge import Verdict
+from remint.errors import PlanOutdated
+from remint.execution.audit import audit
+from remint.execution.observe import observe
+from remint.execution.stage import StagedUnit, Workpiece, discard_leftovers, from_payload, to_payload
+from remint.model.dataset import Dataset, DatasetName
+from remint.model.event import Event, EventKind
+from remint.model.graph import DatasetGraph
+from remint.model.mapping import ByArrival
+from remint.model.partition import PartitionKey, PartitionSet
+from remint.model.plan import Plan
+from remint.model.provenance import DataFile, ProvenanceRecord
+from remint.model.request import Mode
+from remint.model.run import RunState, StepKind
+from remint.planner.policy import refuse_changed_bronze
+from remint.planner.staleness import Contents, input_keys
+from remint.publishing.publish import TableChange, publish_tables
+from remint.publishing.record import Scope, audit_entry, stopped
+from remint.publishing.tools import Tools
+from remint.store.base import AuditStatus, Outcome
+
+
+def run_plan(tools: Tools, plan: Plan, run_id: str) -> None:
+    """Carry out ``plan`` under an existing run, from wherever its journal says it stands.
+
+    Raises:
+        PlanOutdated: what the plan reads or replaces is not as it was planned; nothing changed.
+        ChecksFailed: a blocking check failed; nothing changed, the run is outstanding.
+        RemintError: the run stopped for another reason; its journal says how far it came.
+    """
+    graph = DatasetGraph.build(plan.datasets)
+    state = tools.store.run(run_id).state
+    if state is RunState.FAILED:
+        tools.store.set_state(run_id, RunState.STAGING)
+    try:
+        piece = _workpiece(tools, graph, plan, run_id)
+        if state is not RunState.PUBLISHING:
+            _require(plan, piece)
+            warnings = _stage_batches(plan, piece)
+            tools.store.set_state(run_id, RunState.PUBLISHING)
+        else:
+            warnings = ()
+        _publish(plan, piece, warnings)
+    except Exception as error:
+        raise stopped(tools, run_id, error) from error
+
+
+def _workpiece(tools: Tools, graph: DatasetGraph, plan: Plan, run_id: str) -> Workpiece:
+    piece = Workpiece(
+        tools=tools,
+        graph=graph,
+        observed=observe(tools, graph),
+        certain=plan.action_units(certain=True),
+        run_id=run_id,
+    )
+    for entry in tools.store.journal(run_id):
+        if entry.kind is StepKind.STAGED:
+            piece.add(entry.payload["dataset"], from_payload(entry.payload["units"]))
+    return piece
+
+
+def _require(plan: Plan, piece: Workpiece) -> None:
+    """Stop when anything that the plan reads or replaces has moved since it was made."""
+    refuse_changed_bronze(piece.graph, piece.observed)
+    contents = Contents.of(piece.observed)
+    moved = []
+    for need in plan.requirements:
+        held = (contents.arrived if need.arrived else contents.published).get(need.dataset, {}).get(need.key, "")
+        if held != need.state:
+            moved.append(f"{need.dataset} {need.key}: {_moved(need.state, held)}")
+    if moved:
+        raise PlanOutdated(plan.plan_id, moved)
+
+
+def _moved(planned: str, held: str) -> str:
+    if not planned:
+        return "was not there when the plan was made"
+    return "is gone" if not held else "its content changed"
+
+
+def _stage_batches(plan: Plan, piece: Workpiece) -> tuple[Verdict, ...]:
+    done = {
+        (entry.payload["batch"], entry.payload["dataset"])
+        for entry in piece.tools.store.journal(piece.run_id)
+        if entry.kind is StepKind.STAGED
+    }
+    for dataset in piece.graph:
+        units = piece.staged.get(dataset.name, {}).values()
+        discard_leftovers(piece.tools.folder(dataset), piece.run_id, [f for u in units for f in u.files])
+    total = sum(len(step.keys) for batch in plan.batches for step in batch.steps)
+    count = 0
+    warnings: list[Verdict] = []
+    for index, batch in enumerate(plan.batches):
+        for step in batch.steps:
+            count += len(step.keys)
+            if (index, step.dataset) in done:
+                continue
+            found, words = _stage_step(piece, piece.graph[step.dataset], step.keys, index)
+            warnings += found
+            kind = EventKind.STAGED if words else EventKind.SKIPPED
+            piece.tools.emit(
+                Event(
+                    kind=kind,
+                    run_id=piece.run_id,
+                    dataset=step.dataset,
+                    detail=words or f"{len(step.keys)} unchanged, nothing to do",
+                    units_done=count,
+                    units_total=total,
+                )
+            )
+        piece.tools.engine.forget()
+    return tuple(warnings)
+
+
+def _stage_step(piece: Workpiece, dataset: Dataset, keys: PartitionSet, batch: int) -> tuple[tuple[Verdict, ...], str]:
+    due, _ = piece.due(dataset, keys)
+    units: list[StagedUnit] = []
+    warnings: tuple[Verdict, ...] = ()
+    words = ""
+    if due:
+        staged = piece.tools.engine.stage(piece.work(dataset, due, f"{piece.run_id}-{batch}"))
+        warnings = audit(dataset, due, staged, _rows_arrived(piece, dataset, due))
+        units = piece.units(dataset, due, staged)
+        same = sum(u.is_confirmed for u in units)
+        words = f"{due.describe()}: {len(units) - same} partitions, {sum(f.rows for f in staged.files):,} rows"
+        words += f", {same} came out the same" if same else ""
+    piece.add(dataset.name, units)
+    payload = {"batch": batch, "dataset": dataset.name, "units": to_payload(units)}
+    piece.tools.store.journal_append(piece.run_id, StepKind.STAGED, payload)
+    return warnings, words
+
+
+def _rows_arrived(piece: Workpiece, dataset: Dataset, keys: PartitionSet) -> int | None:
+    """Return the rows that ingest recorded for the units of a parsing dataset; None where it reads no arrivals."""
+    if dataset.parse is None:
+        return None
+    entry = next(e for e in dataset.inputs if e.alias == dataset.parse.alias)
+    if not isinstance(entry.mapping, ByArrival):
+        return None
+    arrived = piece.observed.arrivals[entry.dataset]
+    return sum(arrived[k].digest.rows for k in input_keys(piece.graph, dataset, entry, keys) if k in arrived)
+
+
+def _publish(plan: Plan, piece: Workpiece, warnings: Iterable[Verdict]) -> None:
+    tools, run_id = piece.tools, piece.run_id
+    changes = list(_changes(piece))
+    versions = publish_tables(tools, run_id, changes)
+    run, ended = tools.store.run(run_id), tools.now()
+    scope = _scope(plan, piece, warnings)
+    outcome = Outcome(
+        run_id=run_id,
+        ended_at=ended,
+        audit=audit_entry(run, scope, AuditStatus.SUCCESS, ended),
+        summary=scope.summary(),
+        records=tuple(_records(piece, versions)),
+        fence=_fence(piece),
+        logics={n: t.logic for n in piece.staged if (t := piece.graph[n].transform)},
+        versions=versions,
+        tables_seen=versions,
+        watermarks=_watermarks(plan, piece),
+    )
+    tools.store.finish(outcome)
+    tools.emit(Event(kind=EventKind.RECORDED, run_id=run_id, detail=f"{len(outcome.records)} partitions recorded"))
+
+
+def _changes(piece: Workpiece) -> Iterable[TableChange]:
+    for dataset in piece.graph:
+        units = piece.staged.get(dataset.name)
+        if units is None:
+            continue
+        replaced = [u for u in units.values() if not u.is_confirmed]
+        yield TableChange(
+            dataset=dataset,
+            adds=tuple(f for u in replaced for f in u.files),
+            removes=tuple(_live_files(piece, dataset, {u.key for u in replaced})),
+        )
+
+
+def _live_files(piece: Workpiece, dataset: Dataset, keys: set[PartitionKey]) -> Iterable[DataFile]:
+    """Yield the files that the run takes out: the ledger's, and what is really there where somebody else wrote."""
+    foreign = piece.observed.foreign.get(dataset.name, PartitionSet(dataset.partition.grain))
+    for record in piece.tools.store.records(dataset.name, [k for k in keys if k not in foreign]).values():
+        yield from record.files
+    if any(k in foreign for k in keys):
+        live = piece.tools.tables.live_files(piece.tools.table(dataset))
+        for key in sorted(k for k in keys if k in foreign):
+            for path in sorted(live.get(key, ())):
+                yield DataFile(path=path, key=key, rows=0, size_bytes=0, sha256="", stats="")
+
+
+def _records(piece: Workpiece, versions: Mapping[DatasetName, int]) -> Iterable[ProvenanceRecord]:
+    for name, units in piece.staged.items():
+        for unit in units.values():
+            yield ProvenanceRecord(
+                dataset=name,
+                key=unit.key,
+                run_id=piece.run_id,
+                fingerprint=unit.fingerprint,
+                logic=piece.graph[name].logic_digest,
+                inputs=unit.inputs,
+                digest=unit.digest,
+                files=unit.files,
+                table_version=versions[name],
+                published=not unit.is_confirmed,
+            )
+
+
+def _fence(piece: Workpiece) -> dict[tuple[DatasetName, str], int | None]:
+    heads = piece.observed.heads
+    return {
+        (name, key): heads[name][key].seq if key in heads.get(name, {}) else None
+        for name, units in piece.staged.items()
+        for key in units
+    }
+
+
+def _watermarks(plan: Plan, piece: Workpiece) -> dict[DatasetName, str]:
+    """Return the newest event partition that each dataset has now; only for runs that may move pipeline state."""
+    if plan.request.mode is not Mode.INCREMENTAL and not plan.request.override_state:
+        return {}
+    held = piece.tools.store.watermarks()
+    newest = {name: max(units) for name, units in piece.staged.items() if units}
+    return {name: key for name, key in newest.items() if key > held.get(name, "")}
+
+
+def _scope(plan: Plan, piece: Workpiece, warnings: Iterable[Verdict]) -> Scope:
+    units = [(name, unit) for name, by_key in piece.staged.items() for unit in by_key.values()]
+    changed = [unit for _, unit in units if not unit.is_confirmed]
+    detail = {
+        "plan_id": plan.plan_id,
+        "units": len(units),
+        "units_published": len(changed),
+        "units_unchanged": len(units) - len(changed),
+        "warnings": [str(w) for w in warnings],
+    }
+    rows = sum(f.rows for u in changed for f in u.files)
+    return Scope.of(piece.graph, ((name, unit.key) for name, unit in units), rows, detail)

@@ -1,0 +1,57 @@
+"""Judge what was staged before anybody can see it."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+
+from remint.checks.judge import Verdict, blocking, judge
+from remint.engines.base import Staged
+from remint.errors import ChecksFailed
+from remint.model.dataset import Dataset
+from remint.model.partition import PartitionKey, PartitionSet
+
+
+def audit(dataset: Dataset, keys: PartitionSet, staged: Staged, rows_arrived: int | None) -> tuple[Verdict, ...]:
+    """Return the warnings about what was staged.
+
+    Args:
+        dataset: whose contract is judged.
+        keys: the units that were asked for.
+        staged: what was written, measured by reading it back.
+        rows_arrived: rows that ingest recorded for these units, where the dataset parses Bronze; else None.
+
+    Raises:
+        ChecksFailed: a blocking check is broken; the message lists every broken check with its partitions.
+    """
+    broken = {**staged.violations, **_reconcile(dataset, keys, staged, rows_arrived)}
+    verdicts = judge(dataset, broken, staged.strays, {key: d.rows for key, d in staged.digests.items()})
+    stopping = blocking(verdicts)
+    if stopping:
+        lines = "\n  ".join(map(str, stopping))
+        raise ChecksFailed(
+            f"{dataset.name}: {len(stopping)} blocking check(s) failed; nothing was published\n  {lines}",
+            hint="give it up with remint rollback RUN, correct the source or the transform, plan again",
+        )
+    return verdicts
+
+
+def _reconcile(
+    dataset: Dataset, keys: PartitionSet, staged: Staged, rows_arrived: int | None
+) -> Mapping[str, Mapping[PartitionKey, int]]:
+    """Return row counts that do not add up: rows that arrived = rows kept + superseded + quarantined."""
+    if dataset.parse is None:
+        return {}
+    broken: dict[str, Mapping[PartitionKey, int]] = {}
+    where = keys.describe()
+    if rows_arrived is not None and staged.rows_read != rows_arrived:
+        name = f"every row that arrived is read (arrived {rows_arrived:,}, read {staged.rows_read:,})"
+        broken[name] = {where: abs(rows_arrived - staged.rows_read)}
+    rows = sum(f.rows for f in staged.files)
+    if dataset.quarantine_of:
+        expected, words = staged.rows_rejected, "rejected"
+    else:
+        expected, words = staged.rows_read - staged.rows_rejected - staged.rows_superseded, "valid and not superseded"
+    if rows != expected:
+        name = f"every row is accounted for ({expected:,} {words}, {rows:,} written)"
+        broken[name] = {where: abs(rows - expected)}
+    return broken

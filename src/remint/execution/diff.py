@@ -1,0 +1,114 @@
+"""Compare two cuts of the ledger: which partitions differ at all, then rows by key, then the named metrics."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Mapping
+from dataclasses import dataclass
+from typing import Any
+
+from remint.engines.base import Comparison, Scan, quoted
+from remint.model.dataset import Dataset, DatasetName
+from remint.model.partition import PartitionSet
+from remint.model.provenance import ProvenanceRecord
+from remint.publishing.tools import Tools
+
+_SAMPLE = 5
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class MetricChange:
+    """A dataset's named metric over the partitions that differ."""
+
+    name: str
+    before: Any
+    after: Any
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class DatasetDiff:
+    """What differs in one dataset between two cuts."""
+
+    dataset: DatasetName
+    partitions_same: int
+    """Equal by digest: no row of them was read."""
+    differing: PartitionSet
+    rows_before: int
+    """Rows of the differing partitions."""
+    rows_after: int
+    comparison: Comparison | None
+    """None when no partition differs."""
+    metrics: tuple[MetricChange, ...]
+
+
+def diff_cuts(
+    tools: Tools, datasets: Iterable[Dataset], before: int, after: int, keys: Mapping[DatasetName, PartitionSet]
+) -> list[DatasetDiff]:
+    """Return what differs between the ledger as of ``before`` and as of ``after``, by dataset.
+
+    Args:
+        tools: reads the ledger and the files.
+        datasets: whose units are compared, in this order.
+        before: ledger sequence number of the earlier cut.
+        after: ledger sequence number of the later cut.
+        keys: restricts the units of a dataset; a dataset that is no key is compared whole.
+    """
+    return [_diff(tools, d, before, after, keys.get(d.name)) for d in datasets]
+
+
+def cut_scan(tools: Tools, dataset: Dataset, as_of: int | None) -> Scan:
+    """Return the whole dataset as it was published at a ledger sequence number (None: now)."""
+    records = _present(tools.store.records(dataset.name, None, as_of))
+    return _scan(tools, dataset, records, sorted(records))
+
+
+def _diff(tools: Tools, dataset: Dataset, before: int, after: int, keys: PartitionSet | None) -> DatasetDiff:
+    wanted = None if keys is None else list(keys)
+    old = _present(tools.store.records(dataset.name, wanted, before))
+    new = _present(tools.store.records(dataset.name, wanted, after))
+    differ = sorted(k for k in {*old, *new} if _digest(old, k) != _digest(new, k))
+    held, made = _scan(tools, dataset, old, differ), _scan(tools, dataset, new, differ)
+    return DatasetDiff(
+        dataset=dataset.name,
+        partitions_same=len({*old, *new}) - len(differ),
+        differing=PartitionSet.of(dataset.partition.grain, differ),
+        rows_before=sum(old[k].rows for k in differ if k in old),
+        rows_after=sum(new[k].rows for k in differ if k in new),
+        comparison=tools.engine.compare(held, made, _row_key(dataset), _SAMPLE) if differ else None,
+        metrics=tuple(_metrics(tools, dataset, held, made)) if differ else (),
+    )
+
+
+def _present(records: Mapping[str, ProvenanceRecord]) -> dict[str, ProvenanceRecord]:
+    return {key: record for key, record in records.items() if record.fingerprint}
+
+
+def _digest(records: Mapping[str, ProvenanceRecord], key: str) -> str | None:
+    return records[key].digest if key in records else None
+
+
+def _row_key(dataset: Dataset) -> tuple[str, ...]:
+    """Return the columns that identify a row of the whole table; none for a dataset without a key."""
+    if not dataset.key or dataset.partition.column in dataset.key:
+        return dataset.key
+    return (dataset.partition.column, *dataset.key)
+
+
+def _scan(tools: Tools, dataset: Dataset, records: Mapping[str, ProvenanceRecord], keys: Iterable[str]) -> Scan:
+    return Scan(
+        root=tools.folder(dataset),
+        paths=tuple(f.path for k in keys if k in records for f in records[k].files),
+        columns=dataset.columns,
+        partition=dataset.partition,
+    )
+
+
+def _metrics(tools: Tools, dataset: Dataset, before: Scan, after: Scan) -> Iterable[MetricChange]:
+    if not dataset.metrics:
+        return
+    chosen = ", ".join(f"{m.sql} AS {quoted(m.name)}" for m in dataset.metrics)
+    old, new = (
+        tools.engine.query(f"SELECT {chosen} FROM compared", {"compared": scan}, 1).rows[0]  # noqa: S608 - checked at load
+        for scan in (before, after)
+    )
+    for metric, was, now in zip(dataset.metrics, old, new, strict=True):
+        yield MetricChange(name=metric.name, before=was, after=now)

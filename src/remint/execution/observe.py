@@ -1,0 +1,52 @@
+"""Read the world once: ledger heads, arrivals, foreign partitions, outstanding runs."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable
+from dataclasses import replace
+
+from remint.model.dataset import Dataset, DatasetName
+from remint.model.graph import DatasetGraph
+from remint.model.observation import Observed
+from remint.model.partition import PartitionSet
+from remint.planner.staleness import changed_heads
+from remint.publishing.tools import Tools
+
+
+def observe(tools: Tools, graph: DatasetGraph) -> Observed:
+    """Return the state of every dataset of ``graph``; reads only."""
+    store = tools.store
+    names = [d.name for d in graph]
+    observed = Observed(
+        heads=store.heads(names),
+        arrivals={d.name: store.arrivals(d.name) for d in graph if d.arrivals},
+        foreign=dict(_foreign(tools, graph)),
+        outstanding=tuple(store.outstanding()),
+    )
+    return replace(observed, inputs=store.inputs(changed_heads(graph, observed)))
+
+
+def _foreign(tools: Tools, graph: DatasetGraph) -> Iterable[tuple[DatasetName, PartitionSet]]:
+    """Yield the partitions whose live files are not those of the ledger; only tables that moved are opened."""
+    seen = tools.store.tables_seen()
+    for dataset in graph:
+        table = tools.table(dataset)
+        version = tools.tables.version(table)
+        if version == seen.get(dataset.name):
+            continue
+        found = foreign_keys(tools, dataset)
+        if found:
+            yield dataset.name, found
+
+
+def foreign_keys(tools: Tools, dataset: Dataset) -> PartitionSet:
+    """Return the partitions of one table whose live files are not those of the ledger."""
+    table = tools.table(dataset)
+    live = {} if tools.tables.version(table) is None else tools.tables.live_files(table)
+    ledger = {
+        key: frozenset(f.path for f in record.files)
+        for key, record in tools.store.records(dataset.name).items()
+        if record.files
+    }
+    different = [key for key in {*live, *ledger} if live.get(key, frozenset()) != ledger.get(key, frozenset())]
+    return PartitionSet.of(dataset.partition.grain, different)

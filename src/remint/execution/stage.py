@@ -1,0 +1,164 @@
+"""Stage one dataset's units of one batch: resolve pinned inputs, run the query, decide what really changed."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Mapping
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any
+
+from remint.engines.base import Scan, Staged, StageWork
+from remint.model.dataset import Dataset, DatasetName, Input
+from remint.model.digest import canonical, fingerprint
+from remint.model.graph import DatasetGraph
+from remint.model.mapping import ByArrival, Trailing
+from remint.model.observation import Observed
+from remint.model.partition import PartitionKey, PartitionSet
+from remint.model.provenance import DataFile
+from remint.planner.staleness import Contents, input_keys, unit_inputs
+from remint.publishing.tools import Tools
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class StagedUnit:
+    """One unit as a run made it."""
+
+    key: PartitionKey
+    fingerprint: str
+    inputs: Mapping[str, Mapping[str, str]]
+    digest: str
+    files: tuple[DataFile, ...]
+    """The unit's files from now on: the staged ones, or the live ones where the content came out the same."""
+    is_confirmed: bool
+    """The content equals what is live, so nothing is republished."""
+
+
+@dataclass(slots=True)
+class Workpiece:
+    """A run in the making: what it has staged so far, laid over what is published."""
+
+    tools: Tools
+    graph: DatasetGraph
+    observed: Observed
+    certain: Mapping[DatasetName, PartitionSet]
+    run_id: str
+    staged: dict[DatasetName, dict[PartitionKey, StagedUnit]] = field(default_factory=dict)
+
+    def contents(self) -> Contents:
+        """Return the content of every input as it will be once this run is published."""
+        digests = {n: {k: u.digest for k, u in units.items()} for n, units in self.staged.items()}
+        return Contents.of(self.observed).overlaid(digests)
+
+    def add(self, name: DatasetName, units: Iterable[StagedUnit]) -> None:
+        """Lay more staged units over what is published."""
+        self.staged.setdefault(name, {}).update({u.key: u for u in units})
+
+    def files(self, dataset: Dataset, keys: PartitionSet) -> list[DataFile]:
+        """Return the files of ``keys``: this run's where it made them, else the published ones."""
+        made = self.staged.get(dataset.name, {})
+        rest = PartitionSet.of(keys.grain, (k for k in keys if k not in made))
+        published = self.tools.store.records(dataset.name, list(rest)) if rest else {}
+        chosen = {k: made[k].files for k in keys if k in made} | {k: r.files for k, r in published.items()}
+        return [file for key in sorted(chosen) for file in chosen[key]]
+
+    def due(self, dataset: Dataset, keys: PartitionSet) -> tuple[PartitionSet, PartitionSet]:
+        """Return which of ``keys`` must be made, and which turned out to need nothing (early cutoff)."""
+        contents = self.contents()
+        heads = self.observed.heads.get(dataset.name, {})
+        sure = self.certain.get(dataset.name, PartitionSet(keys.grain))
+        due = []
+        for key in keys:
+            head = heads.get(key)
+            expected = fingerprint(dataset.logic_digest, unit_inputs(self.graph, dataset, key, contents))
+            if key in sure or head is None or head.fingerprint != expected:
+                due.append(key)
+        made = PartitionSet.of(keys.grain, due)
+        return made, keys - made
+
+    def work(self, dataset: Dataset, keys: PartitionSet, token: str) -> StageWork:
+        """Return the staging of ``keys`` with every input pinned to files."""
+        context = PartitionSet(keys.grain)
+        for entry in dataset.inputs:
+            if isinstance(entry.mapping, Trailing):
+                context = context | input_keys(self.graph, dataset, entry, keys)
+        return StageWork(
+            dataset=dataset,
+            keys=keys,
+            inputs={e.alias: self._scan(dataset, e, keys) for e in dataset.inputs},
+            context=context - keys,
+            root=self.tools.folder(dataset),
+            token=token,
+        )
+
+    def _scan(self, dataset: Dataset, entry: Input, keys: PartitionSet) -> Scan:
+        source = self.graph[entry.dataset]
+        wanted = input_keys(self.graph, dataset, entry, keys)
+        if isinstance(entry.mapping, ByArrival) and source.arrivals is not None:
+            return Scan(
+                root=self.tools.folder(source),
+                paths=tuple(self.tools.store.arrival_files(source.name, list(wanted))),
+                columns=source.columns,
+                partition=source.partition,
+                only=wanted,
+                only_column=source.arrivals.column,
+            )
+        return Scan(
+            root=self.tools.folder(source),
+            paths=tuple(f.path for f in self.files(source, wanted)),
+            columns=source.columns,
+            partition=source.partition,
+        )
+
+    def units(self, dataset: Dataset, keys: PartitionSet, staged: Staged) -> list[StagedUnit]:
+        """Return the staged units, each compared with what is live; staged copies of the same content are deleted."""
+        contents = self.contents()
+        heads = self.observed.heads.get(dataset.name, {})
+        foreign = self.observed.foreign.get(dataset.name, PartitionSet(keys.grain))
+        by_key: dict[PartitionKey, list[DataFile]] = {key: [] for key in keys}
+        for file in staged.files:
+            by_key[file.key].append(file)
+        made = []
+        for key, files in by_key.items():
+            head, digest = heads.get(key), str(staged.digests[key])
+            same = head is not None and not head.is_missing and head.digest == digest and key not in foreign
+            inputs = unit_inputs(self.graph, dataset, key, contents)
+            kept = tuple(files)
+            if same:
+                kept = self.tools.store.records(dataset.name, [key])[key].files
+                discard(self.tools.folder(dataset), files)
+            made.append(
+                StagedUnit(
+                    key=key,
+                    fingerprint=fingerprint(dataset.logic_digest, inputs),
+                    inputs=inputs,
+                    digest=digest,
+                    files=kept,
+                    is_confirmed=same,
+                )
+            )
+        return made
+
+
+def discard(folder: str, files: Iterable[DataFile]) -> None:
+    """Delete staged files that no table version names."""
+    for file in files:
+        (Path(folder) / file.path).unlink(missing_ok=True)
+
+
+def discard_leftovers(folder: str, run_id: str, keep: Iterable[DataFile]) -> int:
+    """Delete the files that ``run_id`` wrote below ``folder`` and nothing accounts for; return how many."""
+    kept = {Path(folder) / f.path for f in keep}
+    found = [p for p in Path(folder).glob(f"**/part-{run_id}-*") if p not in kept]
+    for path in found:
+        path.unlink()
+    return len(found)
+
+
+def to_payload(units: Iterable[StagedUnit]) -> list[dict[str, Any]]:
+    """Return staged units as the journal keeps them."""
+    return [canonical(unit) for unit in units]
+
+
+def from_payload(rows: Iterable[Mapping[str, Any]]) -> list[StagedUnit]:
+    """Return the staged units that ``to_payload`` wrote."""
+    return [StagedUnit(**{**row, "files": tuple(DataFile(**f) for f in row["files"])}) for row in rows]

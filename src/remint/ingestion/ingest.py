@@ -1,0 +1,251 @@
+"""Ingest source files into Bronze: every file once, every key once, every bad row kept with its reason.
+
+Rules: counts reconcile to the row (read = added + duplicate + quarantined); Bronze is only ever appended to; what
+arrived for which event partition is recorded with the rows, so late data is found without a scan.
+"""
+
+from __future__ import annotations
+
+import tempfile
+from collections.abc import Iterable, Mapping
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any
+
+from remint.engines.base import Ingested, IngestWork, Scan
+from remint.formats.base import by_key
+from remint.model.dataset import Dataset, DatasetName, quarantine_name
+from remint.model.digest import ContentDigest, canonical
+from remint.model.event import Event, EventKind
+from remint.model.graph import DatasetGraph
+from remint.model.provenance import Arrival, DataFile, ProvenanceRecord
+from remint.model.run import RunState, StepKind
+from remint.publishing.publish import TableChange, publish_tables
+from remint.publishing.record import Scope, audit_entry, stopped
+from remint.publishing.tools import Tools
+from remint.sources.base import SourceFile
+from remint.sources.files import discover, fetch
+from remint.store.base import AuditStatus, Outcome, SourceFileRecord
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class PendingFile:
+    """A source file that is not ingested as it is now."""
+
+    dataset: DatasetName
+    file: SourceFile
+
+
+@dataclass(slots=True)
+class _Intake:
+    """What an ingest run has staged so far."""
+
+    files: dict[DatasetName, list[DataFile]] = field(default_factory=dict)
+    digests: dict[tuple[DatasetName, str], ContentDigest] = field(default_factory=dict)
+    """By dataset and file path."""
+    arrivals: dict[DatasetName, list[Arrival]] = field(default_factory=dict)
+    sources: list[SourceFileRecord] = field(default_factory=list)
+
+    def add(self, bronze: Dataset, made: Ingested, source: SourceFileRecord) -> None:
+        rejected = quarantine_name(bronze.name)
+        self.files.setdefault(bronze.name, []).extend(made.files)
+        self.files.setdefault(rejected, []).extend(made.quarantine_files)
+        for file in made.files:
+            self.digests[bronze.name, file.path] = made.digests[file.path]
+        for file in made.quarantine_files:
+            self.digests[rejected, file.path] = made.digests[file.path]
+        self.arrivals.setdefault(bronze.name, []).extend(made.arrivals)
+        self.sources.append(source)
+
+
+def pending_files(tools: Tools, datasets: Iterable[Dataset]) -> list[PendingFile]:
+    """Return the source files that are new or changed since they were ingested, by dataset, then by name."""
+    found = []
+    for dataset in datasets:
+        if dataset.source is None:
+            continue
+        known = tools.store.source_files(dataset.name)
+        for file in discover(dataset.source, tools.root):
+            seen = known.get(file.uri)
+            if seen is None or (seen.size_bytes, seen.mtime_ns) != (file.size_bytes, file.mtime_ns):
+                found.append(PendingFile(dataset=dataset.name, file=file))
+    return found
+
+
+def run_ingest(tools: Tools, graph: DatasetGraph, run_id: str, pending: Iterable[PendingFile]) -> None:
+    """Ingest ``pending`` under an existing run, from wherever its journal says it stands.
+
+    Raises:
+        SourceRejected: a file as a whole is unusable; nothing of the run is published.
+    """
+    state = tools.store.run(run_id).state
+    if state is RunState.FAILED:
+        tools.store.set_state(run_id, RunState.STAGING)
+    try:
+        intake = _journalled(tools, graph, run_id)
+        if state is not RunState.PUBLISHING:
+            _stage(tools, graph, run_id, intake, pending)
+            tools.store.set_state(run_id, RunState.PUBLISHING)
+        _publish(tools, graph, run_id, intake)
+    except Exception as error:
+        raise stopped(tools, run_id, error) from error
+
+
+def _journalled(tools: Tools, graph: DatasetGraph, run_id: str) -> _Intake:
+    intake = _Intake()
+    for entry in tools.store.journal(run_id):
+        if entry.kind is StepKind.INGEST_STAGED:
+            source = SourceFileRecord(**entry.payload["source"])
+            intake.add(graph[source.dataset], _from_payload(entry.payload["made"]), source)
+    return intake
+
+
+def _stage(tools: Tools, graph: DatasetGraph, run_id: str, intake: _Intake, pending: Iterable[PendingFile]) -> None:
+    done = {(s.dataset, s.uri) for s in intake.sources}
+    waiting = [p for p in pending if (p.dataset, p.file.uri) not in done]
+    total = len(done) + len(waiting)
+    for number, entry in enumerate(waiting, start=len(done) + 1):
+        bronze = graph[entry.dataset]
+        with tempfile.TemporaryDirectory(prefix="remint-") as folder:
+            made, source = _stage_file(tools, graph, bronze, entry.file, (f"{run_id}-{number}", Path(folder), intake))
+        intake.add(bronze, made, source)
+        payload = {"source": canonical(source), "made": _to_payload(made)}
+        tools.store.journal_append(run_id, StepKind.INGEST_STAGED, payload)
+        detail = f"{entry.file.uri}: {made.rows_added:,} added, {made.rows_duplicate:,} already there"
+        detail += f", {made.rows_rejected:,} quarantined" if made.rows_rejected else ""
+        tools.emit(
+            Event(
+                kind=EventKind.STAGED,
+                run_id=run_id,
+                dataset=bronze.name,
+                detail=detail,
+                units_done=number,
+                units_total=total,
+            )
+        )
+
+
+def _stage_file(
+    tools: Tools, graph: DatasetGraph, bronze: Dataset, file: SourceFile, place: tuple[str, Path, _Intake]
+) -> tuple[Ingested, SourceFileRecord]:
+    token, folder, intake = place
+    quarantine = graph[quarantine_name(bronze.name)]
+    fetched = fetch(file, folder)
+    held = [f for r in tools.store.records(bronze.name).values() for f in r.files]
+    held += intake.files.get(bronze.name, [])
+    known = Scan(
+        root=tools.folder(bronze),
+        paths=tuple(f.path for f in held),
+        columns=bronze.columns,
+        partition=bronze.partition,
+    )
+    run_id = token.rsplit("-", 1)[0]
+    made = tools.engine.ingest(
+        IngestWork(
+            dataset=bronze,
+            quarantine=quarantine,
+            path=str(fetched.path),
+            uri=file.uri,
+            known=known,
+            ingested_at=tools.store.run(run_id).started_at,
+            root=tools.folder(bronze),
+            quarantine_root=tools.folder(quarantine),
+            token=token,
+        )
+    )
+    source = SourceFileRecord(
+        dataset=bronze.name,
+        uri=file.uri,
+        sha256=fetched.sha256,
+        size_bytes=file.size_bytes,
+        mtime_ns=file.mtime_ns,
+        rows_read=made.rows_read,
+        rows_added=made.rows_added,
+        rows_duplicate=made.rows_duplicate,
+        rows_rejected=made.rows_rejected,
+        run_id=run_id,
+    )
+    return made, source
+
+
+def _publish(tools: Tools, graph: DatasetGraph, run_id: str, intake: _Intake) -> None:
+    changes = [
+        TableChange(dataset=graph[name], adds=tuple(files), removes=()) for name, files in sorted(intake.files.items())
+    ]
+    versions = publish_tables(tools, run_id, changes)
+    heads = tools.store.heads([c.dataset.name for c in changes])
+    records = tuple(r for c in changes for r in _records(tools, c, run_id, versions, intake))
+    run, ended = tools.store.run(run_id), tools.now()
+    scope = Scope.of(graph, ((r.dataset, r.key) for r in records), _total(intake, "rows_added"), _counts(intake))
+    tools.store.finish(
+        Outcome(
+            run_id=run_id,
+            ended_at=ended,
+            audit=audit_entry(run, scope, AuditStatus.SUCCESS, ended),
+            summary=scope.summary(),
+            records=records,
+            fence={
+                (r.dataset, r.key): heads[r.dataset][r.key].seq if r.key in heads[r.dataset] else None for r in records
+            },
+            arrivals={name: tuple(found) for name, found in intake.arrivals.items()},
+            source_files=tuple(intake.sources),
+            versions=versions,
+            tables_seen=versions,
+        )
+    )
+    tools.emit(Event(kind=EventKind.RECORDED, run_id=run_id, detail=f"{scope.record_count:,} rows ingested"))
+
+
+def _records(
+    tools: Tools, change: TableChange, run_id: str, versions: Mapping[DatasetName, int], intake: _Intake
+) -> Iterable[ProvenanceRecord]:
+    """Yield one record for every partition that was appended to: its earlier files and the new ones."""
+    name = change.dataset.name
+    groups = by_key(change.adds)
+    earlier = tools.store.records(name, list(groups))
+    for key, files in sorted(groups.items()):
+        before = earlier.get(key)
+        parts = [intake.digests[name, f.path] for f in files]
+        if before:
+            parts.append(ContentDigest.parse(before.digest))
+        yield ProvenanceRecord(
+            dataset=name,
+            key=key,
+            run_id=run_id,
+            fingerprint=run_id,
+            logic="",
+            inputs={},
+            digest=str(ContentDigest.combine(parts[0].scheme, parts)),
+            files=(*(before.files if before else ()), *files),
+            table_version=versions[name],
+        )
+
+
+def _total(intake: _Intake, count: str) -> int:
+    return sum(int(getattr(source, count)) for source in intake.sources)
+
+
+def _counts(intake: _Intake) -> dict[str, Any]:
+    counts = ("rows_read", "rows_added", "rows_duplicate", "rows_rejected")
+    return {"files": len(intake.sources), **{count: _total(intake, count) for count in counts}}
+
+
+def _to_payload(made: Ingested) -> dict[str, Any]:
+    digests = {path: str(digest) for path, digest in made.digests.items()}
+    arrivals = [{**canonical(a), "digest": str(a.digest)} for a in made.arrivals]
+    return {**canonical(made), "digests": digests, "arrivals": arrivals}
+
+
+def _from_payload(payload: Mapping[str, Any]) -> Ingested:
+    return Ingested(
+        **{
+            **payload,
+            "files": tuple(DataFile(**f) for f in payload["files"]),
+            "quarantine_files": tuple(DataFile(**f) for f in payload["quarantine_files"]),
+            "digests": {path: ContentDigest.parse(text) for path, text in payload["digests"].items()},
+            "arrivals": tuple(
+                Arrival(file=a["file"], event_key=a["event_key"], digest=ContentDigest.parse(a["digest"]))
+                for a in payload["arrivals"]
+            ),
+        }
+    )

@@ -1,0 +1,325 @@
+"""What users write in a project's Python files: datasets, how they are cut and what they read.
+
+    from remint import bronze, by_arrival, day, files, gold, roll_up, month, silver, trailing
+
+    orders = bronze("orders", partition=day("ingestion_date"), source=files("landing/*.csv", format="csv"))
+
+    @gold("revenue_daily", partition=day("order_date"), inputs={"orders": trailing("silver.orders", before=3)})
+    def revenue_daily() -> str:
+        return "SELECT ..."
+
+Columns, types, keys and checks are not declared here: they are promised by ``contracts/<layer>.<name>.yaml``.
+
+Rules: nothing here reads a file or keeps a registry; a call outside of the loader just returns its value. Nothing is
+judged here either: the loader reports all mistakes of a project at once.
+"""
+
+from __future__ import annotations
+
+import sys
+from collections.abc import Callable, Iterable, Iterator, Mapping
+from contextlib import contextmanager
+from contextvars import ContextVar
+from dataclasses import dataclass, replace
+
+from remint.checks.column_types import column_type
+from remint.model import mapping as mappings
+from remint.model.dataset import Arrivals, Column, Layer, Metric, Parse, Rule, Source
+from remint.model.partition import Grain, PartitionSpec
+
+_collected: ContextVar[list[Declaration] | None] = ContextVar("remint_declarations", default=None)
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Declaration:
+    """One declared dataset, before its contract and its SQL are read.
+
+    Without ``sql`` it is a decorator for the function that returns the SQL text.
+    """
+
+    layer: Layer
+    bare_name: str
+    partition: PartitionSpec
+    location: str
+    file: str
+    """Python file of the call."""
+    line: int
+    inputs: tuple[tuple[str, str, mappings.Mapping], ...] = ()
+    """Alias, dataset and mapping, in declared order."""
+    sql: str | None = None
+    """Path of the ``.sql`` file, relative to the project."""
+    function: Callable[[], str] | None = None
+    """Returns the SQL text."""
+    parse: Parse | None = None
+    keep: tuple[str, ...] = ()
+    source: Source | None = None
+    arrivals: Arrivals | None = None
+    metrics: tuple[Metric, ...] = ()
+    description: str = ""
+
+    @property
+    def name(self) -> str:
+        """``layer.name``, as inputs, contracts and commands name it."""
+        return f"{self.layer.value}.{self.bare_name}"
+
+    def __call__(self, function: Callable[[], str]) -> Declaration:
+        """Return the declaration with ``function`` as the maker of its SQL."""
+        made = replace(self, function=function, description=self.description or _first_line(function.__doc__))
+        collected = _collected.get()
+        if collected is not None:
+            collected[:] = [made if entry is self else entry for entry in collected]
+        return made
+
+
+DatasetRef = str | Declaration
+"""A dataset by its full name (``silver.orders``) or as the value that its declaration returned."""
+InputRef = tuple[str, mappings.Mapping]
+"""What ``same``, ``trailing``, ``roll_up`` and ``by_arrival`` return: a dataset and which of its partitions are read."""
+
+
+def bronze(
+    name: str,
+    *,
+    partition: PartitionSpec,
+    source: Source | None = None,
+    arrivals: Arrivals | None = None,
+    metrics: Mapping[str, str] | None = None,
+    location: str | None = None,
+    description: str = "",
+) -> Declaration:
+    """Declare an append-only table of rows as they arrived.
+
+    Args:
+        name: without the layer; lower case letters, digits and ``_``.
+        partition: by ingestion; with ``files(..., ingested_at=...)`` its column is the date of that column.
+        source: where rows come from; None for a table that is only read.
+        arrivals: which column says when a row's event happened, for datasets that read it ``by_arrival``.
+        metrics: aggregates that ``diff`` compares, by name.
+        location: folder of the table in the lake; ``<layer>/<name>`` when not given.
+        description: one sentence for people.
+    """
+    file, line = _caller()
+    return _collect(
+        Declaration(
+            layer=Layer.BRONZE,
+            bare_name=name,
+            partition=partition,
+            location=location or f"bronze/{name}",
+            file=file,
+            line=line,
+            source=source,
+            arrivals=arrivals,
+            metrics=_metrics(metrics),
+            description=description,
+        )
+    )
+
+
+def silver(
+    name: str,
+    *,
+    partition: PartitionSpec,
+    inputs: Mapping[str, InputRef],
+    sql: str | None = None,
+    parse: Parse | None = None,
+    keep: Iterable[str] = (),
+    metrics: Mapping[str, str] | None = None,
+    location: str | None = None,
+    description: str = "",
+) -> Declaration:
+    """Declare a table of cleaned rows; without ``sql`` the result decorates a function that returns SQL text.
+
+    Args:
+        name: without the layer; lower case letters, digits and ``_``.
+        partition: how it is cut: ``day("event_date")``.
+        inputs: by the alias under which the SQL reads it: ``{"raw": by_arrival("bronze.orders")}``.
+        sql: path of a ``.sql`` file, relative to the project.
+        parse: payload to be parsed before the SQL reads the input: ``json_payload(...)``.
+        keep: columns by which the latest row of a key wins.
+        metrics: aggregates that ``diff`` compares, by name.
+        location: folder of the table in the lake; ``<layer>/<name>`` when not given.
+        description: one sentence for people.
+    """
+    file, line = _caller()
+    return _collect(
+        Declaration(
+            layer=Layer.SILVER,
+            bare_name=name,
+            partition=partition,
+            location=location or f"silver/{name}",
+            file=file,
+            line=line,
+            inputs=_inputs(inputs),
+            sql=sql,
+            parse=parse,
+            keep=tuple(keep),
+            metrics=_metrics(metrics),
+            description=description,
+        )
+    )
+
+
+def gold(
+    name: str,
+    *,
+    partition: PartitionSpec,
+    inputs: Mapping[str, InputRef],
+    sql: str | None = None,
+    parse: Parse | None = None,
+    keep: Iterable[str] = (),
+    metrics: Mapping[str, str] | None = None,
+    location: str | None = None,
+    description: str = "",
+) -> Declaration:
+    """Declare a table that people and products read; arguments as for ``silver``."""
+    file, line = _caller()
+    return _collect(
+        Declaration(
+            layer=Layer.GOLD,
+            bare_name=name,
+            partition=partition,
+            location=location or f"gold/{name}",
+            file=file,
+            line=line,
+            inputs=_inputs(inputs),
+            sql=sql,
+            parse=parse,
+            keep=tuple(keep),
+            metrics=_metrics(metrics),
+            description=description,
+        )
+    )
+
+
+def day(column: str) -> PartitionSpec:
+    """Cut by the days of the DATE column ``column``."""
+    return PartitionSpec(column=column, grain=Grain.DAY)
+
+
+def month(column: str) -> PartitionSpec:
+    """Cut by months; the DATE column ``column`` holds the first day of each."""
+    return PartitionSpec(column=column, grain=Grain.MONTH)
+
+
+def identity(column: str) -> PartitionSpec:
+    """Cut by the values of the VARCHAR column ``column``."""
+    return PartitionSpec(column=column, grain=Grain.IDENTITY)
+
+
+def files(url: str, *, format: str, ingested_at: str | None = None) -> Source:
+    """Take rows from files.
+
+    Args:
+        url: path or fsspec URL, relative to the project; ``*`` and ``**`` match.
+        format: ``jsonl``, ``csv`` or ``parquet``; gzip is recognised by itself.
+        ingested_at: TIMESTAMPTZ column that remint fills with the time of the ingest; None when the files have one.
+    """
+    return Source(url=url, format=format, ingested_at=ingested_at)
+
+
+def arrivals(column: str) -> Arrivals:
+    """Find late rows by ``column``, which says when a Bronze row's event happened, by day."""
+    return Arrivals(column=column, grain=Grain.DAY)
+
+
+def same(dataset: DatasetRef) -> InputRef:
+    """Read the partition of one's own key."""
+    return _dataset_name(dataset), mappings.Same()
+
+
+def trailing(dataset: DatasetRef, before: int = 7) -> InputRef:
+    """Read the partition of one's own key and the ``before`` ahead of it."""
+    return _dataset_name(dataset), mappings.Trailing(before=before)
+
+
+def roll_up(dataset: DatasetRef) -> InputRef:
+    """Read every day inside one's own month."""
+    return _dataset_name(dataset), mappings.RollUp()
+
+
+def by_arrival(dataset: DatasetRef) -> InputRef:
+    """Read the Bronze rows whose event falls in one's own day, whenever they arrived."""
+    return _dataset_name(dataset), mappings.ByArrival()
+
+
+def json_payload(
+    alias: str, *, column: str, fields: Mapping[str, str], rules: Mapping[str, str] | None = None
+) -> Parse:
+    """Parse a text column that holds one JSON object a row; rows that do not fit go to quarantine with the reason.
+
+    Args:
+        alias: input whose rows are parsed.
+        column: VARCHAR column of that input.
+        fields: column type by field; every field is required unless its type ends in ``?``.
+        rules: SQL condition over the fields, by its name in words, which becomes the reason of a rejected row.
+    """
+    columns = tuple(
+        Column(name=name, type=_field_type(text), required=not text.rstrip().endswith("?"))
+        for name, text in fields.items()
+    )
+    conditions = tuple(Rule(name=name, condition=sql) for name, sql in (rules or {}).items())
+    return Parse(alias=alias, column=column, fields=columns, rules=conditions)
+
+
+@contextmanager
+def collecting() -> Iterator[list[Declaration]]:
+    """Collect every declaration made inside the block, in order; for the loader."""
+    found: list[Declaration] = []
+    token = _collected.set(found)
+    try:
+        yield found
+    finally:
+        _collected.reset(token)
+
+
+def _collect(declaration: Declaration) -> Declaration:
+    """Return ``declaration``, and hand it to the loader where one is listening.
+
+    Raises:
+        TypeError: an argument is no value that the functions of this module make.
+    """
+    for value, kind, maker in (
+        (declaration.partition, PartitionSpec, 'partition=day("column")'),
+        (declaration.source, Source | None, 'source=files("landing/*.csv", format="csv")'),
+        (declaration.arrivals, Arrivals | None, 'arrivals=arrivals("column")'),
+        (declaration.parse, Parse | None, "parse=json_payload(...)"),
+    ):
+        if not isinstance(value, kind):
+            raise TypeError(f"{declaration.name}: got {value!r}; write {maker}")
+    collected = _collected.get()
+    if collected is not None:
+        collected.append(declaration)
+    return declaration
+
+
+def _caller() -> tuple[str, int]:
+    """Return file and line of the code that called the declaration function."""
+    frame = sys._getframe(2)
+    return frame.f_code.co_filename, frame.f_lineno
+
+
+def _dataset_name(dataset: DatasetRef) -> str:
+    return dataset.name if isinstance(dataset, Declaration) else dataset
+
+
+def _inputs(inputs: Mapping[str, InputRef]) -> tuple[tuple[str, str, mappings.Mapping], ...]:
+    found: list[tuple[str, str, mappings.Mapping]] = []
+    for alias, entry in inputs.items():
+        if not isinstance(entry, tuple) or len(entry) != 2:  # a plain name is the likeliest slip
+            raise TypeError(f"input {alias!r} must say which partitions it reads: same(...), trailing(...), ...")
+        found.append((alias, *entry))
+    return tuple(found)
+
+
+def _metrics(metrics: Mapping[str, str] | None) -> tuple[Metric, ...]:
+    return tuple(Metric(name=name, sql=sql) for name, sql in (metrics or {}).items())
+
+
+def _field_type(text: str) -> str:
+    """Return the type as remint spells it; one that it does not know stays as written, for the loader to refuse."""
+    bare = text.strip().removesuffix("?")
+    return column_type(bare) or bare
+
+
+def _first_line(docstring: str | None) -> str:
+    return (docstring or "").strip().partition("\n")[0]

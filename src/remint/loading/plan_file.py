@@ -1,0 +1,54 @@
+"""Saved plans: JSON that holds all of a plan, is read back as the same value, and cannot be edited unseen."""
+
+from __future__ import annotations
+
+import json
+from pathlib import Path
+
+from pydantic import TypeAdapter, ValidationError
+
+from remint.errors import UnknownPlan
+from remint.loading.cache import write_atomically
+from remint.model.digest import canonical
+from remint.model.plan import PLAN_FORMAT, Plan, plan_digest
+
+_HINT = "remint plan    # make a new one"
+_PLAN = TypeAdapter(Plan)
+
+
+def plan_text(plan: Plan) -> str:
+    """Return the plan as indented JSON with sorted keys: equal plans give equal text."""
+    return json.dumps(canonical(plan), sort_keys=True, indent=2, ensure_ascii=False) + "\n"
+
+
+def write_plan(plan: Plan, folder: Path) -> Path:
+    """Write the plan to ``<plan_id>.json`` in ``folder``, which is made where it is missing, and return the file."""
+    folder.mkdir(parents=True, exist_ok=True)
+    path = folder / f"{plan.plan_id}.json"
+    write_atomically(path, plan_text(plan))
+    return path
+
+
+def read_plan(text: str) -> Plan:
+    """Return the plan that ``plan_text`` wrote.
+
+    Raises:
+        UnknownPlan: it is no plan of this format, or its content is not what its id says.
+    """
+    try:
+        data = json.loads(text)
+    except (ValueError, RecursionError) as error:
+        raise UnknownPlan(f"the plan file is not JSON: {error}", hint=_HINT) from None
+    written = data.get("format") if isinstance(data, dict) else None
+    if written != PLAN_FORMAT:
+        raise UnknownPlan(f"the plan file has the format {written!r}; this remint reads {PLAN_FORMAT!r}", hint=_HINT)
+    try:
+        plan = _PLAN.validate_json(text)
+    except ValidationError as error:
+        first = error.errors()[0]
+        place = ".".join(map(str, first["loc"]))
+        raise UnknownPlan(f"the plan file was edited: {place}: {first['msg']}", hint=_HINT) from None
+    # The whole text, not just the digest: a key that no field has would be dropped before the digest is taken.
+    if plan_digest(plan) != plan.plan_id or canonical(plan) != data:
+        raise UnknownPlan(f"the plan file was edited: its content is not that of {plan.plan_id}", hint=_HINT)
+    return plan

@@ -1,0 +1,238 @@
+"""``load_project``: a project directory becomes a validated graph of datasets, or all of its mistakes at once."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable
+from dataclasses import dataclass
+from pathlib import Path
+
+from remint.checks.contract import Contract
+from remint.errors import ProjectError, ProjectInvalid
+from remint.loading.cache import ProjectCache
+from remint.loading.declare import Declaration
+from remint.loading.draft import Draft, Shape
+from remint.loading.names import location_mistakes, name_mistakes
+from remint.loading.project_rules import declaration_mistakes
+from remint.loading.python_files import read_declarations, shown_path
+from remint.loading.quarantine import (
+    has_quarantine,
+    line_columns,
+    line_quarantine,
+    payload_columns,
+    payload_quarantine,
+    payload_spec,
+)
+from remint.loading.reading import contract_of, transform_of
+from remint.loading.settings import Settings, read_settings
+from remint.loading.sql_source import SqlSource, TransformSpec
+from remint.loading.text_files import read_text
+from remint.model.dataset import Dataset, DatasetName, Input, Transform, quarantine_name
+from remint.model.graph import DatasetGraph
+
+CONTRACTS_FOLDER = "contracts"
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Project:
+    """A project as it is on disk now."""
+
+    name: str
+    root: Path
+    settings: Settings
+    graph: DatasetGraph
+    warnings: tuple[str, ...]
+    """What works but deserves a look, each with file and line."""
+
+
+def load_project(root: Path) -> Project:
+    """Return the project in ``root``.
+
+    Args:
+        root: folder that holds ``remint.toml``.
+
+    Raises:
+        ProjectInvalid: every mistake, with file and line. Nothing is changed.
+    """
+    root = root.resolve()
+    settings = read_settings(root)
+    mistakes: list[ProjectError] = []
+    declarations, texts = read_declarations(root, mistakes)
+    mistakes += name_mistakes(declarations, root)
+    draft = _read(root, declarations, texts, mistakes)
+    for declaration in draft.declarations.values():
+        mistakes += declaration_mistakes(draft, declaration)
+    mistakes += location_mistakes(_located(draft), root)
+    datasets = _datasets(draft, mistakes)
+    graph = _graph(draft, datasets, mistakes)
+    if mistakes:
+        raise ProjectInvalid(_once(mistakes))
+    draft.cache.save()
+    return Project(name=settings.name, root=root, settings=settings, graph=graph, warnings=_warnings(draft, graph))
+
+
+def _read(
+    root: Path, declared: list[Declaration], texts: dict[DatasetName, SqlSource], mistakes: list[ProjectError]
+) -> Draft:
+    """Return everything that the project's files hold; what cannot be read is missing in it."""
+    cache = ProjectCache(root)
+    declarations = {d.name: d for d in reversed(declared)}  # of namesakes the first counts
+    declarations = dict(sorted(declarations.items()))
+    contracts: dict[DatasetName, Contract] = {}
+    for name, declaration in declarations.items():
+        try:
+            contracts[name] = _contract(root, declaration, cache)
+            if declaration.sql is not None:
+                texts.setdefault(name, _sql_file(root, declaration))
+        except ProjectInvalid as error:
+            mistakes += error.mistakes
+        except ProjectError as error:
+            mistakes.append(error)
+    derived = {quarantine_name(n) for n, d in declarations.items() if has_quarantine(d)}
+    for name in sorted(derived & set(declarations)):
+        mistakes.append(_at(root, declarations[name], f"{name} is the name of a quarantine table that remint keeps"))
+    return Draft(
+        root=root,
+        declarations=declarations,
+        contracts=contracts,
+        texts=texts,
+        shapes=_shapes(declarations, contracts),
+        names=frozenset(declarations) | derived,
+        cache=cache,
+    )
+
+
+def _contract(root: Path, declaration: Declaration, cache: ProjectCache) -> Contract:
+    shown = f"{CONTRACTS_FOLDER}/{declaration.name}.yaml"
+    if not (root / shown).is_file():
+        raise _at(root, declaration, f"{declaration.name} has no contract: {shown} is missing")
+    return contract_of(read_text(root / shown, shown), shown, cache)
+
+
+def _sql_file(root: Path, declaration: Declaration) -> SqlSource:
+    shown = str(declaration.sql)
+    path = (root / shown).resolve()
+    if not path.is_relative_to(root):
+        raise _at(root, declaration, f"{declaration.name}: {shown} is outside of the project")
+    if not path.is_file():
+        raise _at(root, declaration, f"{declaration.name}: the file {shown} is missing")
+    return SqlSource(sql=read_text(path, shown), file=shown)
+
+
+def _at(root: Path, declaration: Declaration, message: str) -> ProjectError:
+    return ProjectError(message, file=shown_path(declaration.file, root), line=declaration.line)
+
+
+def _shapes(
+    declarations: dict[DatasetName, Declaration], contracts: dict[DatasetName, Contract]
+) -> dict[DatasetName, Shape]:
+    shapes = {
+        name: Shape(
+            layer=declarations[name].layer,
+            partition=declarations[name].partition,
+            columns=contract.columns,
+            arrivals=declarations[name].arrivals,
+        )
+        for name, contract in contracts.items()
+    }
+    for name, declaration in declarations.items():
+        partition = declaration.partition
+        parsed = next((d for a, d, _ in declaration.inputs if declaration.parse and a == declaration.parse.alias), None)
+        if declaration.source is not None:
+            columns = line_columns(partition)
+        elif parsed is not None and parsed in shapes:
+            columns = payload_columns(partition, shapes[parsed].columns)
+        else:
+            continue
+        shapes[quarantine_name(name)] = Shape(
+            layer=declaration.layer, partition=partition, columns=columns, arrivals=None
+        )
+    return shapes
+
+
+def _located(draft: Draft) -> list[tuple[str, Declaration]]:
+    declared = [(d.location, d) for d in draft.declarations.values()]
+    return declared + [(f"{location}_quarantine", d) for location, d in declared if has_quarantine(d)]
+
+
+def _datasets(draft: Draft, mistakes: list[ProjectError]) -> list[Dataset]:
+    """Return the datasets whose parts are all there, with the quarantine tables that come with them."""
+    datasets: list[Dataset] = []
+    for name, declaration in draft.declarations.items():
+        if name not in draft.contracts or any(d not in draft.shapes for _, d, _ in declaration.inputs):
+            continue
+        try:
+            datasets += _with_quarantine(draft, declaration)
+        except ProjectInvalid as error:
+            mistakes += error.mistakes
+    return datasets
+
+
+def _with_quarantine(draft: Draft, declaration: Declaration) -> list[Dataset]:
+    dataset = _dataset(draft, declaration)
+    if declaration.source is not None:
+        return [dataset, line_quarantine(dataset)]
+    entry = next((i for i in dataset.inputs if dataset.parse and i.alias == dataset.parse.alias), None)
+    if dataset.parse is None or entry is None:
+        return [dataset]
+    raw = draft.shapes[entry.dataset]
+    spec = payload_spec(dataset.parse, dataset.partition, entry, raw)
+    return [dataset, payload_quarantine(dataset, entry, raw, transform_of(spec, draft.cache))]
+
+
+def _dataset(draft: Draft, declaration: Declaration) -> Dataset:
+    contract = draft.contracts[declaration.name]
+    return Dataset(
+        name=declaration.name,
+        layer=declaration.layer,
+        location=declaration.location,
+        partition=declaration.partition,
+        columns=contract.columns,
+        key=contract.key,
+        inputs=tuple(Input(alias=a, dataset=d, mapping=m) for a, d, m in declaration.inputs),
+        transform=_transform(draft, declaration, contract),
+        parse=declaration.parse,
+        keep=declaration.keep,
+        checks=contract.checks,
+        source=declaration.source,
+        arrivals=declaration.arrivals,
+        metrics=declaration.metrics,
+        description=declaration.description,
+    )
+
+
+def _transform(draft: Draft, declaration: Declaration, contract: Contract) -> Transform | None:
+    source = draft.texts.get(declaration.name)
+    if source is None or not declaration.inputs:
+        return None
+    spec = TransformSpec(
+        source=source,
+        inputs={alias: (dataset, draft.shapes[dataset].columns) for alias, dataset, _ in declaration.inputs},
+        columns=contract.columns,
+        parse=declaration.parse,
+        keep=declaration.keep,
+    )
+    return transform_of(spec, draft.cache)
+
+
+def _graph(draft: Draft, datasets: Iterable[Dataset], mistakes: list[ProjectError]) -> DatasetGraph:
+    known = list(datasets)
+    try:
+        return DatasetGraph.build(d for d in known if all(i.dataset != d.name for i in d.inputs))
+    except ProjectError as error:
+        first = next((d for name, d in draft.declarations.items() if name in error.message.split()), None)
+        mistakes.append(draft.mistake(first, error.message) if first else error)
+        return DatasetGraph({})
+
+
+def _once(mistakes: list[ProjectError]) -> list[ProjectError]:
+    return list({(m.file, m.line, m.message): m for m in mistakes}.values())
+
+
+def _warnings(draft: Draft, graph: DatasetGraph) -> tuple[str, ...]:
+    found = [warning for contract in draft.contracts.values() for warning in contract.warnings]
+    found += [warning for dataset in graph if dataset.transform for warning in dataset.transform.warnings]
+    used = {f"{name}.yaml" for name in draft.declarations}
+    for path in sorted((draft.root / CONTRACTS_FOLDER).glob("*.yaml")):
+        if path.name not in used:
+            found.append(f"{CONTRACTS_FOLDER}/{path.name}: no dataset of this name is declared")
+    return tuple(found)

@@ -1,0 +1,204 @@
+"""Rules that a declaration must meet beside its contract and the rest of the project."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from typing import assert_never
+
+from remint.checks.column_types import KNOWN_TYPES, column_type
+from remint.errors import ProjectError
+from remint.loading.declare import Declaration
+from remint.loading.draft import Draft, Shape
+from remint.loading.names import NAME, RESERVED, nearest
+from remint.loading.reading import aggregate_of, condition_of
+from remint.loading.sql_source import REJECTED
+from remint.model.dataset import Column, Layer, Parse
+from remint.model.mapping import ByArrival, Mapping, RollUp, Same, Trailing
+from remint.model.partition import Grain
+
+_FORMATS = ("jsonl", "csv", "parquet")
+
+
+def declaration_mistakes(draft: Draft, declaration: Declaration) -> Iterator[ProjectError]:
+    """Yield all that is wrong with one declaration.
+
+    What needs a contract is skipped where the contract could not be read: that is a mistake of its own.
+    """
+    is_bronze = declaration.layer is Layer.BRONZE
+    yield from _bronze(draft, declaration) if is_bronze else _transform(draft, declaration)
+    contract = draft.contracts.get(declaration.name)
+    if contract is None:
+        return
+    columns = {c.name: c for c in contract.columns}
+    yield from _partition(draft, declaration, columns)
+    if is_bronze and not contract.key:
+        yield draft.mistake(
+            declaration,
+            f"{declaration.name} has no key: without one, redelivered rows cannot be told from new ones",
+            "give primaryKey: true to the columns of its contract that identify a row",
+        )
+    for name in (k for k in declaration.keep if k not in columns):
+        yield draft.mistake(
+            declaration, f"keep names the column {name!r}, which the contract has not{nearest(name, columns)}"
+        )
+    if declaration.keep and not contract.key:
+        yield draft.mistake(declaration, "keep says which row of a key wins, but the contract has no primaryKey")
+    yield from _metrics(draft, declaration, tuple(columns))
+
+
+def _bronze(draft: Draft, declaration: Declaration) -> Iterator[ProjectError]:
+    name = declaration.name
+    if declaration.function is not None:
+        yield draft.mistake(declaration, f"{name} has a transform; Bronze holds rows as they arrived")
+    contract = draft.contracts.get(name)
+    columns = {c.name: c.type for c in contract.columns} if contract else None
+    source, arrivals = declaration.source, declaration.arrivals
+    if source is not None and source.format not in _FORMATS:
+        yield draft.mistake(declaration, f"{name}: format {source.format!r} is none of {', '.join(_FORMATS)}")
+    if source is not None and declaration.partition.grain is Grain.IDENTITY:
+        yield draft.mistake(declaration, f"{name}: Bronze is partitioned by time of ingestion, not by identity")
+    if columns is None:
+        return
+    if source is not None and source.ingested_at is not None and columns.get(source.ingested_at) != "TIMESTAMPTZ":
+        found = columns.get(source.ingested_at, "missing")
+        yield draft.mistake(
+            declaration,
+            f"{name}: ingested_at={source.ingested_at!r} must be TIMESTAMPTZ in the contract; it is {found}",
+        )
+    if arrivals is not None and columns.get(arrivals.column) not in ("TIMESTAMPTZ", "DATE"):
+        found = columns.get(arrivals.column, "missing" + nearest(arrivals.column, columns))
+        yield draft.mistake(
+            declaration,
+            f"{name}: arrivals({arrivals.column!r}) must be TIMESTAMPTZ or DATE in the contract; it is {found}",
+        )
+
+
+def _transform(draft: Draft, declaration: Declaration) -> Iterator[ProjectError]:
+    name = declaration.name
+    if declaration.sql is None and declaration.function is None:
+        yield draft.mistake(
+            declaration, f"{name} has no SQL", f'sql="sql/{declaration.bare_name}.sql", or decorate a function'
+        )
+    if declaration.sql is not None and declaration.function is not None:
+        yield draft.mistake(declaration, f"{name} has SQL twice: sql= and a function")
+    if not declaration.inputs:
+        yield draft.mistake(
+            declaration, f"{name} reads nothing, so nothing says which partitions it has", "inputs={...}"
+        )
+    taken: dict[str, str] = {}
+    for alias, dataset, mapping in declaration.inputs:
+        if not NAME.fullmatch(alias.lower()) or alias.lower() in RESERVED:
+            yield draft.mistake(declaration, f"{name}: {alias!r} cannot be the alias of an input")
+        if taken.setdefault(alias.lower(), alias) is not alias:
+            yield draft.mistake(declaration, f"{name}: the alias {alias!r} differs from another only in case")
+        yield from _input(draft, declaration, dataset, mapping)
+    if declaration.parse is not None:
+        yield from _parse(draft, declaration, declaration.parse)
+
+
+def _input(draft: Draft, declaration: Declaration, dataset: str, mapping: Mapping) -> Iterator[ProjectError]:
+    if dataset == declaration.name:
+        yield draft.mistake(declaration, f"{dataset} reads itself", "keep history in an upstream dataset")
+    elif dataset not in draft.names:
+        yield draft.mistake(declaration, f"no dataset is called {dataset!r}{nearest(str(dataset), draft.names)}")
+    elif dataset in draft.shapes:
+        problem = _mapping_problem(declaration, dataset, mapping, draft.shapes[dataset])
+        if problem:
+            yield draft.mistake(declaration, f"{declaration.name}: {problem}")
+
+
+def _mapping_problem(declaration: Declaration, dataset: str, mapping: Mapping, source: Shape) -> str:
+    mine, theirs = declaration.partition.grain, source.partition.grain
+    match mapping:
+        case Same():
+            return "" if mine is theirs else f"same({dataset}) needs equal grains; here {mine}, there {theirs}"
+        case Trailing(before=before):
+            if not isinstance(before, int) or before < 1:
+                return f"trailing({dataset}, before={before!r}) must read at least 1 earlier partition"
+            if mine is Grain.IDENTITY or mine is not theirs:
+                return f"trailing({dataset}) needs day by day or month by month; here {mine}, there {theirs}"
+            return ""
+        case RollUp():
+            fits = mine is Grain.MONTH and theirs is Grain.DAY
+            return "" if fits else f"roll_up({dataset}) needs days there and months here; here {mine}, there {theirs}"
+        case ByArrival():
+            if source.layer is not Layer.BRONZE or source.arrivals is None:
+                return f"by_arrival({dataset}) needs a Bronze dataset that is declared with arrivals=arrivals(...)"
+            return (
+                "" if mine is source.arrivals.grain else f"by_arrival({dataset}) needs partitions by day; here {mine}"
+            )
+        case _:
+            assert_never(mapping)
+
+
+def _parse(draft: Draft, declaration: Declaration, parse: Parse) -> Iterator[ProjectError]:
+    name = declaration.name
+    source = next((dataset for alias, dataset, _ in declaration.inputs if alias == parse.alias), None)
+    if source is None:
+        aliases = [alias for alias, _, _ in declaration.inputs]
+        yield draft.mistake(
+            declaration, f"{name}: json_payload({parse.alias!r}) names no input{nearest(parse.alias, aliases)}"
+        )
+        return
+    if any(alias.lower() == f"{parse.alias}{REJECTED}".lower() for alias, _, _ in declaration.inputs):
+        yield draft.mistake(declaration, f"{name}: {parse.alias}{REJECTED} is the alias of rejected rows")
+    shape = draft.shapes.get(source)
+    if shape is not None:
+        yield from _parsed_columns(draft, declaration, parse, shape)
+    if not parse.fields:
+        yield draft.mistake(declaration, f"{name}: json_payload declares no fields")
+    for field in (f for f in parse.fields if column_type(f.type) is None):
+        yield draft.mistake(
+            declaration, f"{name}: the field {field.name} is {field.type!r}; it must be one of {KNOWN_TYPES}"
+        )
+    seen = (
+        [*(f.name for f in parse.fields), *(c.name for c in shape.columns if c.name != parse.column)] if shape else []
+    )
+    for rule in parse.rules if shape else ():
+        try:
+            condition_of(rule.condition, tuple(seen), draft.cache)
+        except ProjectError as error:
+            yield draft.mistake(declaration, f"{name}: the rule {rule.name!r}: {error.message}", error.hint)
+
+
+def _parsed_columns(draft: Draft, declaration: Declaration, parse: Parse, shape: Shape) -> Iterator[ProjectError]:
+    raw = {c.name: c for c in shape.columns}
+    payload = raw.get(parse.column)
+    if shape.layer is not Layer.BRONZE:
+        yield draft.mistake(
+            declaration, f"{declaration.name}: payloads are parsed from Bronze; {parse.alias} is {shape.layer}"
+        )
+    if payload is None or payload.type != "VARCHAR":
+        found = payload.type if payload else "missing" + nearest(parse.column, raw)
+        yield draft.mistake(
+            declaration, f"{declaration.name}: the payload column {parse.column!r} must be VARCHAR; it is {found}"
+        )
+    if "reason" in {name.lower() for name in (*raw, *(f.name for f in parse.fields))}:
+        yield draft.mistake(declaration, f"{declaration.name}: quarantine needs the name 'reason' for its own column")
+
+
+def _partition(draft: Draft, declaration: Declaration, columns: dict[str, Column]) -> Iterator[ProjectError]:
+    spec = declaration.partition
+    column = columns.get(spec.column)
+    if column is None:
+        yield draft.mistake(
+            declaration,
+            f"{declaration.name}: the contract has no partition column {spec.column!r}{nearest(spec.column, columns)}",
+        )
+    elif column.type != spec.type:
+        yield draft.mistake(
+            declaration,
+            f"{declaration.name}: the partition column {spec.column} is {column.type}; by {spec.grain} it must be {spec.type}",
+        )
+
+
+def _metrics(draft: Draft, declaration: Declaration, columns: tuple[str, ...]) -> Iterator[ProjectError]:
+    for metric in declaration.metrics:
+        if not NAME.fullmatch(metric.name.lower()):
+            yield draft.mistake(declaration, f"{declaration.name}: {metric.name!r} cannot be the name of a metric")
+        try:
+            aggregate_of(metric.sql, columns, draft.cache)
+        except ProjectError as error:
+            yield draft.mistake(
+                declaration, f"{declaration.name}: the metric {metric.name}: {error.message}", error.hint
+            )

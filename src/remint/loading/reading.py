@@ -1,0 +1,95 @@
+"""Contracts, SQL and aggregates of a project, read through the cache: parsers are imported only for what changed."""
+
+from __future__ import annotations
+
+from typing import Any
+
+from remint.checks.contract import Contract
+from remint.loading.cache import ProjectCache
+from remint.loading.sql_source import TransformSpec
+from remint.model.dataset import Check, Column, Logic, Severity, Transform
+from remint.model.digest import canonical
+
+# The imports inside functions cost half a second together; an unchanged project must load without them.
+
+
+def contract_of(text: str, file: str, cache: ProjectCache) -> Contract:
+    """Return what the contract in ``text`` promises.
+
+    Raises:
+        ProjectInvalid: every mistake in it.
+    """
+    content = ["contract", file, text]
+    found = cache.get(content, _contract)
+    if found is None:
+        from remint.loading.contract_files import read_contract  # noqa: PLC0415
+
+        found = read_contract(text, file)
+    cache.put(content, canonical(found))
+    return found
+
+
+def transform_of(spec: TransformSpec, cache: ProjectCache) -> Transform:
+    """Return the analysed transform.
+
+    Raises:
+        ProjectInvalid: every mistake in its SQL.
+    """
+    content = ["transform", spec]
+    found = cache.get(content, _transform)
+    if found is None:
+        from remint.loading.sql_logic import analyse  # noqa: PLC0415
+
+        found = analyse(spec)
+    cache.put(content, canonical(found))
+    return found
+
+
+def aggregate_of(sql: str, columns: tuple[str, ...], cache: ProjectCache) -> str:
+    """Return ``sql``, known to be one aggregate over ``columns``.
+
+    Raises:
+        ProjectError: it is not.
+    """
+    content = ["aggregate", sql, columns]
+    found = cache.get(content, str)
+    if found is None:
+        from remint.checks.aggregate import check_aggregate  # noqa: PLC0415
+
+        found = check_aggregate(sql, columns)
+    cache.put(content, found)
+    return found
+
+
+def condition_of(sql: str, columns: tuple[str, ...], cache: ProjectCache) -> str:
+    """Return ``sql``, known to be one condition on a row of ``columns``.
+
+    Raises:
+        ProjectError: it is not.
+    """
+    content = ["condition", sql, columns]
+    found = cache.get(content, str)
+    if found is None:
+        from remint.checks.aggregate import check_condition  # noqa: PLC0415
+
+        found = check_condition(sql, columns)
+    cache.put(content, found)
+    return found
+
+
+def _contract(data: Any) -> Contract:
+    return Contract(
+        columns=tuple(Column(**column) for column in data["columns"]),
+        key=tuple(data["key"]),
+        checks=tuple(Check(**{**check, "severity": Severity(check["severity"])}) for check in data["checks"]),
+        warnings=tuple(data["warnings"]),
+    )
+
+
+def _transform(data: Any) -> Transform:
+    return Transform(
+        sql=data["sql"],
+        logic=Logic(**data["logic"]),
+        single_thread=data["single_thread"],
+        warnings=tuple(data["warnings"]),
+    )

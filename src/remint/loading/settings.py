@@ -1,0 +1,221 @@
+"""Settings of a project: ``remint.toml``, overridden by the environment.
+
+Rules: the only reader of ``os.environ``. Validated by hand, because importing a validation library would cost every
+command a tenth of a second. A key that is not known is a mistake, never ignored.
+"""
+
+from __future__ import annotations
+
+import difflib
+import getpass
+import os
+import re
+import tomllib
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+from remint.errors import ProjectError, ProjectInvalid
+from remint.loading.text_files import read_text
+
+SETTINGS_FILE = "remint.toml"
+_ENV_PREFIX = "REMINT_"
+_SQLITE = "sqlite:///"
+_MEMORY = re.compile(r"\d+(\.\d+)?\s*(KB|MB|GB|TB|KIB|MIB|GIB|TIB)", re.IGNORECASE)
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Settings:
+    """What a project sets, resolved against its folder."""
+
+    name: str
+    lake: str
+    """Absolute folder, or URL, under which the tables live."""
+    store_url: str
+    """SQLAlchemy URL; an SQLite path in it is absolute."""
+    memory_limit: str
+    threads: int
+    """0: all cores."""
+    batch_rows: int
+    """Input rows that one batch may read."""
+    user: str
+    """Who asks for runs: ``REMINT_USER``, else the login name."""
+
+
+@dataclass(frozen=True, slots=True)
+class _Key:
+    default: Any
+    accepts: Callable[[Any], bool]
+    expected: str
+    """In words, after "must be"."""
+
+
+def _is_text(value: Any) -> bool:
+    return isinstance(value, str) and bool(value.strip())
+
+
+def _is_count(value: Any, least: int) -> bool:
+    return isinstance(value, int) and not isinstance(value, bool) and value >= least
+
+
+_KEYS: Mapping[tuple[str, str], _Key] = {
+    ("project", "name"): _Key(None, _is_text, "text"),
+    ("paths", "lake"): _Key("lake", _is_text, "text"),
+    ("store", "url"): _Key(
+        "sqlite:///.remint/state.db", lambda v: _is_text(v) and "://" in v, "a URL such as sqlite:///..."
+    ),
+    ("engine", "memory_limit"): _Key(
+        "2GB", lambda v: isinstance(v, str) and _MEMORY.fullmatch(v) is not None, 'an amount such as "2GB"'
+    ),
+    ("engine", "threads"): _Key(0, lambda v: _is_count(v, 0), "a whole number, 0 for all cores"),
+    ("engine", "batch_rows"): _Key(4_000_000, lambda v: _is_count(v, 1), "a whole number above 0"),
+}
+
+
+def find_project(start: Path) -> Path:
+    """Return the nearest folder at or above ``start`` that holds ``remint.toml``.
+
+    Raises:
+        ProjectError: there is none.
+    """
+    here = start.resolve()
+    for folder in (here, *here.parents):
+        if (folder / SETTINGS_FILE).is_file():
+            return folder
+    raise ProjectError(
+        f"no {SETTINGS_FILE} in {here} or in any folder above it",
+        hint="remint init .    # writes a small working project; or change to a project's folder",
+    )
+
+
+def read_settings(root: Path, environ: Mapping[str, str] | None = None) -> Settings:
+    """Return the settings of the project in ``root``.
+
+    Args:
+        root: absolute folder that holds ``remint.toml``.
+        environ: environment variables; those of the process when not given.
+
+    Raises:
+        ProjectInvalid: every mistake in the file and in ``REMINT_*`` variables.
+    """
+    env = os.environ if environ is None else environ
+    try:
+        text = read_text(root / SETTINGS_FILE, SETTINGS_FILE)
+        raw = tomllib.loads(text)
+    except ProjectError as error:
+        raise ProjectInvalid([error]) from None
+    except tomllib.TOMLDecodeError as error:
+        line = re.search(r"line (\d+)", str(error))
+        raise ProjectInvalid(
+            [ProjectError(f"is not TOML: {error}", file=SETTINGS_FILE, line=int(line[1]) if line else None)]
+        ) from None
+    mistakes: list[ProjectError] = []
+    values = {key: known.default for key, known in _KEYS.items()}
+    values |= _from_file(raw, text, mistakes)
+    values |= _from_environment(env, mistakes)
+    if values["project", "name"] is None and not mistakes:
+        mistakes.append(ProjectError("[project] name is missing", file=SETTINGS_FILE, hint='[project]\nname = "shop"'))
+    if mistakes:
+        raise ProjectInvalid(mistakes)
+    return _resolved(values, root, env)
+
+
+def _from_file(raw: Mapping[str, Any], text: str, mistakes: list[ProjectError]) -> dict[tuple[str, str], Any]:
+    sections = sorted({section for section, _ in _KEYS})
+    found: dict[tuple[str, str], Any] = {}
+    for section, content in raw.items():
+        line = _line(text, section, None)
+        if section not in sections:
+            mistakes.append(_unknown(f"[{section}]", [f"[{s}]" for s in sections], line))
+        elif not isinstance(content, dict):
+            mistakes.append(ProjectError(f"{section} is a section: write [{section}]", file=SETTINGS_FILE, line=line))
+        else:
+            for name, value in content.items():
+                _accept((section, name), value, _line(text, section, name), found, mistakes)
+    return found
+
+
+def _accept(
+    key: tuple[str, str], value: Any, line: int | None, found: dict[tuple[str, str], Any], mistakes: list[ProjectError]
+) -> None:
+    section, name = key
+    known = _KEYS.get(key)
+    if known is None:
+        mistakes.append(_unknown(f"[{section}] {name}", [f"[{section}] {n}" for s, n in _KEYS if s == section], line))
+    elif not known.accepts(value):
+        mistakes.append(
+            ProjectError(f"[{section}] {name} is {value!r}; it must be {known.expected}", file=SETTINGS_FILE, line=line)
+        )
+    else:
+        found[key] = value
+
+
+def _from_environment(env: Mapping[str, str], mistakes: list[ProjectError]) -> dict[tuple[str, str], Any]:
+    names = {f"{_ENV_PREFIX}{section}__{name}".upper(): (section, name) for section, name in _KEYS}
+    found: dict[tuple[str, str], Any] = {}
+    for variable in sorted(v for v in env if v.startswith(_ENV_PREFIX) and "__" in v):
+        key = names.get(variable)
+        if key is None:
+            near = difflib.get_close_matches(variable, names, n=1)
+            mistakes.append(
+                ProjectError(
+                    f"environment variable {variable} is no setting" + (f"; nearest: {near[0]}" if near else "")
+                )
+            )
+            continue
+        text = env[variable]
+        value: Any = int(text) if isinstance(_KEYS[key].default, int) and text.isdecimal() else text
+        if _KEYS[key].accepts(value):
+            found[key] = value
+        else:
+            mistakes.append(
+                ProjectError(f"environment variable {variable} is {text!r}; it must be {_KEYS[key].expected}")
+            )
+    return found
+
+
+def _resolved(values: Mapping[tuple[str, str], Any], root: Path, env: Mapping[str, str]) -> Settings:
+    lake: str = values["paths", "lake"]
+    url: str = values["store", "url"]
+    if url.startswith(_SQLITE) and ":memory:" not in url:
+        url = _SQLITE + str(root / url.removeprefix(_SQLITE))
+    return Settings(
+        name=values["project", "name"],
+        lake=lake if "://" in lake else str(root / lake),
+        store_url=url,
+        memory_limit=values["engine", "memory_limit"],
+        threads=values["engine", "threads"],
+        batch_rows=values["engine", "batch_rows"],
+        user=env.get("REMINT_USER") or _login(),
+    )
+
+
+def _login() -> str:
+    try:
+        return getpass.getuser()
+    except (KeyError, OSError):  # a container's bare uid has no name
+        return "unknown"
+
+
+def _unknown(written: str, known: list[str], line: int | None) -> ProjectError:
+    near = difflib.get_close_matches(written, known, n=1)
+    guess = f"; nearest: {near[0]}" if near else ""
+    return ProjectError(
+        f"{written} is no setting{guess}", file=SETTINGS_FILE, line=line, hint="known: " + ", ".join(known)
+    )
+
+
+def _line(text: str, section: str, name: str | None) -> int | None:
+    """Return the line of a section, or of a key in it; tomllib tells none, so it is looked up in the text."""
+    inside, section_line = False, None
+    for number, line in enumerate(text.split("\n"), start=1):
+        header = re.match(r"\s*\[\s*([^\[\]]+?)\s*\]", line)
+        if header:
+            inside = header[1].strip("\"'") == section
+            section_line = number if inside else section_line
+        elif name is None and re.match(rf"""\s*["']?{re.escape(section)}["']?\s*[.=]""", line):
+            section_line = section_line or number
+        elif inside and name is not None and re.match(rf"""\s*["']?{re.escape(name)}["']?\s*[.=]""", line):
+            return number
+    return section_line

@@ -1,0 +1,44 @@
+"""A transform before its SQL is analysed: the text, where it was written and all else that decides what it means."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass
+
+from remint.model.dataset import Column, Parse
+
+REJECTED = "_rejected"
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class SqlSource:
+    """SQL text and where it was written."""
+
+    sql: str
+    file: str
+    line: int = 1
+    """Of the first line of the text; for SQL that a function returns, of the function."""
+    has_lines: bool = True
+    """False: the text has no lines of its own in ``file``."""
+
+    def at(self, line: int) -> int:
+        """Return the line in ``file`` of a line of the text."""
+        return self.line + line - 1 if self.has_lines else self.line
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class TransformSpec:
+    """A transform's SQL with all that decides what it means."""
+
+    source: SqlSource
+    inputs: Mapping[str, tuple[str, tuple[Column, ...]]]
+    """Dataset and columns of each input, by alias."""
+    columns: tuple[Column, ...]
+    """What the contract promises of the result."""
+    parse: Parse | None = None
+    keep: tuple[str, ...] = ()
+
+
+def rejected_alias(parse: Parse) -> str:
+    """Return the name under which SQL reads the rows that ``parse`` rejects."""
+    return f"{parse.alias}{REJECTED}"

@@ -1,0 +1,117 @@
+"""What a run leaves in the log: the columns of the reprocessing audit, filled the same way by every kind of run."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Iterable, Mapping
+from dataclasses import dataclass, field
+from typing import Any
+
+from remint.errors import RemintError, RunError
+from remint.model.dataset import DatasetName, Layer
+from remint.model.event import Event, EventKind
+from remint.model.graph import DatasetGraph
+from remint.model.partition import Grain, PartitionKey, end_day, first_day
+from remint.model.run import Run, RunState
+from remint.publishing.tools import Tools
+from remint.store.base import AuditEntry, AuditStatus
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Scope:
+    """What a run touched."""
+
+    datasets: tuple[DatasetName, ...] = ()
+    affected_start: str = ""
+    """First day affected."""
+    affected_end: str = ""
+    """The day after the last one affected (half-open)."""
+    record_count: int = 0
+    """Rows that were published."""
+    detail: Mapping[str, Any] = field(default_factory=dict)
+
+    @classmethod
+    def of(
+        cls,
+        graph: DatasetGraph,
+        units: Iterable[tuple[DatasetName, PartitionKey]],
+        record_count: int,
+        detail: Mapping[str, Any],
+    ) -> Scope:
+        """Return the scope of ``units``: their datasets and the days that their time partitions span."""
+        touched = sorted(set(units))
+        days = [
+            (first_day(grain, key), end_day(grain, key))
+            for name, key in touched
+            if (grain := graph[name].partition.grain) is not Grain.IDENTITY
+        ]
+        return cls(
+            datasets=tuple(sorted({name for name, _ in touched})),
+            affected_start=min(d[0] for d in days).isoformat() if days else "",
+            affected_end=max(d[1] for d in days).isoformat() if days else "",
+            record_count=record_count,
+            detail=detail,
+        )
+
+    @property
+    def layers(self) -> str:
+        """Layers touched, upstream first, with commas."""
+        found = {name.split(".", 1)[0] for name in self.datasets}
+        return ",".join(layer.value for layer in Layer if layer.value in found)
+
+    def summary(self) -> str:
+        """Return the scope as it is kept with the run."""
+        return json.dumps(
+            {
+                "layers": self.layers,
+                "datasets": list(self.datasets),
+                "affected_start": self.affected_start,
+                "affected_end": self.affected_end,
+                "record_count": self.record_count,
+                **self.detail,
+            },
+            sort_keys=True,
+        )
+
+
+def audit_entry(run: Run, scope: Scope, status: AuditStatus, at: str) -> AuditEntry:
+    """Return the log's line about ``run``."""
+    return AuditEntry(
+        at=at,
+        action=run.kind.value,
+        actor=run.requested_by,
+        run_id=run.run_id,
+        start_time=run.started_at,
+        end_time=None if status is AuditStatus.STARTED else at,
+        layer=scope.layers,
+        reason=run.reason,
+        affected_start=scope.affected_start,
+        affected_end=scope.affected_end,
+        record_count=scope.record_count,
+        status=status,
+        mode=run.mode,
+        override_state=run.override_state,
+        trigger=run.trigger,
+        datasets=scope.datasets,
+        detail=scope.detail,
+    )
+
+
+def stopped(tools: Tools, run_id: str, error: Exception) -> RemintError:
+    """Record that a run stopped, so that it stays outstanding, and return the error to raise.
+
+    A run that had begun to commit keeps its state: what it committed is found again by resume.
+    """
+    run = tools.store.run(run_id)
+    now = tools.now()
+    if run.state is RunState.STAGING:
+        entry = audit_entry(run, Scope(detail={"error": str(error)}), AuditStatus.FAILED, now)
+        tools.store.set_state(run_id, RunState.FAILED, error=str(error), ended_at=now, audit=entry)
+    tools.emit(Event(kind=EventKind.FAILED, run_id=run_id, detail=str(error)))
+    if isinstance(error, RemintError):
+        error.hint = error.hint.replace("RUN", run_id) if error.hint else None
+        return error
+    return RunError(
+        f"run {run_id} stopped: {type(error).__name__}: {error}",
+        hint=f"mend the cause, then: remint resume {run_id}",
+    )

@@ -1,0 +1,58 @@
+"""What every use case is given: the store, the format, the engine, a clock and a place to announce."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from dataclasses import dataclass
+from datetime import UTC, datetime
+from pathlib import Path
+
+from remint.engines.base import Engine
+from remint.formats.base import Table, TableFormat
+from remint.model.dataset import Dataset, Layer
+from remint.model.event import Event
+from remint.store.base import StoreWriter
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Tools:
+    """Adapters, bound once by the workspace."""
+
+    store: StoreWriter
+    tables: TableFormat
+    start_engine: Callable[[], Engine]
+    """Returns the one engine of the command, starting it at the first call: most commands need none."""
+    root: Path
+    """The project's folder: source URLs are relative to it."""
+    lake: Path
+    """Folder below which every table lives."""
+    clock: Callable[[], datetime]
+    emit: Callable[[Event], None]
+
+    @property
+    def engine(self) -> Engine:
+        """The engine, started."""
+        return self.start_engine()
+
+    def table(self, dataset: Dataset) -> Table:
+        """Return ``dataset`` as its table format knows it."""
+        return Table(
+            name=dataset.name,
+            location=self.folder(dataset),
+            columns=dataset.columns,
+            partition=dataset.partition,
+            append_only=dataset.layer is Layer.BRONZE,
+        )
+
+    def folder(self, dataset: Dataset) -> str:
+        """Return the absolute folder of the dataset's table."""
+        return str(self.lake / dataset.location)
+
+    def now(self) -> str:
+        """Return the time as the store writes it: ISO 8601, UTC, ending in Z."""
+        return timestamp(self.clock())
+
+
+def timestamp(moment: datetime) -> str:
+    """Return a moment as the store writes it."""
+    return moment.astimezone(UTC).isoformat(timespec="milliseconds").replace("+00:00", "Z")

@@ -1,0 +1,117 @@
+"""What arrived in Bronze: rows by file and event key, their running totals, and the source files they came from."""
+
+from __future__ import annotations
+
+from collections.abc import Collection, Iterable, Sequence
+from dataclasses import asdict, fields
+from typing import Any
+
+from sqlalchemy import Connection, Row, bindparam, insert, select, update
+
+from remint.model.dataset import DatasetName
+from remint.model.digest import ContentDigest
+from remint.model.partition import PartitionKey
+from remint.model.provenance import Arrival, ArrivedContent
+from remint.store import tables
+from remint.store.base import SourceFileRecord
+from remint.store.database import chunks, next_number
+from remint.store.tables import arrived
+
+
+def content(connection: Connection, dataset: DatasetName, scheme: str) -> dict[PartitionKey, ArrivedContent]:
+    """Return all that has arrived under ``scheme``, by event key."""
+    rows = connection.execute(select(arrived).where(arrived.c.dataset == dataset, arrived.c.scheme == scheme))
+    return {row.event_key: _content(row) for row in rows}
+
+
+def _content(row: Row[Any]) -> ArrivedContent:
+    digest = ContentDigest(row.scheme, row.rows, int(row.total, 16), int(row.parity, 16))
+    return ArrivedContent(digest=digest, files=row.files)
+
+
+def files(connection: Connection, dataset: DatasetName, event_keys: Collection[PartitionKey]) -> list[str]:
+    """Return the files that hold rows of any of the event keys, sorted."""
+    found: set[str] = set()
+    arrival = tables.arrivals.c
+    for keys in chunks(sorted(event_keys)):
+        wanted = select(arrival.file).distinct().where(arrival.dataset == dataset, arrival.event_key.in_(keys))
+        found.update(connection.scalars(wanted))
+    return sorted(found)
+
+
+def append(connection: Connection, dataset: DatasetName, new: Sequence[Arrival], run_id: str) -> None:
+    """Append arrivals and add them to the running totals of their event keys."""
+    if not new:
+        return
+    rows = [
+        {"dataset": dataset, "file": a.file, "event_key": a.event_key, "run_id": run_id, **_bits(a.digest)} for a in new
+    ]
+    connection.execute(insert(tables.arrivals), rows)
+    by_scheme: dict[str, list[Arrival]] = {}
+    for arrival in new:
+        by_scheme.setdefault(arrival.digest.scheme, []).append(arrival)
+    for scheme, group in sorted(by_scheme.items()):
+        _add_to_totals(connection, dataset, scheme, group)
+
+
+def _bits(digest: ContentDigest) -> dict[str, Any]:
+    return {
+        "scheme": digest.scheme,
+        "rows": digest.rows,
+        "total": f"{digest.total:016x}",
+        "parity": f"{digest.parity:016x}",
+    }
+
+
+def _add_to_totals(connection: Connection, dataset: DatasetName, scheme: str, new: Iterable[Arrival]) -> None:
+    added: dict[PartitionKey, ArrivedContent] = {}
+    for arrival in new:
+        before = added.get(arrival.event_key, ArrivedContent(digest=ContentDigest.empty(scheme), files=0))
+        added[arrival.event_key] = ArrivedContent(digest=before.digest + arrival.digest, files=before.files + 1)
+    known = _totals(connection, dataset, scheme, added)
+    grown = [
+        {
+            "key": key,
+            **_bits(known[key].digest + more.digest),
+            "files": known[key].files + more.files,
+        }
+        for key, more in added.items()
+        if key in known
+    ]
+    if grown:
+        total = (arrived.c.dataset == dataset, arrived.c.scheme == scheme, arrived.c.event_key == bindparam("key"))
+        connection.execute(update(arrived).where(*total), grown)
+    first = [
+        {"dataset": dataset, "event_key": key, **_bits(more.digest), "files": more.files}
+        for key, more in added.items()
+        if key not in known
+    ]
+    if first:
+        connection.execute(insert(arrived), first)
+
+
+def _totals(
+    connection: Connection, dataset: DatasetName, scheme: str, keys: Iterable[PartitionKey]
+) -> dict[PartitionKey, ArrivedContent]:
+    found: dict[PartitionKey, ArrivedContent] = {}
+    of_scheme = select(arrived).where(arrived.c.dataset == dataset, arrived.c.scheme == scheme)
+    for part in chunks(keys):
+        for row in connection.execute(of_scheme.where(arrived.c.event_key.in_(part))):
+            found[row.event_key] = _content(row)
+    return found
+
+
+def source_files(connection: Connection, dataset: DatasetName) -> dict[str, SourceFileRecord]:
+    """Return the newest record of each source file, by URI."""
+    shown = [tables.source_files.c[f.name] for f in fields(SourceFileRecord)]
+    wanted = select(*shown).where(tables.source_files.c.dataset == dataset).order_by(tables.source_files.c.seq)
+    return {row.uri: SourceFileRecord(**row._mapping) for row in connection.execute(wanted)}
+
+
+def append_source_files(connection: Connection, records: Sequence[SourceFileRecord]) -> None:
+    """Append what an ingest found; a file that was ingested again has several records."""
+    if not records:
+        return
+    first = next_number(connection, tables.source_files.c.seq)
+    rows = [{"seq": seq, **asdict(record)} for seq, record in enumerate(records, first)]
+    connection.execute(insert(tables.source_files), rows)

@@ -1,0 +1,43 @@
+"""The one transaction that ends a successful run."""
+
+from __future__ import annotations
+
+from sqlalchemy import Connection
+
+from remint.errors import StoreError
+from remint.model.provenance import Release
+from remint.model.run import RunState
+from remint.store import arrivals, audit_log, ledger, releases, runs, watermarks
+from remint.store.base import Outcome
+
+
+def finish(connection: Connection, outcome: Outcome) -> Release:
+    """Write everything that the success of a run changes, or find that it was written before.
+
+    Args:
+        connection: holds the write lock; what is raised undoes the transaction.
+        outcome: what to write.
+    """
+    run = runs.exact(connection, outcome.run_id)
+    if run.state is RunState.SUCCEEDED:
+        return _release_of(connection, run.run_id)
+    ledger.check_fence(connection, outcome.fence)
+    runs.move(connection, run, RunState.SUCCEEDED, summary=outcome.summary, ended_at=outcome.ended_at, error=None)
+    ledger.append(connection, outcome.records, outcome.ended_at)
+    ledger.record_logics(connection, outcome.logics, run.run_id)
+    for dataset, arrived in sorted(outcome.arrivals.items()):
+        arrivals.append(connection, dataset, arrived, run.run_id)
+    arrivals.append_source_files(connection, outcome.source_files)
+    releases.see(connection, outcome.tables_seen)
+    watermarks.advance(connection, run, outcome.watermarks, outcome.ended_at)
+    for undone in outcome.rolled_back:
+        runs.move(connection, runs.exact(connection, undone), RunState.ROLLED_BACK)
+    audit_log.append(connection, outcome.audit)
+    return releases.append(connection, run.run_id, outcome.versions, outcome.ended_at)
+
+
+def _release_of(connection: Connection, run_id: str) -> Release:
+    release = releases.of_run(connection, run_id)
+    if release is None:
+        raise StoreError(f"run {run_id} succeeded but has no release; the state database was changed by hand")
+    return release

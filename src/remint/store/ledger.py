@@ -1,0 +1,217 @@
+"""The append-only ledger: what each unit holds since which run, and what it was made from."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Collection, Iterable, Mapping, Sequence
+from dataclasses import fields
+from typing import Any
+
+from sqlalchemy import Connection, Row, Select, bindparam, func, insert, select, update
+
+from remint.errors import PublishConflict
+from remint.model.dataset import DatasetName, Logic
+from remint.model.partition import PartitionKey
+from remint.model.provenance import DataFile, Head, LogicRecord, ProvenanceRecord
+from remint.store import tables
+from remint.store.base import InputDigests, StoredRecord, UnitKey
+from remint.store.database import chunks, next_number
+from remint.store.tables import ledger
+
+_SHOWN = 20
+_OF_FILE = tuple(field.name for field in fields(DataFile))
+_OF_HEAD = tuple(column.name for column in tables.heads.c)
+_MOVE_HEAD = (
+    update(tables.heads)
+    .where(*[column == bindparam(f"to_{column.name}") for column in tables.heads.primary_key])
+    .values({name: bindparam(f"to_{name}") for name in _OF_HEAD})
+)
+
+
+def heads(connection: Connection, datasets: Collection[DatasetName]) -> dict[DatasetName, dict[PartitionKey, Head]]:
+    """Return the newest record of each unit, by dataset and key."""
+    found: dict[DatasetName, dict[PartitionKey, Head]] = {name: {} for name in sorted(datasets)}
+    for names in chunks(found):
+        rows = connection.execute(select(tables.heads).where(tables.heads.c.dataset.in_(names)))
+        for dataset, key, seq, run_id, made_from, logic, digest, count, size_bytes in rows:
+            found[dataset][key] = Head(
+                seq=seq,
+                key=key,
+                run_id=run_id,
+                fingerprint=made_from,
+                logic=logic,
+                digest=digest,
+                rows=count,
+                size_bytes=size_bytes,
+            )
+    return found
+
+
+def inputs(connection: Connection, seqs: Collection[int]) -> dict[int, InputDigests]:
+    """Return what records were made from, by sequence number."""
+    found: dict[int, InputDigests] = {}
+    for part in chunks(sorted(seqs)):
+        rows = connection.execute(select(ledger.c.seq, ledger.c.inputs).where(ledger.c.seq.in_(part)))
+        found.update((seq, json.loads(text)) for seq, text in rows)
+    return found
+
+
+def records(
+    connection: Connection,
+    dataset: DatasetName,
+    keys: Collection[PartitionKey] | None,
+    as_of_seq: int | None,
+) -> dict[PartitionKey, ProvenanceRecord]:
+    """Return the newest record of each unit, at or before ``as_of_seq`` when given."""
+    newest = _newest(dataset) if as_of_seq is None else _newest_as_of(dataset, as_of_seq)
+    wanted = [newest] if keys is None else [newest.where(ledger.c.partition.in_(k)) for k in chunks(sorted(keys))]
+    found = (_stored(row).record for statement in wanted for row in connection.execute(statement))
+    return {record.key: record for record in found}
+
+
+def _newest(dataset: DatasetName) -> Select[Any]:
+    return select(ledger).join_from(tables.heads, ledger).where(tables.heads.c.dataset == dataset)
+
+
+def _newest_as_of(dataset: DatasetName, seq: int) -> Select[Any]:
+    until = ledger.alias("until")
+    newest = (
+        select(func.max(until.c.seq)).where(until.c.dataset == dataset, until.c.seq <= seq).group_by(until.c.partition)
+    )
+    return select(ledger).where(ledger.c.seq.in_(newest))
+
+
+def of_run(connection: Connection, run_id: str) -> list[StoredRecord]:
+    """Return the records of a run in ledger order."""
+    rows = connection.execute(select(ledger).where(ledger.c.run_id == run_id).order_by(ledger.c.seq))
+    return [_stored(row) for row in rows]
+
+
+def previous(connection: Connection, dataset: DatasetName, key: PartitionKey, before_seq: int) -> StoredRecord | None:
+    """Return the newest record of a unit before ``before_seq``."""
+    unit = (ledger.c.dataset == dataset, ledger.c.partition == key, ledger.c.seq < before_seq)
+    row = connection.execute(select(ledger).where(*unit).order_by(ledger.c.seq.desc()).limit(1)).first()
+    return None if row is None else _stored(row)
+
+
+def _stored(row: Row[Any]) -> StoredRecord:
+    record = ProvenanceRecord(
+        dataset=row.dataset,
+        key=row.partition,
+        run_id=row.run_id,
+        fingerprint=row.fingerprint,
+        logic=row.logic,
+        inputs=json.loads(row.inputs),
+        digest=row.digest,
+        files=tuple(DataFile(**file) for file in json.loads(row.files)),
+        table_version=row.table_version,
+        published=row.published,
+    )
+    return StoredRecord(seq=row.seq, recorded_at=row.recorded_at, record=record)
+
+
+def check_fence(connection: Connection, fence: Mapping[UnitKey, int | None]) -> None:
+    """Refuse to go on when a unit's head is not the expected one.
+
+    Raises:
+        PublishConflict: names the units and what was expected and found.
+    """
+    found = _head_seqs(connection, fence)
+    moved = sorted((unit, seq, found.get(unit)) for unit, seq in fence.items() if found.get(unit) != seq)
+    if not moved:
+        return
+    lines = [f"{name} {key}: expected {_in_words(a)}, found {_in_words(b)}" for (name, key), a, b in moved[:_SHOWN]]
+    if len(moved) > _SHOWN:
+        lines.append(f"... and {len(moved) - _SHOWN} more")
+    raise PublishConflict(
+        f"{len(moved)} partition(s) were recorded by another run meanwhile\n  " + "\n  ".join(lines),
+        hint="remint status    # shows which run",
+    )
+
+
+def _in_words(seq: int | None) -> str:
+    return "no record" if seq is None else f"ledger record {seq}"
+
+
+def _head_seqs(connection: Connection, units: Iterable[UnitKey]) -> dict[UnitKey, int]:
+    keys: dict[DatasetName, list[PartitionKey]] = {}
+    for dataset, key in units:
+        keys.setdefault(dataset, []).append(key)
+    head = tables.heads.c
+    found: dict[UnitKey, int] = {}
+    for dataset, wanted in keys.items():
+        for part in chunks(wanted):
+            rows = connection.execute(
+                select(head.partition, head.seq).where(head.dataset == dataset, head.partition.in_(part))
+            )
+            found.update(((dataset, key), seq) for key, seq in rows)
+    return found
+
+
+def append(connection: Connection, records: Sequence[ProvenanceRecord], at: str) -> None:
+    """Append records in their order and make each the head of its unit."""
+    if not records:
+        return
+    first = next_number(connection, ledger.c.seq)
+    rows = [_row(record, seq, at) for seq, record in enumerate(records, first)]
+    connection.execute(insert(ledger), rows)
+    _move_heads(connection, {(row["dataset"], row["partition"]): row for row in rows})
+
+
+def _row(record: ProvenanceRecord, seq: int, at: str) -> dict[str, Any]:
+    return {
+        "seq": seq,
+        "dataset": record.dataset,
+        "partition": record.key,
+        "run_id": record.run_id,
+        "fingerprint": record.fingerprint,
+        "logic": record.logic,
+        "digest": record.digest,
+        "rows": record.rows,
+        "size_bytes": record.size_bytes,
+        "table_version": record.table_version,
+        "published": record.published,
+        "recorded_at": at,
+        "inputs": json.dumps({a: dict(read) for a, read in record.inputs.items()}, sort_keys=True),
+        "files": json.dumps([{name: getattr(file, name) for name in _OF_FILE} for file in record.files]),
+    }
+
+
+def _move_heads(connection: Connection, rows: Mapping[UnitKey, Mapping[str, Any]]) -> None:
+    known = _head_seqs(connection, rows)
+    moved = [{f"to_{name}": row[name] for name in _OF_HEAD} for unit, row in rows.items() if unit in known]
+    if moved:
+        connection.execute(_MOVE_HEAD, moved)
+    added = [{name: row[name] for name in _OF_HEAD} for unit, row in rows.items() if unit not in known]
+    if added:
+        connection.execute(insert(tables.heads), added)
+
+
+def logics(connection: Connection, datasets: Collection[DatasetName]) -> dict[DatasetName, tuple[LogicRecord, ...]]:
+    """Return the logics of each dataset in order of number."""
+    found: dict[DatasetName, tuple[LogicRecord, ...]] = dict.fromkeys(sorted(datasets), ())
+    shown = [column for column in tables.logic.c if column.name != "run_id"]
+    for names in chunks(found):
+        wanted = select(*shown).where(tables.logic.c.dataset.in_(names)).order_by(tables.logic.c.number)
+        for row in connection.execute(wanted):
+            found[row.dataset] += (LogicRecord(**row._mapping),)
+    return found
+
+
+def record_logics(connection: Connection, published: Mapping[DatasetName, Logic], run_id: str) -> None:
+    """Give the next number of its dataset to each logic that was never published before."""
+    known = logics(connection, published)
+    added = [
+        {
+            "dataset": dataset,
+            "number": len(known[dataset]) + 1,
+            "digest": logic.digest,
+            "sql": logic.canonical,
+            "canonicaliser": logic.canonicaliser,
+            "run_id": run_id,
+        }
+        for dataset, logic in sorted(published.items())
+        if logic.digest not in {record.digest for record in known[dataset]}
+    ]
+    if added:
+        connection.execute(insert(tables.logic), added)

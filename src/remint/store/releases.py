@@ -1,0 +1,78 @@
+"""Releases: consistent cuts over all tables; and the table versions that the ledger accounts for."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Mapping
+from typing import Any
+
+from sqlalchemy import Connection, Row, func, insert, select, update
+
+from remint.model.dataset import DatasetName
+from remint.model.provenance import Release
+from remint.store.database import next_number
+from remint.store.tables import ledger, releases, tables_seen
+
+
+def every(connection: Connection) -> list[Release]:
+    """Return all releases, oldest first."""
+    return [_release(row) for row in connection.execute(select(releases).order_by(releases.c.number))]
+
+
+def of_run(connection: Connection, run_id: str) -> Release | None:
+    """Return the release that a run made."""
+    row = connection.execute(select(releases).where(releases.c.run_id == run_id)).first()
+    return None if row is None else _release(row)
+
+
+def _release(row: Row[Any]) -> Release:
+    return Release(
+        release_id=row.release_id,
+        run_id=row.run_id,
+        last_seq=row.last_seq,
+        versions=json.loads(row.versions),
+        created_at=row.created_at,
+    )
+
+
+def append(connection: Connection, run_id: str, versions: Mapping[DatasetName, int], at: str) -> Release:
+    """Append the release of a run: the last one, with the tables that the run published moved on."""
+    number = next_number(connection, releases.c.number)
+    before = connection.scalar(select(releases.c.versions).where(releases.c.number == number - 1))
+    release = Release(
+        release_id=f"release-{number}",
+        run_id=run_id,
+        last_seq=connection.scalar(select(func.max(ledger.c.seq))) or 0,
+        versions=_moved_on(json.loads(before or "{}"), versions),
+        created_at=at,
+    )
+    row = {
+        "number": number,
+        "release_id": release.release_id,
+        "run_id": run_id,
+        "last_seq": release.last_seq,
+        "versions": json.dumps(release.versions, sort_keys=True),
+        "created_at": at,
+    }
+    connection.execute(insert(releases), row)
+    return release
+
+
+def _moved_on(before: Mapping[DatasetName, int], after: Mapping[DatasetName, int]) -> dict[DatasetName, int]:
+    # A run on other partitions of the same table may have committed later and finished sooner: never step back.
+    return {name: max(before.get(name, 0), after.get(name, 0)) for name in sorted({*before, *after})}
+
+
+def seen(connection: Connection) -> dict[DatasetName, int]:
+    """Return the last table version that the ledger accounts for, by dataset."""
+    return {row.dataset: row.version for row in connection.execute(select(tables_seen).order_by(tables_seen.c.dataset))}
+
+
+def see(connection: Connection, versions: Mapping[DatasetName, int]) -> None:
+    """Account for table versions; one that is older than what was seen changes nothing."""
+    known = seen(connection)
+    for dataset, version in sorted(versions.items()):
+        if dataset not in known:
+            connection.execute(insert(tables_seen), {"dataset": dataset, "version": version})
+        elif version > known[dataset]:
+            connection.execute(update(tables_seen).where(tables_seen.c.dataset == dataset).values(version=version))

@@ -1,0 +1,193 @@
+"""The state database on SQLite or PostgreSQL: each method is one transaction over free functions of this package."""
+
+from __future__ import annotations
+
+from collections.abc import Collection, Iterator, Mapping
+from contextlib import contextmanager
+from pathlib import Path
+from typing import Any
+
+from sqlalchemy import Connection
+
+from remint.model.dataset import DatasetName
+from remint.model.partition import PartitionKey
+from remint.model.provenance import ArrivedContent, Head, LogicRecord, ProvenanceRecord, Release
+from remint.model.run import Run, RunState, StepKind
+from remint.store import arrivals, audit_log, ledger, releases, runs, schema, watermarks
+from remint.store.base import (
+    AuditEntry,
+    AuditRecord,
+    InputDigests,
+    JournalEntry,
+    Outcome,
+    SourceFileRecord,
+    StoredRecord,
+    WatermarkMove,
+)
+from remint.store.database import Database, connect_to
+from remint.store.finish import finish
+
+BUSY_TIMEOUT_S = 10.0
+
+
+def open_store(url: str, root: Path, *, busy_timeout_s: float = BUSY_TIMEOUT_S) -> SqlStore:
+    """Return the store at ``url``; at first use its folder and tables are made, an older one is migrated.
+
+    Args:
+        url: SQLAlchemy URL such as ``sqlite:///.remint/state.db``; a relative path is relative to ``root``.
+        root: folder of the project.
+        busy_timeout_s: how long a writer waits for another one.
+
+    Raises:
+        StoreNewer: a newer remint wrote it; nothing is changed.
+        StoreBusy: another process is writing longer than the timeout.
+        StoreError: it cannot be opened or made; nothing half-made is left.
+    """
+    database = connect_to(url, root, busy_timeout_s)
+    try:
+        schema.prepare(database, root)
+    except BaseException:
+        database.engine.dispose()
+        raise
+    return SqlStore(database)
+
+
+class SqlStore:
+    """A ``StoreWriter`` over SQLAlchemy Core. Safe to share between threads; ``close`` it when done."""
+
+    def __init__(self, database: Database) -> None:
+        self._database = database
+
+    def close(self) -> None:
+        """Close all connections."""
+        self._database.engine.dispose()
+
+    def __enter__(self) -> SqlStore:
+        return self
+
+    def __exit__(self, *_: object) -> None:
+        self.close()
+
+    @contextmanager
+    def _writing(self) -> Iterator[Connection]:
+        with self._database.writing() as connection:
+            schema.lock(connection, self._database.where)
+            yield connection
+
+    def heads(self, datasets: Collection[DatasetName]) -> dict[DatasetName, dict[PartitionKey, Head]]:
+        with self._database.reading() as connection:
+            return ledger.heads(connection, datasets)
+
+    def inputs(self, seqs: Collection[int]) -> dict[int, InputDigests]:
+        with self._database.reading() as connection:
+            return ledger.inputs(connection, seqs)
+
+    def records(
+        self, dataset: DatasetName, keys: Collection[PartitionKey] | None = None, as_of_seq: int | None = None
+    ) -> dict[PartitionKey, ProvenanceRecord]:
+        with self._database.reading() as connection:
+            return ledger.records(connection, dataset, keys, as_of_seq)
+
+    def records_of_run(self, run_id: str) -> list[StoredRecord]:
+        with self._database.reading() as connection:
+            return ledger.of_run(connection, run_id)
+
+    def previous_record(self, dataset: DatasetName, key: PartitionKey, before_seq: int) -> StoredRecord | None:
+        with self._database.reading() as connection:
+            return ledger.previous(connection, dataset, key, before_seq)
+
+    def logics(self, datasets: Collection[DatasetName]) -> dict[DatasetName, tuple[LogicRecord, ...]]:
+        with self._database.reading() as connection:
+            return ledger.logics(connection, datasets)
+
+    def arrivals(self, dataset: DatasetName, scheme: str) -> dict[PartitionKey, ArrivedContent]:
+        with self._database.reading() as connection:
+            return arrivals.content(connection, dataset, scheme)
+
+    def arrival_files(self, dataset: DatasetName, event_keys: Collection[PartitionKey]) -> list[str]:
+        with self._database.reading() as connection:
+            return arrivals.files(connection, dataset, event_keys)
+
+    def source_files(self, dataset: DatasetName) -> dict[str, SourceFileRecord]:
+        with self._database.reading() as connection:
+            return arrivals.source_files(connection, dataset)
+
+    def run(self, run_id: str) -> Run:
+        with self._database.reading() as connection:
+            return runs.named(connection, run_id)
+
+    def runs(self, limit: int, states: Collection[RunState] | None = None) -> list[Run]:
+        with self._database.reading() as connection:
+            return runs.newest(connection, limit, states)
+
+    def outstanding(self) -> list[Run]:
+        with self._database.reading() as connection:
+            return runs.outstanding(connection)
+
+    def run_of_plan(self, plan_id: str) -> Run | None:
+        with self._database.reading() as connection:
+            return runs.of_plan(connection, plan_id)
+
+    def plan_json(self, run_id: str) -> str | None:
+        with self._database.reading() as connection:
+            return runs.plan_json(connection, run_id)
+
+    def journal(self, run_id: str) -> list[JournalEntry]:
+        with self._database.reading() as connection:
+            return runs.journal(connection, run_id)
+
+    def releases(self) -> list[Release]:
+        with self._database.reading() as connection:
+            return releases.every(connection)
+
+    def last_seq_of_run(self, run_id: str) -> int | None:
+        with self._database.reading() as connection:
+            release = releases.of_run(connection, run_id)
+            return None if release is None else release.last_seq
+
+    def tables_seen(self) -> dict[DatasetName, int]:
+        with self._database.reading() as connection:
+            return releases.seen(connection)
+
+    def watermarks(self) -> dict[DatasetName, str]:
+        with self._database.reading() as connection:
+            return watermarks.current(connection)
+
+    def watermark_history(self, dataset: DatasetName) -> list[WatermarkMove]:
+        with self._database.reading() as connection:
+            return watermarks.history(connection, dataset)
+
+    def audit(self, limit: int) -> list[AuditRecord]:
+        with self._database.reading() as connection:
+            return audit_log.newest(connection, limit)
+
+    def create_run(self, run: Run, plan_json: str | None = None, audit: AuditEntry | None = None) -> None:
+        with self._writing() as connection:
+            runs.create(connection, run, plan_json)
+            if audit is not None:
+                audit_log.append(connection, audit)
+
+    def journal_append(self, run_id: str, kind: StepKind, payload: Mapping[str, Any]) -> int:
+        with self._writing() as connection:
+            return runs.append_step(connection, run_id, kind, payload)
+
+    def set_state(
+        self,
+        run_id: str,
+        to: RunState,
+        *,
+        error: str | None = None,
+        ended_at: str | None = None,
+        audit: AuditEntry | None = None,
+    ) -> None:
+        with self._writing() as connection:
+            runs.move(connection, runs.exact(connection, run_id), to, error=error, ended_at=ended_at)
+            if audit is not None:
+                audit_log.append(connection, audit)
+
+    def finish(self, outcome: Outcome) -> Release:
+        with self._writing() as connection:
+            return finish(connection, outcome)
+
+    def abandon(self, run_id: str, audit: AuditEntry, ended_at: str) -> None:
+        self.set_state(run_id, RunState.ABANDONED, ended_at=ended_at, audit=audit)

@@ -1,0 +1,243 @@
+"""Tables of the state database; ``migrations`` brings older databases to this shape.
+
+Rules: ``ledger``, ``journal``, ``arrivals``, ``source_files``, ``watermarks``, ``releases`` and ``audit_log`` are
+append-only: nothing in remint updates or deletes their rows. Sequence numbers are given under the write lock, so their
+order is the order of commits on every database.
+"""
+
+from __future__ import annotations
+
+import re
+from typing import Final
+
+from sqlalchemy import (
+    BigInteger,
+    Boolean,
+    Column,
+    Dialect,
+    ForeignKey,
+    Index,
+    Integer,
+    MetaData,
+    PrimaryKeyConstraint,
+    String,
+    Table,
+    Text,
+    TypeDecorator,
+    UniqueConstraint,
+)
+
+_UTC = re.compile(r"\d{4}-\d\d-\d\dT\d\d:\d\d:\d\d(\.\d+)?Z")
+
+
+class UtcText(TypeDecorator[str]):
+    """ISO-8601 UTC text that ends in ``Z``: sorts by time and reads the same on every database."""
+
+    impl = Text
+    cache_ok = True
+
+    def process_bind_param(self, value: str | None, dialect: Dialect) -> str | None:
+        """Refuse text that would not sort by time."""
+        if value is not None and not _UTC.fullmatch(value):
+            raise ValueError(f"{value!r} is not UTC text such as 2026-10-14T08:30:00Z")
+        return value
+
+
+SEQ: Final = BigInteger().with_variant(Integer, "sqlite")
+"""INTEGER on SQLite, where only that type makes the key the row's own address."""
+
+metadata = MetaData(
+    naming_convention={
+        "ix": "ix_%(table_name)s_%(column_0_N_name)s",
+        "uq": "uq_%(table_name)s_%(column_0_N_name)s",
+        "fk": "fk_%(table_name)s_%(column_0_name)s_%(referred_table_name)s",
+        "pk": "pk_%(table_name)s",
+    }
+)
+
+schema_info = Table(
+    "schema_info",
+    metadata,
+    Column("version_num", String(32), nullable=False),
+    # Alembic's own version table under our name: one version, not two that could disagree.
+    PrimaryKeyConstraint("version_num", name="schema_info_pkc"),
+)
+
+projects = Table(
+    "projects",
+    metadata,
+    Column("name", Text, primary_key=True),
+    Column("root", Text, nullable=False),
+)
+
+runs = Table(
+    "runs",
+    metadata,
+    Column("run_id", Text, primary_key=True),
+    Column("kind", Text, nullable=False),
+    Column("state", Text, nullable=False),
+    Column("plan_id", Text, index=True),
+    Column("mode", Text, nullable=False),
+    Column("override_state", Boolean, nullable=False),
+    Column("trigger", Text, nullable=False),
+    Column("reason", Text, nullable=False),
+    Column("requested_by", Text, nullable=False),
+    Column("started_at", UtcText, nullable=False, index=True),
+    Column("ended_at", UtcText),
+    Column("summary", Text, nullable=False),
+    Column("error", Text),
+    Column("of_run", Text, ForeignKey("runs.run_id")),
+    Column("plan_json", Text),
+)
+
+journal = Table(
+    "journal",
+    metadata,
+    Column("run_id", Text, ForeignKey("runs.run_id"), primary_key=True),
+    Column("seq", Integer, primary_key=True, autoincrement=False),
+    Column("kind", Text, nullable=False),
+    Column("payload", Text, nullable=False),
+)
+
+ledger = Table(
+    "ledger",
+    metadata,
+    Column("seq", SEQ, primary_key=True, autoincrement=False),
+    Column("dataset", Text, nullable=False),
+    Column("partition", Text, nullable=False),
+    Column("run_id", Text, ForeignKey("runs.run_id"), nullable=False, index=True),
+    Column("fingerprint", Text, nullable=False),
+    Column("logic", Text, nullable=False),
+    Column("digest", Text, nullable=False),
+    Column("rows", BigInteger, nullable=False),
+    Column("size_bytes", BigInteger, nullable=False),
+    Column("table_version", BigInteger, nullable=False),
+    Column("published", Boolean, nullable=False),
+    Column("recorded_at", UtcText, nullable=False),
+    Column("inputs", Text, nullable=False),
+    Column("files", Text, nullable=False),
+    Index(None, "dataset", "partition", "seq", unique=True),
+)
+
+heads = Table(
+    "heads",
+    metadata,
+    Column("dataset", Text, primary_key=True),
+    Column("partition", Text, primary_key=True),
+    Column("seq", SEQ, ForeignKey("ledger.seq"), nullable=False),
+    # A copy of the ledger's short columns: planning reads every head, and ledger rows are ten times as long.
+    Column("run_id", Text, nullable=False),
+    Column("fingerprint", Text, nullable=False),
+    Column("logic", Text, nullable=False),
+    Column("digest", Text, nullable=False),
+    Column("rows", BigInteger, nullable=False),
+    Column("size_bytes", BigInteger, nullable=False),
+)
+
+arrivals = Table(
+    "arrivals",
+    metadata,
+    Column("dataset", Text, primary_key=True),
+    Column("file", Text, primary_key=True),
+    Column("event_key", Text, primary_key=True),
+    Column("scheme", Text, primary_key=True),
+    Column("rows", BigInteger, nullable=False),
+    Column("total", String(16), nullable=False),
+    Column("parity", String(16), nullable=False),
+    Column("run_id", Text, ForeignKey("runs.run_id"), nullable=False),
+    Index(None, "dataset", "event_key"),
+)
+
+arrived = Table(
+    "arrived",
+    metadata,
+    Column("dataset", Text, primary_key=True),
+    Column("scheme", Text, primary_key=True),
+    Column("event_key", Text, primary_key=True),
+    Column("rows", BigInteger, nullable=False),
+    Column("total", String(16), nullable=False),
+    Column("parity", String(16), nullable=False),
+    Column("files", Integer, nullable=False),
+)
+
+source_files = Table(
+    "source_files",
+    metadata,
+    Column("seq", SEQ, primary_key=True, autoincrement=False),
+    Column("dataset", Text, nullable=False, index=True),
+    Column("uri", Text, nullable=False),
+    Column("sha256", Text, nullable=False),
+    Column("size_bytes", BigInteger, nullable=False),
+    Column("mtime_ns", BigInteger, nullable=False),
+    Column("rows_read", BigInteger, nullable=False),
+    Column("rows_added", BigInteger, nullable=False),
+    Column("rows_duplicate", BigInteger, nullable=False),
+    Column("rows_rejected", BigInteger, nullable=False),
+    Column("run_id", Text, ForeignKey("runs.run_id"), nullable=False),
+)
+
+logic = Table(
+    "logic",
+    metadata,
+    Column("dataset", Text, primary_key=True),
+    Column("number", Integer, primary_key=True, autoincrement=False),
+    Column("digest", Text, nullable=False),
+    Column("sql", Text, nullable=False),
+    Column("canonicaliser", Text, nullable=False),
+    Column("run_id", Text, ForeignKey("runs.run_id"), nullable=False),
+    UniqueConstraint("dataset", "digest"),
+)
+
+tables_seen = Table(
+    "tables_seen",
+    metadata,
+    Column("dataset", Text, primary_key=True),
+    Column("version", BigInteger, nullable=False),
+)
+
+releases = Table(
+    "releases",
+    metadata,
+    Column("number", Integer, primary_key=True, autoincrement=False),
+    Column("release_id", Text, nullable=False, unique=True),
+    Column("run_id", Text, ForeignKey("runs.run_id"), nullable=False, unique=True),
+    Column("last_seq", SEQ, nullable=False),
+    Column("versions", Text, nullable=False),
+    Column("created_at", UtcText, nullable=False),
+)
+
+watermarks = Table(
+    "watermarks",
+    metadata,
+    Column("seq", SEQ, primary_key=True, autoincrement=False),
+    Column("dataset", Text, nullable=False, index=True),
+    Column("value", Text, nullable=False),
+    Column("run_id", Text, ForeignKey("runs.run_id"), nullable=False),
+    Column("moved_at", UtcText, nullable=False),
+)
+
+audit_log = Table(
+    "audit_log",
+    metadata,
+    Column("seq", SEQ, primary_key=True, autoincrement=False),
+    Column("at", UtcText, nullable=False),
+    Column("action", Text, nullable=False),
+    Column("actor", Text, nullable=False),
+    Column("reprocessing_id", Text, ForeignKey("runs.run_id"), index=True),
+    Column("start_time", UtcText),
+    Column("end_time", UtcText),
+    Column("layer", Text, nullable=False),
+    Column("reason", Text, nullable=False),
+    Column("affected_start", Text, nullable=False),
+    Column("affected_end", Text, nullable=False),
+    Column("record_count", BigInteger, nullable=False),
+    Column("status", Text, nullable=False),
+    Column("mode", Text, nullable=False),
+    Column("override_state", Boolean, nullable=False),
+    Column("trigger", Text, nullable=False),
+    Column("datasets", Text, nullable=False),
+    Column("detail", Text, nullable=False),
+)
+
+APPEND_ONLY: Final = (ledger, journal, arrivals, source_files, logic, releases, watermarks, audit_log)
+"""Tables whose rows are never changed or removed."""

@@ -1,0 +1,287 @@
+"""The one composition root: opens a project, binds its adapters, and offers every verb to the interfaces."""
+
+from __future__ import annotations
+
+import secrets
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass, replace
+from datetime import UTC, datetime
+from functools import cache, cached_property
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+from remint.errors import NotResumable, PlanUsed, UnknownPlan
+from remint.loading.project import Project, load_project
+from remint.loading.settings import find_project
+from remint.model.dataset import DatasetName
+from remint.model.event import Event
+from remint.model.graph import DatasetGraph
+from remint.model.observation import Observed
+from remint.model.partition import PartitionSet
+from remint.model.plan import Plan
+from remint.model.request import Mode, Request, Trigger
+from remint.model.run import OUTSTANDING, Run, RunKind, RunState
+from remint.planner.build import World, build_plan
+from remint.planner.policy import Policy
+from remint.publishing.record import Scope, audit_entry
+from remint.publishing.tools import Tools, timestamp
+from remint.store.base import AuditStatus, StoreReader
+
+if TYPE_CHECKING:
+    from remint.engines.base import Engine, Rows
+    from remint.execution.diff import DatasetDiff
+    from remint.execution.doctor import Symptom
+    from remint.execution.verify import VerifiedUnit
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Ask:
+    """Who asks for a run and why; every formal run carries one."""
+
+    reason: str
+    trigger: Trigger = Trigger.MANUAL
+    mode: Mode = Mode.INCREMENTAL
+
+
+def _silent(_: Event) -> None:
+    """Announce nothing."""
+
+
+class Workspace:
+    """A project, opened."""
+
+    def __init__(
+        self,
+        root: Path,
+        *,
+        emit: Callable[[Event], None] = _silent,
+        clock: Callable[[], datetime] = lambda: datetime.now(UTC),
+        new_id: Callable[[], str] = lambda: secrets.token_hex(2),
+    ) -> None:
+        """Open the project in ``root``.
+
+        Raises:
+            ProjectInvalid: all mistakes of the project.
+        """
+        self.root = root
+        self._emit, self._clock, self._new_id = emit, clock, new_id
+        self.project: Project = load_project(root)
+
+    @classmethod
+    def find(cls, start: Path, *, emit: Callable[[Event], None] = _silent) -> Workspace:
+        """Open the project that ``start`` lies in."""
+        return cls(find_project(start), emit=emit)
+
+    @property
+    def graph(self) -> DatasetGraph:
+        """The declared datasets."""
+        return self.project.graph
+
+    @property
+    def store(self) -> StoreReader:
+        """The state, for reading."""
+        return self._tools.store
+
+    @cached_property
+    def _tools(self) -> Tools:
+        from remint.formats.delta import DeltaFormat
+        from remint.store.sql_store import open_store
+
+        return Tools(
+            store=open_store(self.project.settings.store_url, self.root),
+            tables=DeltaFormat(),
+            start_engine=cache(self._start_engine),
+            root=self.root,
+            lake=Path(self.project.settings.lake),
+            clock=self._clock,
+            emit=self._emit,
+        )
+
+    def _start_engine(self) -> Engine:
+        from remint.engines.duckdb import DuckDBEngine
+
+        settings = self.project.settings
+        return DuckDBEngine(
+            memory_limit=settings.memory_limit,
+            threads=settings.threads,
+            folder=self.root / ".remint" / "tmp",
+            allowed=(Path(settings.lake), self.root),
+        )
+
+    def observe(self) -> Observed:
+        """Return the state of the world, read now."""
+        from remint.execution.observe import observe
+        from remint.loading.logic_history import logic_changes
+
+        published = self.store.logics([d.name for d in self.graph])
+        return replace(observe(self._tools, self.graph), logic_changes=logic_changes(self.graph, published))
+
+    def make_plan(self, request: Request, *, allow_all: bool = False, allow_future: bool = False) -> Plan:
+        """Return what to do about ``request``, unsaved."""
+        policy = Policy(batch_rows=self.project.settings.batch_rows, allow_all=allow_all, allow_future=allow_future)
+        world = World(project=self.project.name, graph=self.graph, observed=self.observe())
+        return build_plan(request, world, policy, self._clock())
+
+    def save_plan(self, plan: Plan) -> Path:
+        """Write the plan where ``apply`` finds it, and return the file."""
+        from remint.loading.plan_file import write_plan
+
+        return write_plan(plan, self.root / ".remint" / "plans")
+
+    def load_plan(self, plan_id: str) -> Plan:
+        """Return a saved plan by id or by file.
+
+        Raises:
+            UnknownPlan: there is none, or the file does not hold what its id says.
+        """
+        from remint.loading.plan_file import read_plan
+
+        folder = self.root / ".remint" / "plans"
+        path = Path(plan_id) if plan_id.endswith(".json") else folder / f"{plan_id}.json"
+        if not path.exists():
+            near = ", ".join(sorted(p.stem for p in folder.glob("*.json"))[-3:]) or "none"
+            raise UnknownPlan(f"no plan {plan_id!r} is saved; newest: {near}", hint="remint plan")
+        return read_plan(path.read_text(encoding="utf-8"))
+
+    def apply(self, plan: Plan) -> Run:
+        """Carry out a plan and return its run.
+
+        Raises:
+            PlanUsed: the plan was applied before.
+        """
+        from remint.execution.apply import run_plan
+        from remint.loading.plan_file import plan_text
+
+        used = self._tools.store.run_of_plan(plan.plan_id)
+        if used:
+            raise PlanUsed(
+                f"plan {plan.plan_id} was applied by run {used.run_id}, which is {used.state}",
+                hint=f"remint resume {used.run_id}" if used.state in OUTSTANDING else "remint plan",
+            )
+        asked = plan.request
+        run = self._new_run(RunKind.APPLY, Ask(reason=asked.reason, trigger=asked.trigger, mode=asked.mode))
+        run = replace(run, plan_id=plan.plan_id, override_state=asked.override_state, requested_by=asked.requested_by)
+        self._start(run, plan_text(plan))
+        run_plan(self._tools, plan, run.run_id)
+        return self.store.run(run.run_id)
+
+    def ingest(self, names: Sequence[str], ask: Ask) -> Run | None:
+        """Ingest every new source file of the named Bronze datasets (all without names); None when there is none."""
+        from remint.ingestion.ingest import pending_files, run_ingest
+
+        chosen = [self.graph[n] for n in self.graph.select(names)]
+        pending = pending_files(self._tools, chosen)
+        if not pending:
+            return None
+        run = self._new_run(RunKind.INGEST, ask)
+        self._start(run, None)
+        run_ingest(self._tools, self.graph, run.run_id, pending)
+        return self.store.run(run.run_id)
+
+    def resume(self, run_id: str) -> Run:
+        """Continue an outstanding run to its end.
+
+        Raises:
+            NotResumable: the run has ended.
+        """
+        from remint.execution.apply import run_plan
+        from remint.execution.rollback import run_rollback
+        from remint.ingestion.ingest import pending_files, run_ingest
+        from remint.loading.plan_file import read_plan
+
+        run = self.store.run(run_id)
+        if run.state not in OUTSTANDING:
+            raise NotResumable(f"run {run.run_id} is {run.state}: there is nothing to resume", hint="remint status")
+        if run.kind is RunKind.APPLY:
+            run_plan(self._tools, read_plan(self.store.plan_json(run.run_id) or ""), run.run_id)
+        elif run.kind is RunKind.INGEST:
+            run_ingest(self._tools, self.graph, run.run_id, pending_files(self._tools, self.graph))
+        else:
+            run_rollback(self._tools, self.graph, run.run_id, self.store.run(run.of_run or ""))
+        return self.store.run(run.run_id)
+
+    def rollback(self, run_id: str, ask: Ask) -> tuple[Run, list[str]]:
+        """Undo a run, or give up one that published nothing; return the run and the later runs that read its output.
+
+        Raises:
+            RollbackRefused: it could not be exact; nothing changed.
+        """
+        from remint.execution.rollback import abandon, check_rollback, dependants, run_rollback
+
+        undone = self.store.run(run_id)
+        if undone.state in (RunState.STAGING, RunState.FAILED):
+            abandon(self._tools, self.graph, undone)
+            return self.store.run(undone.run_id), []
+        check_rollback(self._tools, self.graph, undone)
+        readers = dependants(self._tools, self.graph, undone)
+        run = replace(self._new_run(RunKind.ROLLBACK, ask), of_run=undone.run_id)
+        self._start(run, None)
+        run_rollback(self._tools, self.graph, run.run_id, undone)
+        return self.store.run(run.run_id), readers
+
+    def diff(self, before: int, after: int, names: Sequence[DatasetName]) -> list[DatasetDiff]:
+        """Return what differs between two cuts of the ledger."""
+        from remint.execution.diff import diff_cuts
+
+        return diff_cuts(self._tools, [self.graph[n] for n in names], before, after, {})
+
+    def cuts_of(self, run_id: str) -> tuple[int, int, list[DatasetName]]:
+        """Return the ledger before and after a run, and the datasets that it recorded."""
+        run = self.store.run(run_id)
+        stored = self.store.records_of_run(run.run_id)
+        if not stored:
+            raise NotResumable(f"run {run.run_id} is {run.state} and published nothing to compare")
+        names = {s.record.dataset for s in stored}
+        return stored[0].seq - 1, stored[-1].seq, [d.name for d in self.graph if d.name in names]
+
+    def verify(
+        self, selectors: Sequence[str], *, size: int, keys: Mapping[DatasetName, PartitionSet] | None = None
+    ) -> list[VerifiedUnit]:
+        """Recompute a sample of ``size`` units of each selected dataset, or exactly ``keys``, and compare."""
+        from remint.execution.verify import sample, verify
+
+        observed = self.observe()
+        held = {
+            n: PartitionSet.of(self.graph[n].partition.grain, [k for k, h in heads.items() if not h.is_missing])
+            for n, heads in observed.heads.items()
+            if n in self.graph.select(selectors) and self.graph[n].transform
+        }
+        chosen = {n: h & keys[n] for n, h in held.items() if n in keys} if keys is not None else held
+        return verify(
+            self._tools,
+            self.graph,
+            observed,
+            sample(chosen, size if keys is None else max(map(len, chosen.values()), default=0)),
+        )
+
+    def sql(self, query: str, *, as_of: int | None = None, limit: int = 1000) -> Rows:
+        """Run a SELECT over every dataset, as published now or as of a ledger sequence number."""
+        from remint.execution.diff import cut_scan
+
+        scans = {d.name: cut_scan(self._tools, d, as_of) for d in self.graph}
+        return self._tools.engine.query(query, scans, limit)
+
+    def doctor(self, selectors: Sequence[str], *, read_data: bool = False) -> list[Symptom]:
+        """Return what is well and what is not."""
+        from remint.execution.doctor import examine
+
+        return examine(self._tools, self.graph, self.graph.select(selectors), read_data=read_data)
+
+    def _new_run(self, kind: RunKind, ask: Ask) -> Run:
+        now = self._clock()
+        return Run(
+            run_id=f"r-{now:%Y%m%d-%H%M%S}-{self._new_id()}",
+            kind=kind,
+            state=RunState.STAGING,
+            plan_id=None,
+            mode=ask.mode.value,
+            override_state=False,
+            trigger=ask.trigger.value,
+            reason=ask.reason,
+            requested_by=self.project.settings.user,
+            started_at=timestamp(now),
+        )
+
+    def _start(self, run: Run, plan_json: str | None) -> None:
+        entry = audit_entry(run, Scope(), AuditStatus.STARTED, run.started_at)
+        self._tools.store.create_run(run, plan_json, entry)

@@ -1,0 +1,143 @@
+"""Partition keys, ranges and sets."""
+
+from datetime import date, timedelta
+
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from remint.errors import InvalidKey, InvalidRange
+from remint.model.partition import DateRange, Grain, PartitionSet, check_path_length, key_at, parse_key
+
+DAYS = st.dates(date(2020, 1, 1), date(2020, 3, 31)).map(date.isoformat)
+MONTHS = st.dates(date(2019, 1, 1), date(2021, 12, 31)).map(lambda d: d.isoformat()[:7])
+VALUES = st.text(min_size=1, max_size=5).filter(lambda t: t != "")
+
+
+def keys_of(grain: Grain) -> st.SearchStrategy[frozenset[str]]:
+    return st.frozensets({Grain.DAY: DAYS, Grain.MONTH: MONTHS, Grain.IDENTITY: VALUES}[grain], max_size=12)
+
+
+PAIRS = st.sampled_from(Grain).flatmap(lambda g: st.tuples(st.just(g), keys_of(g), keys_of(g)))
+
+
+@given(PAIRS)
+def test_set_algebra_is_that_of_plain_sets(pair: tuple[Grain, frozenset[str], frozenset[str]]) -> None:
+    grain, left, right = pair
+    a, b = PartitionSet.of(grain, left), PartitionSet.of(grain, right)
+
+    assert set(a | b) == left | right
+    assert set(a & b) == left & right
+    assert set(a - b) == left - right
+    assert len(a) == len(left)
+    assert bool(a) == bool(left)
+    assert all(key in a for key in left)
+    assert list(a) == sorted(left)
+
+
+@given(PAIRS)
+def test_ranges_written_to_files_read_back_as_the_same_set(
+    pair: tuple[Grain, frozenset[str], frozenset[str]],
+) -> None:
+    grain, keys, _ = pair
+    made = PartitionSet.of(grain, keys)
+
+    assert PartitionSet.from_ranges(grain, made.as_ranges()) == made
+
+
+@given(st.frozensets(DAYS, min_size=1, max_size=8))
+def test_months_of_days_hold_exactly_the_months_that_a_day_falls_in(days: frozenset[str]) -> None:
+    months = PartitionSet.of(Grain.DAY, days).to_grain(Grain.MONTH)
+
+    assert set(months) == {d[:7] for d in days}
+    assert PartitionSet.of(Grain.DAY, days) - months.to_grain(Grain.DAY) == PartitionSet(Grain.DAY)
+
+
+@given(st.frozensets(DAYS, max_size=8), st.integers(0, 9), st.integers(0, 9))
+def test_widening_adds_the_neighbours_of_every_key(days: frozenset[str], before: int, after: int) -> None:
+    widened = PartitionSet.of(Grain.DAY, days).widened(before=before, after=after)
+
+    expected = {
+        (date.fromisoformat(d) + timedelta(days=n)).isoformat() for d in days for n in range(-before, after + 1)
+    }
+    assert set(widened) == expected
+
+
+@pytest.mark.parametrize(
+    ("text", "says"),
+    [
+        ("2023-02-29", "calendar"),
+        ("2024-13-01", "calendar"),
+        ("01/02/2024", "YYYY-MM-DD"),
+        ("2024-2-3", "YYYY-MM-DD"),
+        ("0000-01-01", "calendar"),
+        ("10000-01-01", "YYYY-MM-DD"),
+        ("infinity", "YYYY-MM-DD"),
+        ("1850-01-01", "supported years"),
+        ("２０２４-01-01", "YYYY-MM-DD"),
+    ],
+)
+def test_a_range_refuses_what_is_no_date_and_shows_the_form(text: str, says: str) -> None:
+    with pytest.raises(InvalidRange) as caught:
+        DateRange.parse(text)
+    assert says in caught.value.message or says in (caught.value.hint or "")
+    assert caught.value.exit_code == 2
+
+
+def test_a_backward_range_is_refused_with_the_right_way_round() -> None:
+    with pytest.raises(InvalidRange, match="runs backwards: it names 0 partitions") as caught:
+        DateRange.parse("2026-10-16..2026-10-14")
+    assert caught.value.hint == "write the earlier end first: --range 2026-10-14..2026-10-16"
+
+
+def test_an_open_range_is_refused() -> None:
+    with pytest.raises(InvalidRange, match="no bound on one side"):
+        DateRange.parse("2026-10-16..")
+
+
+def test_both_ends_are_included_and_the_echo_is_half_open() -> None:
+    span = DateRange.parse("2026-10-14..2026-10-16")
+
+    assert span.describe() == "[2026-10-14, 2026-10-17)"
+    assert list(span.keys(Grain.DAY)) == ["2026-10-14", "2026-10-15", "2026-10-16"]
+    assert list(span.keys(Grain.MONTH)) == ["2026-10"]
+
+
+def test_a_month_stands_for_all_its_days() -> None:
+    assert DateRange.parse("2024-02").describe() == "[2024-02-01, 2024-03-01)"
+
+
+@pytest.mark.parametrize(
+    "value",
+    ["../../escape", "/abs", "a/b", "a\\b", "..", ".", "\n", "%2e%2e%2f", "100%", "a=b", "'", ";", "$HOME", "\u202e"],
+)
+def test_any_other_value_is_a_fine_identity_key(value: str) -> None:
+    assert parse_key(Grain.IDENTITY, value) == value
+
+
+@pytest.mark.parametrize("value", ["", "__HIVE_DEFAULT_PARTITION__"])
+def test_a_value_that_storage_would_take_for_null_is_refused(value: str) -> None:
+    with pytest.raises(InvalidKey, match="cannot be a partition value"):
+        parse_key(Grain.IDENTITY, value)
+
+
+def test_a_key_too_long_for_a_folder_name_is_refused_early() -> None:
+    check_path_length("c", "x" * 253)
+    with pytest.raises(InvalidKey, match="the limit is 255"):
+        check_path_length("c", "é" * 60)
+
+
+def test_sets_of_different_grains_do_not_mix() -> None:
+    with pytest.raises(InvalidRange, match="cannot combine day partitions with month"):
+        PartitionSet(Grain.DAY) | PartitionSet(Grain.MONTH)
+
+
+def test_identity_keys_have_no_order() -> None:
+    with pytest.raises(InvalidRange, match="have no order"):
+        key_at(Grain.IDENTITY, 1)
+
+
+def test_long_sets_are_described_by_their_ends() -> None:
+    days = PartitionSet.of(Grain.DAY, [f"2026-10-{d:02d}" for d in (1, 3, 5, 7, 9, 10)])
+    assert days.describe() == "2026-10-01, 2026-10-03, 2026-10-05, ... 2026-10-09..2026-10-10"
+    assert len(days.chunks()) == 5

@@ -1,0 +1,445 @@
+"""What a store does on every database: runs, journal, ledger, arrivals, watermarks, audit log."""
+
+from __future__ import annotations
+
+from concurrent.futures import ThreadPoolExecutor
+from dataclasses import replace
+
+import pytest
+from store_values import AT, USAGE, a_record, a_run, a_source_file, an_arrival, an_entry, an_outcome, succeed
+
+from remint.errors import NotResumable, PublishConflict, RemintError, StoreBusy, StoreError, UnknownRun
+from remint.model.dataset import Logic
+from remint.model.digest import ContentDigest
+from remint.model.run import RunState, StepKind
+from remint.store.base import AuditStatus
+from remint.store.sql_store import open_store
+
+
+class TestRuns:
+    def test_a_run_reads_back_as_it_was_created(self, store):
+        run = a_run(summary='{"datasets": 2}', override_state=True, error="no", ended_at=AT)
+
+        store.create_run(run, '{"plan": 1}')
+
+        assert store.run("run-1") == run
+        assert store.plan_json("run-1") == '{"plan": 1}'
+        assert store.run_of_plan("plan-of-run-1") == run
+
+    def test_a_run_without_a_plan_has_none(self, store):
+        store.create_run(a_run(plan_id=None))
+
+        assert store.plan_json("run-1") is None
+        assert store.run_of_plan("plan-of-run-1") is None
+
+    def test_a_run_is_created_once(self, store):
+        store.create_run(a_run())
+
+        with pytest.raises(StoreError):
+            store.create_run(a_run(), audit=an_entry())
+
+        assert store.audit(10) == []
+
+    def test_a_prefix_that_only_one_id_has_is_enough(self, store):
+        store.create_run(a_run("20261014-abc"))
+        store.create_run(a_run("20261014-xyz"))
+
+        assert store.run("20261014-a").run_id == "20261014-abc"
+
+    def test_an_id_that_is_the_prefix_of_another_is_found(self, store):
+        store.create_run(a_run("run-1"))
+        store.create_run(a_run("run-11"))
+
+        assert store.run("run-1").run_id == "run-1"
+
+    def test_a_prefix_of_several_ids_is_refused(self, store):
+        store.create_run(a_run("20261014-abc"))
+        store.create_run(a_run("20261014-xyz"))
+
+        with pytest.raises(UnknownRun, match="20261014-abc, 20261014-xyz"):
+            store.run("20261014")
+
+    @pytest.mark.parametrize("typed", ["RUN-1", "run_1", "run%", "run-9", ""])
+    def test_an_unknown_run_names_the_nearest(self, store, typed):
+        store.create_run(a_run("run-1"))
+
+        with pytest.raises(UnknownRun, match="the nearest are run-1"):
+            store.run(typed)
+
+    def test_in_an_empty_store_no_run_is_near(self, store):
+        with pytest.raises(UnknownRun, match="there are no runs yet"):
+            store.run("run-1")
+
+    def test_runs_come_newest_first_and_by_state(self, store):
+        for day in ("12", "14", "13"):
+            store.create_run(a_run(f"run-{day}", started_at=f"2026-10-{day}T00:00:00Z"))
+        store.set_state("run-13", RunState.FAILED, error="checks failed", ended_at=AT)
+
+        assert [r.run_id for r in store.runs(2)] == ["run-14", "run-13"]
+        assert [r.run_id for r in store.runs(9, [RunState.FAILED])] == ["run-13"]
+        assert store.runs(9, []) == []
+
+    def test_what_nobody_ended_is_outstanding_oldest_first(self, store):
+        states = [RunState.FAILED, RunState.PUBLISHING, RunState.STAGING, RunState.ABANDONED]
+        for number, state in enumerate(states):
+            store.create_run(a_run(f"run-{number}", started_at=f"2026-10-1{9 - number}T00:00:00Z"))
+            if state is not RunState.STAGING:
+                store.set_state(f"run-{number}", state)
+        succeed(store, "run-4")
+
+        assert [r.run_id for r in store.outstanding()] == ["run-2", "run-1", "run-0"]
+
+    def test_a_state_change_sets_error_and_end(self, store):
+        store.create_run(a_run())
+
+        store.set_state("run-1", RunState.FAILED, error="checks failed", ended_at=AT, audit=an_entry())
+        failed = store.run("run-1")
+        store.set_state("run-1", RunState.STAGING)
+
+        assert (failed.state, failed.error, failed.ended_at) == (RunState.FAILED, "checks failed", AT)
+        assert store.run("run-1") == a_run()
+        assert len(store.audit(10)) == 1
+
+    def test_a_step_that_is_not_allowed_changes_nothing(self, store, rows_of):
+        store.create_run(a_run())
+        store.set_state("run-1", RunState.PUBLISHING)
+        before = rows_of()
+
+        with pytest.raises(NotResumable, match="it cannot become abandoned"):
+            store.abandon("run-1", an_entry(action="abandon"), AT)
+
+        assert rows_of() == before
+
+    def test_abandoning_is_audited(self, store):
+        store.create_run(a_run())
+
+        store.abandon("run-1", an_entry(action="abandon", status=AuditStatus.ABANDONED), AT)
+
+        assert store.run("run-1").state is RunState.ABANDONED
+        assert store.run("run-1").ended_at == AT
+        assert store.audit(1)[0].entry.status is AuditStatus.ABANDONED
+
+    def test_a_time_that_would_not_sort_is_refused(self, store):
+        with pytest.raises(StoreError, match="is not UTC text"):
+            store.create_run(a_run(started_at="2026-10-14 08:30:00+02:00"))
+
+
+class TestJournal:
+    def test_steps_read_back_in_order(self, store):
+        store.create_run(a_run("run-1"))
+        store.create_run(a_run("run-2"))
+
+        store.journal_append("run-1", StepKind.STAGED, {"files": [a_record()], "rows": 3})
+        store.journal_append("run-2", StepKind.STAGED, {})
+        seq = store.journal_append("run-1", StepKind.PUBLISHED, {"version": 4})
+
+        first, second = store.journal("run-1")
+        assert (first.seq, first.kind, first.payload["rows"]) == (1, StepKind.STAGED, 3)
+        assert first.payload["files"][0]["digest"] == a_record().digest
+        assert (second.seq, second.kind, second.payload) == (2, StepKind.PUBLISHED, {"version": 4})
+        assert seq == 2
+
+    def test_an_unknown_run_has_no_journal(self, store):
+        with pytest.raises(UnknownRun):
+            store.journal_append("run-1", StepKind.STAGED, {})
+
+        assert store.journal("run-1") == []
+
+    def test_threads_may_share_a_store(self, store):
+        store.create_run(a_run())
+
+        with ThreadPoolExecutor(8) as threads:
+            list(threads.map(lambda n: store.journal_append("run-1", StepKind.STAGED, {"n": n}), range(40)))
+
+        assert [step.seq for step in store.journal("run-1")] == list(range(1, 41))
+
+
+class TestLedger:
+    def test_a_record_reads_back_as_it_was_published(self, store):
+        record = a_record(inputs={"b": {"2": "y", "1": "x"}, "a": {}}, published=False)
+
+        succeed(store, "run-1", record)
+
+        assert store.records(USAGE) == {"2026-10-14": record}
+        [stored] = store.records_of_run("run-1")
+        assert (stored.seq, stored.recorded_at, stored.record) == (1, AT, record)
+        assert store.inputs([1, 99]) == {1: record.inputs}
+
+    def test_the_head_is_the_newest_record_of_a_unit(self, store):
+        succeed(store, "run-1", a_record(), a_record("2026-10-15"))
+        succeed(store, "run-2", a_record(run_id="run-2", digest="other", files=()))
+
+        heads = store.heads([USAGE, "gold.none"])
+
+        assert heads["gold.none"] == {}
+        assert {key: (h.seq, h.run_id) for key, h in heads[USAGE].items()} == {
+            "2026-10-14": (3, "run-2"),
+            "2026-10-15": (2, "run-1"),
+        }
+        head, record = heads[USAGE]["2026-10-15"], a_record("2026-10-15")
+        assert (head.key, head.fingerprint, head.logic) == (record.key, record.fingerprint, record.logic)
+        assert (head.digest, head.rows, head.size_bytes) == (record.digest, 10, 1000)
+        assert heads[USAGE]["2026-10-14"].rows == 0
+
+    def test_two_records_of_one_unit_in_one_run_keep_their_order(self, store):
+        succeed(store, "run-1", a_record(digest="first"), a_record(digest="second"))
+
+        assert store.heads([USAGE])[USAGE]["2026-10-14"].digest == "second"
+
+    def test_the_past_is_read_as_it_was(self, store):
+        for number in (1, 2, 3):
+            run = f"run-{number}"
+            succeed(store, run, a_record(run_id=run, digest=run), a_record("2026-10-15", run, digest=run))
+
+        then = store.records(USAGE, as_of_seq=store.last_seq_of_run("run-2"))
+
+        assert {key: r.digest for key, r in then.items()} == {"2026-10-14": "run-2", "2026-10-15": "run-2"}
+        assert store.records(USAGE, ["2026-10-15"], 3)["2026-10-15"].digest == "run-1"
+        assert store.records(USAGE, as_of_seq=0) == {}
+
+    def test_records_of_some_units_are_only_theirs(self, store):
+        succeed(store, "run-1", *(a_record(str(n)) for n in range(1200)))
+
+        found = store.records(USAGE, [str(n) for n in range(0, 1200, 2)])
+
+        assert found == {str(n): a_record(str(n)) for n in range(0, 1200, 2)}
+        assert store.records(USAGE, []) == {}
+
+    def test_the_previous_record_of_a_unit(self, store):
+        succeed(store, "run-1", a_record(), a_record("2026-10-15"))
+        succeed(store, "run-2", a_record(run_id="run-2"))
+
+        previous = store.previous_record(USAGE, "2026-10-14", 3)
+
+        assert (previous.seq, previous.record) == (1, a_record())
+        assert store.previous_record(USAGE, "2026-10-14", 1) is None
+
+    def test_logics_are_numbered_in_order_of_first_publish(self, store):
+        old = Logic(digest="d1", canonical="SELECT 1", canonicaliser="sqlglot 30")
+        new = replace(old, digest="d2", canonical="SELECT 2")
+        for number, logic in enumerate((old, new, old)):
+            succeed(store, f"run-{number}", logics={USAGE: logic})
+
+        found = store.logics([USAGE, "gold.none"])
+
+        assert [(r.number, r.digest, r.sql, r.canonicaliser) for r in found[USAGE]] == [
+            (1, "d1", "SELECT 1", "sqlglot 30"),
+            (2, "d2", "SELECT 2", "sqlglot 30"),
+        ]
+        assert found["gold.none"] == ()
+
+
+class TestFinish:
+    def test_a_finished_run_has_succeeded_and_made_a_release(self, store):
+        release = succeed(store, "run-1", a_record(), summary='{"rows": 10}', versions={USAGE: 3})
+
+        run = store.run("run-1")
+        assert (run.state, run.summary, run.ended_at) == (RunState.SUCCEEDED, '{"rows": 10}', AT)
+        assert store.releases() == [release]
+        assert (release.run_id, release.last_seq, release.versions, release.created_at) == ("run-1", 1, {USAGE: 3}, AT)
+
+    def test_finishing_twice_gives_the_same_release_and_writes_once(self, store, rows_of):
+        first = succeed(store, "run-1", a_record(), versions={USAGE: 3})
+        before = rows_of()
+
+        again = store.finish(an_outcome(records=(a_record(),), fence={(USAGE, "2026-10-14"): None}))
+
+        assert again == first
+        assert rows_of() == before
+
+    def test_a_release_carries_other_tables_on_and_never_steps_back(self, store):
+        succeed(store, "run-1", versions={USAGE: 3, "gold.a": 7}, tables_seen={USAGE: 3, "gold.a": 7})
+        release = succeed(store, "run-2", versions={USAGE: 4, "gold.a": 6}, tables_seen={USAGE: 4, "gold.a": 6})
+
+        assert release.versions == store.tables_seen() == {USAGE: 4, "gold.a": 7}
+        assert release.release_id != store.releases()[0].release_id
+
+    def test_a_run_without_a_release_has_no_last_seq(self, store):
+        succeed(store, "run-1", a_record())
+        succeed(store, "run-2")
+        store.create_run(a_run("run-3"))
+
+        assert [store.last_seq_of_run(f"run-{n}") for n in (1, 2, 3)] == [1, 1, None]
+
+    @pytest.mark.parametrize("expected", [None, 2, 17])
+    def test_a_head_that_moved_is_a_conflict_and_nothing_is_written(self, store, rows_of, expected):
+        succeed(store, "run-1", a_record())
+        store.create_run(a_run("run-2"))
+        before = rows_of()
+
+        with pytest.raises(PublishConflict, match=r"silver.api_usage 2026-10-14: expected .*, found ledger record 1"):
+            store.finish(
+                an_outcome("run-2", records=(a_record(run_id="run-2"),), fence={(USAGE, "2026-10-14"): expected})
+            )
+
+        assert rows_of() == before
+
+    def test_a_conflict_names_twenty_units_and_counts_the_rest(self, store):
+        store.create_run(a_run())
+
+        with pytest.raises(PublishConflict, match=r"25 partition\(s\)[\s\S]*found no record[\s\S]*and 5 more"):
+            store.finish(an_outcome(fence={(USAGE, f"{n:02d}"): 1 for n in range(25)}))
+
+    def test_heads_as_expected_are_no_conflict(self, store):
+        succeed(store, "run-1", a_record())
+        fence = {(USAGE, "2026-10-14"): 1, (USAGE, "2026-10-15"): None}
+
+        succeed(store, "run-2", a_record(run_id="run-2"), fence=fence)
+
+        assert store.heads([USAGE])[USAGE]["2026-10-14"].run_id == "run-2"
+
+    @pytest.mark.parametrize(
+        "bad",
+        [
+            {"records": (a_record("2026-10-15"), a_record("2026-10-16", digest=None))},
+            {"logics": {USAGE: Logic(digest="d", canonical=None, canonicaliser="c")}},
+            {"arrivals": {"bronze.raw": (an_arrival("a", "k"), an_arrival("a", "k"))}},
+            {"source_files": (a_source_file(sha256=None),)},
+            {"tables_seen": {USAGE: None}},
+            {"rolled_back": ("run-0",)},
+            {"audit": an_entry(reason=None)},
+            {"audit": an_entry(at="yesterday")},
+        ],
+        ids="-".join,
+    )
+    def test_one_bad_part_leaves_everything_as_it_was(self, store, rows_of, bad):
+        store.create_run(a_run())
+        good = an_outcome(
+            records=(a_record(),),
+            arrivals={"bronze.raw": (an_arrival("b", "k"),)},
+            source_files=(a_source_file(),),
+            versions={USAGE: 3},
+            tables_seen={USAGE: 3},
+            watermarks={USAGE: "2026-10-14"},
+        )
+        before = rows_of()
+
+        with pytest.raises(RemintError):
+            store.finish(replace(good, **bad))
+
+        assert rows_of() == before
+        assert store.finish(good).run_id == "run-1"
+
+    def test_an_outcome_speaks_for_one_run(self):
+        with pytest.raises(ValueError, match="speaks for other runs"):
+            an_outcome("run-1", records=(a_record(run_id="run-2"),))
+
+    def test_only_a_run_that_may_succeed_is_finished(self, store):
+        store.create_run(a_run())
+        store.set_state("run-1", RunState.FAILED)
+
+        with pytest.raises(NotResumable):
+            store.finish(an_outcome())
+        with pytest.raises(UnknownRun):
+            store.finish(an_outcome("run-2"))
+
+    def test_a_rollback_marks_what_it_undid(self, store):
+        succeed(store, "run-1", a_record())
+
+        gone = a_record(run_id="run-2", fingerprint="", files=())
+        store.create_run(a_run("run-2", of_run="run-1"))
+        store.finish(an_outcome("run-2", records=(gone,), rolled_back=("run-1",)))
+
+        assert store.run("run-1").state is RunState.ROLLED_BACK
+        assert store.run("run-2").of_run == "run-1"
+        assert store.heads([USAGE])[USAGE]["2026-10-14"].is_missing
+
+
+class TestWriters:
+    def test_one_that_waited_too_long_says_so_and_reading_goes_on(self, store, url, tmp_path):
+        with open_store(url, tmp_path, busy_timeout_s=0.1) as other, store._writing():
+            with pytest.raises(StoreBusy, match="another process is writing") as raised:
+                other.create_run(a_run())
+            assert other.runs(1) == []
+
+        assert raised.value.retryable
+        store.create_run(a_run())
+
+
+class TestArrivals:
+    def test_arrivals_add_up_over_files_and_runs(self, store):
+        top = 2**64 - 1
+        succeed(store, "run-1", arrivals={"bronze.raw": (an_arrival("a", "k1", top), an_arrival("b", "k1", 5))})
+        succeed(store, "run-2", arrivals={"bronze.raw": (an_arrival("c", "k1", 9), an_arrival("c", "k2", 1))})
+
+        found = store.arrivals("bronze.raw", "s")
+
+        assert {key: content.files for key, content in found.items()} == {"k1": 3, "k2": 1}
+        parts = [ContentDigest("s", 2, n, n) for n in (top, 5, 9)]
+        assert found["k1"].digest == ContentDigest.combine("s", parts)
+
+    def test_each_scheme_adds_up_for_itself(self, store):
+        both = (an_arrival("a", "k", 3, "s"), an_arrival("a", "k", 4, "t"))
+        succeed(store, "run-1", arrivals={"bronze.raw": both, "bronze.other": both[:1]})
+
+        assert store.arrivals("bronze.raw", "t")["k"].digest.total == 4
+        assert store.arrivals("bronze.raw", "u") == {}
+
+    def test_files_that_hold_rows_of_event_keys(self, store):
+        arrived = (an_arrival("b", "k1"), an_arrival("a", "k1"), an_arrival("c", "k2"), an_arrival("a", "k2"))
+        succeed(store, "run-1", arrivals={"bronze.raw": arrived})
+
+        assert store.arrival_files("bronze.raw", ["k1"]) == ["a", "b"]
+        assert store.arrival_files("bronze.raw", ["k1", "k2", "k3"]) == ["a", "b", "c"]
+        assert store.arrival_files("bronze.raw", []) == []
+
+    def test_a_source_file_that_comes_again_shows_its_newest_record(self, store):
+        succeed(store, "run-1", source_files=(a_source_file(), a_source_file("inbox/b.jsonl")))
+        again = a_source_file(run_id="run-2", rows_added=0)
+        succeed(store, "run-2", source_files=(again,))
+
+        found = store.source_files("bronze.raw")
+
+        assert found == {"inbox/a.jsonl": again, "inbox/b.jsonl": a_source_file("inbox/b.jsonl")}
+
+
+class TestWatermarks:
+    def move(self, store, run_id, value, **changes):
+        store.create_run(a_run(run_id, **changes))
+        store.finish(an_outcome(run_id, watermarks={USAGE: value}))
+
+    def test_success_of_an_incremental_run_moves_it_forward(self, store):
+        self.move(store, "run-1", "2026-10-14")
+        self.move(store, "run-2", "2026-10-15")
+
+        assert store.watermarks() == {USAGE: "2026-10-15"}
+        moves = store.watermark_history(USAGE)
+        assert [(m.dataset, m.value, m.run_id, m.moved_at) for m in moves] == [
+            (USAGE, "2026-10-14", "run-1", AT),
+            (USAGE, "2026-10-15", "run-2", AT),
+        ]
+
+    @pytest.mark.parametrize("value", ["2026-10-13", "2026-10-14"])
+    def test_late_work_leaves_it_where_it_stands(self, store, value):
+        self.move(store, "run-1", "2026-10-14")
+        self.move(store, "run-2", value)
+
+        assert [m.run_id for m in store.watermark_history(USAGE)] == ["run-1"]
+
+    def test_a_backfill_moves_none(self, store, rows_of):
+        store.create_run(a_run(mode="backfill"))
+        before = rows_of()
+
+        with pytest.raises(StoreError, match="may not move watermarks"):
+            store.finish(an_outcome(records=(a_record(),), watermarks={USAGE: "2026-10-14"}))
+
+        assert rows_of() == before
+
+    def test_an_override_moves_it_back(self, store):
+        self.move(store, "run-1", "2026-10-14")
+        self.move(store, "run-2", "2026-10-01", mode="backfill", override_state=True)
+
+        assert store.watermarks() == {USAGE: "2026-10-01"}
+
+
+class TestAuditLog:
+    def test_entries_read_back_newest_first(self, store):
+        first = an_entry(status=AuditStatus.STARTED, override_state=True)
+        store.create_run(a_run(), audit=first)
+        store.finish(an_outcome())
+
+        newest, oldest = store.audit(10)
+
+        assert (newest.seq, newest.entry) == (2, an_entry())
+        assert (oldest.seq, oldest.entry) == (1, first)
+        assert len(store.audit(1)) == 1
