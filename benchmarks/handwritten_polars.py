@@ -1,8 +1,8 @@
 """Build Silver and Gold of the API entitlements example with hand-written Polars, as a yardstick for remint.
 
 Rules:
-    * The same tables, rows and values as ``handwritten_duckdb.py``, but for the words of ``reason`` and the last
-      bit of ``baseline_requests`` and ``usage_ratio``: Polars divides by 7.0 by multiplying with its reciprocal.
+    * The same tables, rows and values as ``handwritten_duckdb.py``. Only the words of ``reason`` differ,
+      and the last bit of ``baseline_requests`` and ``usage_ratio``: Polars divides by 7.0 as times (1 / 7.0).
     * The fast JSON reader of Polars ends the query at the first malformed payload, so it only sees payloads
       that a regular expression has proved to be flat, well-typed JSON. The few others go through json.loads.
 """
@@ -219,15 +219,11 @@ def write_silver(bronze: pl.LazyFrame, out: Path) -> pl.LazyFrame:
     current = bronze.join(superseded.lazy(), on=RECORD, how="anti")
     written = write(parse_fast(current), target, "event_date")
     # Whatever was neither superseded nor written. The keys alone say which rows: those that are there once.
-    keys = sorted_numbers(
-        pl.concat([bronze.select(RECORD), superseded.lazy(), written.select(RECORD)]), RECORD_NUMBER
-    )
+    keys = sorted_numbers(pl.concat([bronze.select(RECORD), superseded.lazy(), written.select(RECORD)]), RECORD_NUMBER)
     alone = (keys != keys.shift(1, fill_value=-1)) & (keys != keys.shift(-1, fill_value=-1))
     unwritten = bronze.filter(RECORD_NUMBER.is_in(keys.filter(alone).implode()))
     rest = parse_slowly(unwritten.collect(engine="streaming"))
-    for (day,), rows in (
-        rest.filter(pl.col("reason").is_null()).partition_by("event_date", as_dict=True).items()
-    ):
+    for (day,), rows in rest.filter(pl.col("reason").is_null()).partition_by("event_date", as_dict=True).items():
         folder = target / f"event_date={day}"
         folder.mkdir(exist_ok=True)
         rows.select(SILVER).drop("event_date").write_parquet(folder / "slowly-parsed.parquet")

@@ -264,9 +264,7 @@ def main() -> None:
     parser.add_argument("--events", type=int, default=1_000_000, help="distinct event ids in the history")
     parser.add_argument("--days", type=int, default=30, help="days in the history")
     parser.add_argument("--out", type=Path, required=True, help="folder of the ingestion_date=... folders")
-    parser.add_argument(
-        "--start", type=date.fromisoformat, default=date(2026, 7, 1), help="first event day, UTC"
-    )
+    parser.add_argument("--start", type=date.fromisoformat, default=date(2026, 7, 1), help="first event day, UTC")
     parser.add_argument("--seed", type=int, default=7, help="0 to 1,000,000; another seed is another history")
     parser.add_argument("--from-day", type=int, default=0, help="first ingestion day to write, 0 = the start")
     parser.add_argument("--to-day", type=int, help="last ingestion day to write, included; default: the last")

@@ -93,9 +93,14 @@ class Workspace:
             start_engine=cache(self._start_engine),
             root=self.root,
             lake=Path(self.project.settings.lake),
+            scratch=self._scratch,
             clock=self._clock,
             emit=self._emit,
         )
+
+    @property
+    def _scratch(self) -> Path:
+        return self.root / ".remint" / "tmp"
 
     def _start_engine(self) -> Engine:
         from remint.engines.duckdb import DuckDBEngine
@@ -104,7 +109,7 @@ class Workspace:
         return DuckDBEngine(
             memory_limit=settings.memory_limit,
             threads=settings.threads,
-            folder=self.root / ".remint" / "tmp",
+            folder=self._scratch,
             allowed=(Path(settings.lake), self.root),
         )
 

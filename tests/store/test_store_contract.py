@@ -362,18 +362,25 @@ class TestArrivals:
         succeed(store, "run-1", arrivals={"bronze.raw": (an_arrival("a", "k1", top), an_arrival("b", "k1", 5))})
         succeed(store, "run-2", arrivals={"bronze.raw": (an_arrival("c", "k1", 9), an_arrival("c", "k2", 1))})
 
-        found = store.arrivals("bronze.raw", "s")
+        found = store.arrivals("bronze.raw")
 
         assert {key: content.files for key, content in found.items()} == {"k1": 3, "k2": 1}
         parts = [ContentDigest("s", 2, n, n) for n in (top, 5, 9)]
         assert found["k1"].digest == ContentDigest.combine("s", parts)
 
-    def test_each_scheme_adds_up_for_itself(self, store):
+    def test_digests_of_two_schemes_are_never_added(self, store):
         both = (an_arrival("a", "k", 3, "s"), an_arrival("a", "k", 4, "t"))
         succeed(store, "run-1", arrivals={"bronze.raw": both, "bronze.other": both[:1]})
 
-        assert store.arrivals("bronze.raw", "t")["k"].digest.total == 4
-        assert store.arrivals("bronze.raw", "u") == {}
+        with pytest.raises(StoreError, match="digested as s and as t"):
+            store.arrivals("bronze.raw")
+        assert store.arrivals("bronze.other")["k"].digest.total == 3
+
+    def test_every_path_that_was_ever_published_is_known(self, store):
+        succeed(store, "run-1", a_record())
+        succeed(store, "run-2", a_record(run_id="run-2", files=()))
+
+        assert store.paths_ever(USAGE) == {f.path for f in a_record().files}
 
     def test_files_that_hold_rows_of_event_keys(self, store):
         arrived = (an_arrival("b", "k1"), an_arrival("a", "k1"), an_arrival("c", "k2"), an_arrival("a", "k2"))

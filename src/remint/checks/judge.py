@@ -26,8 +26,8 @@ class Verdict:
     severity: Severity
 
     def __str__(self) -> str:
-        noun = "row" if self.rows == 1 else "rows"
-        return f"{self.dataset} {self.partition}: {self.check}: {self.rows:,} {noun} break it"
+        broken = "1 row breaks it" if self.rows == 1 else f"{self.rows:,} rows break it"
+        return f"{self.dataset} {self.partition}: {self.check}: {broken}"
 
 
 def judge(

@@ -189,7 +189,7 @@ def _holds(value: float, operator: str, rule: Mapping[str, Any]) -> bool:
     """True when ``value`` meets the comparison that ``rule`` writes."""
     name = next(n for n, o in _OPERATORS.items() if o == operator)
     given = rule[name]
-    low, high = given if isinstance(given, list) else (given, given)
+    low, high = map(float, given if isinstance(given, list) else (given, given))
     return {
         "=": value == low,
         "<>": value != low,

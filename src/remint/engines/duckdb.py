@@ -137,9 +137,8 @@ class DuckDBEngine:
         counts += [f"count(*) FILTER (WHERE change = 'changed' AND {quoted('differs_' + c)})" for c in rest]
         totals = self._con.execute(f"SELECT {', '.join(counts)} FROM __compared").fetchall()[0]
         order = ", ".join(quoted(k) for k in matched)
-        sampled = self._con.execute(f"SELECT * FROM __compared ORDER BY change, {order} LIMIT {sample}")
-        names = [d[0] for d in sampled.description]
-        rows = [dict(zip(names, row, strict=True)) for row in sampled.fetchall()]
+        names, sampled = self._fetch(f"SELECT * FROM __compared ORDER BY change, {order} LIMIT {sample}")
+        rows = [dict(zip(names, row, strict=True)) for row in sampled]
         self._con.execute("DROP TABLE __compared")
         return Comparison(
             added=totals[0],
@@ -162,14 +161,16 @@ class DuckDBEngine:
             kind = "VIEW" if schema else "TEMP VIEW"
             self._con.execute(f"CREATE OR REPLACE {kind} {place} AS {scan_sql(scan)}")
         try:
-            result = self._con.execute(statements[0])
-            rows = result.fetchmany(limit + 1)
-            names = tuple(d[0] for d in result.description)
+            names, rows = self._fetch(f"SELECT * FROM ({statements[0].query.rstrip().rstrip(';')}\n) LIMIT {limit + 1}")
         except duckdb.Error as error:
             raise RefusedQuery(f"the query failed: {_first_line(error)}") from None
-        finally:
-            self._con.execute("SELECT 1").fetchall()
         return Rows(columns=names, rows=rows[:limit], truncated=len(rows) > limit)
+
+    def _fetch(self, sql: str) -> tuple[tuple[str, ...], list[tuple[Any, ...]]]:
+        """Return column names and rows; by way of Arrow, because DuckDB itself needs pytz for TIMESTAMPTZ."""
+        table = self._con.sql(sql).to_arrow_table()
+        columns = [column.to_pylist() for column in table.columns]
+        return tuple(table.column_names), list(zip(*columns, strict=True))
 
     def forget(self) -> None:
         """Drop parsed inputs that were kept for the other datasets of a batch."""

@@ -9,7 +9,9 @@ from __future__ import annotations
 from remint.engines.base import literal, quoted
 from remint.model.dataset import Column, Parse
 
-_READ_AS = {"INTEGER": "DOUBLE", "BIGINT": "DECIMAL(38,6)", "DATE": "VARCHAR", "TIMESTAMPTZ": "VARCHAR"}
+_READ_AS = {"INTEGER": "DOUBLE", "BIGINT": "DOUBLE", "DATE": "VARCHAR", "TIMESTAMPTZ": "VARCHAR"}
+_EXACT = 2**53
+"""Whole numbers below it are exact in a DOUBLE; larger ones are read again as text."""
 _STRUCT = '"__payload"'
 _VALID = '"__valid"'
 REASON = '"reason"'
@@ -24,15 +26,14 @@ def parsed_sql(parse: Parse, scan: str, columns: tuple[Column, ...]) -> str:
     payload = quoted(parse.column)
     shape = ", ".join(f'"{f.name}": "{_READ_AS.get(f.type, f.type)}"' for f in parse.fields)
     raw = ", ".join(quoted(c.name) for c in columns)
-    checked = (
-        f"SELECT {raw}, coalesce(CASE WHEN json_valid({payload}) THEN json_type({payload}) = 'OBJECT' END, false) "
-        f"AS {_VALID} FROM ({scan})"
-    )
+    # That it is an object need only be asked where no missing field would tell.
+    is_object = "" if any(f.required for f in parse.fields) else f" AND json_type({payload}) = 'OBJECT'"
+    checked = f"SELECT {raw}, coalesce(json_valid({payload}){is_object}, false) AS {_VALID} FROM ({scan})"
     parsed = (
         f"SELECT {raw}, {_VALID}, unnest([json_transform(CASE WHEN {_VALID} THEN {payload} END, "
         f"{literal('{' + shape + '}')})]) AS {_STRUCT} FROM ({checked})"
     )
-    fields = ", ".join(f"{_value(f)} AS {quoted(f.name)}" for f in parse.fields)
+    fields = ", ".join(f"{_value(f, payload)} AS {quoted(f.name)}" for f in parse.fields)
     kept = ", ".join(f"{quoted(c.name)} AS {_raw_name(parse, c)}" for c in columns)
     typed = f"SELECT {kept}, {_VALID}, {fields} FROM ({parsed})"
     held = ", ".join([*(_raw_name(parse, c) for c in columns), *(quoted(f.name) for f in parse.fields)])
@@ -58,20 +59,36 @@ def _raw_name(parse: Parse, column: Column) -> str:
     return quoted(f"__raw_{column.name}" if is_shadowed else column.name)
 
 
-def _value(field: Column) -> str:
+def _value(field: Column, payload: str) -> str:
     """Return the field in its declared type, NULL where the payload holds something else."""
     read = f"{_STRUCT}.{quoted(field.name)}"
-    if field.type in ("INTEGER", "BIGINT"):
-        return f"CASE WHEN {read} = trunc({read}) THEN TRY_CAST({read} AS {field.type}) END"
-    return f"TRY_CAST({read} AS {field.type})" if field.type in _READ_AS else read
+    match field.type:
+        case "INTEGER":
+            return f"CASE WHEN {read} = trunc({read}) THEN TRY_CAST({read} AS INTEGER) END"
+        case "BIGINT":
+            text = f"TRY_CAST(json_extract_string({payload}, {_path(field)}) AS BIGINT)"
+            exact = f"CASE WHEN abs({read}) < {_EXACT} THEN CAST({read} AS BIGINT) ELSE {text} END"
+            return f"CASE WHEN {read} = trunc({read}) THEN {exact} END"
+        case "DATE" | "TIMESTAMPTZ":
+            return f"TRY_CAST({read} AS {field.type})"
+        case _:
+            return read
+
+
+def _path(field: Column) -> str:
+    return literal(f'$."{field.name}"')
 
 
 def _reason(parse: Parse) -> str:
     payload = quoted(f"__raw_{parse.column}" if any(f.name == parse.column for f in parse.fields) else parse.column)
-    branches = [f"WHEN NOT {_VALID} THEN {literal(f'{parse.column} is not a JSON object')}"]
+    no_object = literal(f"{parse.column} is not a JSON object")
+    branches = [f"WHEN NOT {_VALID} THEN {no_object}"]
     for field in parse.fields:
-        found = f"json_extract_string({payload}, {literal('$.' + field.name)})"
-        wrong, absent = literal(f"{field.name}: expected {field.type}, found "), literal(f"{field.name} is missing")
+        found = f"json_extract_string({payload}, {_path(field)})"
+        wrong = literal(f"{field.name}: expected {field.type}, found ")
+        absent = (
+            f"CASE WHEN json_type({payload}) = 'OBJECT' THEN {literal(f'{field.name} is missing')} ELSE {no_object} END"
+        )
         broken = f"{quoted(field.name)} IS NULL" + ("" if field.required else f" AND {found} IS NOT NULL")
         branches.append(f"WHEN {broken} THEN coalesce({wrong} || left({found}, 100), {absent})")
     for rule in parse.rules:

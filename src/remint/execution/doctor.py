@@ -87,8 +87,7 @@ def _examine(tools: Tools, dataset: Dataset, *, read_data: bool) -> Iterable[Sym
         elif read_data and sha256_of(place) != file.sha256:
             yield _bad(dataset, f"{path}: its SHA-256 is not the one that was published")
     unnamed = {str(p.relative_to(folder)) for p in folder.glob("**/part-*.parquet")} - listed
-    kept = {f.path for f in tools.store.files_ever(dataset.name)}
-    orphans = unnamed - kept
+    orphans = unnamed - tools.store.paths_ever(dataset.name)
     if orphans:
         detail = f"{len(orphans)} staged files that no table version names, for example {sorted(orphans)[0]}"
         yield Symptom(

@@ -104,9 +104,10 @@ def _stage(tools: Tools, graph: DatasetGraph, run_id: str, intake: _Intake, pend
     done = {(s.dataset, s.uri) for s in intake.sources}
     waiting = [p for p in pending if (p.dataset, p.file.uri) not in done]
     total = len(done) + len(waiting)
+    tools.scratch.mkdir(parents=True, exist_ok=True)
     for number, entry in enumerate(waiting, start=len(done) + 1):
         bronze = graph[entry.dataset]
-        with tempfile.TemporaryDirectory(prefix="remint-") as folder:
+        with tempfile.TemporaryDirectory(dir=tools.scratch) as folder:
             made, source = _stage_file(tools, graph, bronze, entry.file, (f"{run_id}-{number}", Path(folder), intake))
         intake.add(bronze, made, source)
         payload = {"source": canonical(source), "made": _to_payload(made)}
@@ -176,7 +177,8 @@ def _publish(tools: Tools, graph: DatasetGraph, run_id: str, intake: _Intake) ->
     heads = tools.store.heads([c.dataset.name for c in changes])
     records = tuple(r for c in changes for r in _records(tools, c, run_id, versions, intake))
     run, ended = tools.store.run(run_id), tools.now()
-    scope = Scope.of(graph, ((r.dataset, r.key) for r in records), _total(intake, "rows_added"), _counts(intake))
+    units = [(r.dataset, r.key) for r in records if not graph[r.dataset].quarantine_of]
+    scope = Scope.of(graph, units, _total(intake, "rows_added"), _counts(intake))
     tools.store.finish(
         Outcome(
             run_id=run_id,

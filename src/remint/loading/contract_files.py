@@ -13,6 +13,7 @@ from typing import Any
 
 import jsonschema
 
+from remint.checks.column_types import column_type
 from remint.checks.compile import compile_contract
 from remint.checks.contract import Contract
 from remint.checks.place import Place
@@ -20,6 +21,14 @@ from remint.errors import ProjectError, ProjectInvalid
 from remint.loading.yaml_files import YamlDocument, parse_yaml
 
 _UNKNOWN_KEY = ("additionalProperties", "unevaluatedProperties")
+_LOGICAL = {
+    "BOOLEAN": "boolean",
+    "INTEGER": "integer",
+    "BIGINT": "integer",
+    "VARCHAR": "string",
+    "DATE": "date",
+    "TIMESTAMPTZ": "timestamp",
+}
 _READABLE = 300  # characters; messages of the schema library can quote whole documents
 _UNEXPECTED = re.compile(r"'((?:[^'\\]|\\.)*)'")
 
@@ -58,7 +67,7 @@ def _validator() -> jsonschema.Draft201909Validator:
 
 
 def _schema_mistakes(document: YamlDocument) -> list[ProjectError]:
-    leaves = [leaf for error in _validator().iter_errors(document.data) for leaf in _leaves(error)]
+    leaves = [leaf for error in _validator().iter_errors(_with_logical_types(document.data)) for leaf in _leaves(error)]
     named = [tuple(leaf.absolute_path) for leaf in leaves if leaf.validator not in _UNKNOWN_KEY]
     found: dict[tuple[str, int | None], ProjectError] = {}
     for leaf in leaves:
@@ -71,6 +80,30 @@ def _schema_mistakes(document: YamlDocument) -> list[ProjectError]:
         for mistake in mistakes:
             found.setdefault((mistake.message, mistake.line), mistake)
     return list(found.values())
+
+
+def _with_logical_types(data: Any) -> Any:
+    """Return the contract with a logicalType on every column that leaves it out.
+
+    Without one the schema takes a column for each of its types at once, and asks for what only maps have.
+    """
+    tables = data.get("schema") if isinstance(data, dict) else None
+    if not isinstance(tables, list):
+        return data
+    filled = [
+        {**t, "properties": [_with_logical_type(p) for p in t["properties"]]}
+        if isinstance(t, dict) and isinstance(t.get("properties"), list)
+        else t
+        for t in tables
+    ]
+    return {**data, "schema": filled}
+
+
+def _with_logical_type(entry: Any) -> Any:
+    if not isinstance(entry, dict) or "logicalType" in entry:
+        return entry
+    type_ = column_type(str(entry.get("physicalType"))) or "VARCHAR"
+    return {"logicalType": _LOGICAL.get(type_, "number"), **entry}
 
 
 def _leaves(error: jsonschema.ValidationError) -> Iterator[jsonschema.ValidationError]:
@@ -89,7 +122,7 @@ def _leaves(error: jsonschema.ValidationError) -> Iterator[jsonschema.Validation
 def _unknown_keys(error: jsonschema.ValidationError, document: YamlDocument, is_echo: bool) -> Iterator[ProjectError]:
     named = _UNEXPECTED.findall(error.message)
     path = tuple(error.absolute_path)
-    for key in error.instance:
+    for key in dict(error.instance) if isinstance(error.instance, dict) else ():
         if key in named and not (is_echo and key in _standard_keys()):
             yield ProjectError(
                 f"{key!r} is not a key that the contract standard has here{_nearest(key)}",
@@ -100,7 +133,7 @@ def _unknown_keys(error: jsonschema.ValidationError, document: YamlDocument, is_
 
 
 def _nearest(key: str) -> str:
-    near = difflib.get_close_matches(key, _standard_keys(), n=1)
+    near = difflib.get_close_matches(key, _standard_keys() - {key}, n=1)
     return f"; nearest: {near[0]}" if near else ""
 
 

@@ -74,10 +74,10 @@ class Declaration:
 DatasetRef = str | Declaration
 """A dataset by its full name (``silver.orders``) or as the value that its declaration returned."""
 InputRef = tuple[str, mappings.Mapping]
-"""What ``same``, ``trailing``, ``roll_up`` and ``by_arrival`` return: a dataset and which of its partitions are read."""
+"""What ``same``, ``trailing``, ``roll_up`` and ``by_arrival`` return: a dataset and which partitions of it are read."""
 
 
-def bronze(
+def bronze(  # noqa: PLR0913 - what users write, by keyword
     name: str,
     *,
     partition: PartitionSpec,
@@ -115,7 +115,7 @@ def bronze(
     )
 
 
-def silver(
+def silver(  # noqa: PLR0913 - as above
     name: str,
     *,
     partition: PartitionSpec,
@@ -159,7 +159,7 @@ def silver(
     )
 
 
-def gold(
+def gold(  # noqa: PLR0913 - as above
     name: str,
     *,
     partition: PartitionSpec,

@@ -188,7 +188,8 @@ def _partition(draft: Draft, declaration: Declaration, columns: dict[str, Column
     elif column.type != spec.type:
         yield draft.mistake(
             declaration,
-            f"{declaration.name}: the partition column {spec.column} is {column.type}; by {spec.grain} it must be {spec.type}",
+            f"{declaration.name}: the partition column {spec.column} is {column.type}; it must be {spec.type}",
+            f"partitions by {spec.grain} are cut from a column of type {spec.type}",
         )
 
 

@@ -68,7 +68,7 @@ def read_declarations(root: Path, mistakes: list[ProjectError]) -> tuple[list[De
     # What user code prints must not mix with a command's own output.
     with _lock, _project_modules(root), collecting() as declarations, contextlib.redirect_stdout(sys.stderr):
         for name in files:
-            _run(lambda name=name: _import(name, root), root, f"{name.replace('.', '/')}.py", mistakes)  # type: ignore[misc]
+            _run(lambda name=name: _import(name, root), root, f"{name.replace('.', '/')}.py", mistakes)
         texts: dict[str, SqlSource] = {}
         for declaration in declarations:
             text = _sql_text(declaration, root, mistakes)

@@ -33,7 +33,7 @@ def line_columns(partition: PartitionSpec) -> tuple[Column, ...]:
 
 
 def payload_columns(partition: PartitionSpec, raw: tuple[Column, ...]) -> tuple[Column, ...]:
-    """Return the columns of the quarantine of a parsing dataset: one row per rejected payload, with all it came with."""
+    """Return the columns of the quarantine of a parsing dataset: one row per rejected payload."""
     kept = tuple(c for c in raw if c.name.lower() != partition.column.lower())
     return (*kept, _REASON, Column(name=partition.column, type=partition.type))
 
@@ -66,7 +66,7 @@ def payload_spec(parse: Parse, partition: PartitionSpec, entry: Input, raw: Shap
     """
     columns = payload_columns(partition, raw.columns)
     kept = ", ".join(f'"{c.name}"' for c in columns[:-1])  # the contract allows no quote in a name
-    sql = f'SELECT {kept}, {_unit(partition, entry, raw)} AS "{partition.column}" FROM {rejected_alias(parse)}'
+    sql = f'SELECT {kept}, {_unit(partition, entry, raw)} AS "{partition.column}" FROM {rejected_alias(parse)}'  # noqa: S608
     return TransformSpec(
         source=SqlSource(sql=sql, file=f"quarantine of {entry.dataset}", has_lines=False),
         inputs={entry.alias: (entry.dataset, raw.columns)},

@@ -12,14 +12,13 @@ from collections.abc import Mapping
 from importlib.metadata import version
 from typing import Any
 
-from sqlglot import tokenize
-from sqlglot.tokens import Token, TokenType
+from sqlglot import Token, TokenType, tokenize
 
 from remint.errors import ProjectError, ProjectInvalid
 from remint.loading.sql_floats import float_sums
 from remint.loading.sql_rules import Problem, Relations, parse_transform, problems
 from remint.loading.sql_source import TransformSpec, rejected_alias
-from remint.model.dataset import Column, Logic, Parse, Transform
+from remint.model.dataset import Column, Logic, Transform
 from remint.model.digest import canonical_json, text_digest
 
 # Where one of these occurs, names become data (keys of JSON, fields of structs), so their case is meaning.

@@ -6,9 +6,8 @@ import difflib
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
 
-from sqlglot import exp, tokenize
+from sqlglot import TokenType, exp, tokenize
 from sqlglot.errors import TokenError
-from sqlglot.tokens import TokenType
 
 from remint.checks.determinism import nondeterminism
 from remint.checks.sql_tree import function_name, line_of, parse_statements

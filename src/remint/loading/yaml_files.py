@@ -122,7 +122,7 @@ def _scalar(node: yaml.Node, file: str) -> Any:
     return text
 
 
-def _at(message: str, file: str, mark: yaml.Mark | None, hint: str | None = None) -> ProjectError:
+def _at(message: str, file: str, mark: Any, hint: str | None = None) -> ProjectError:
     return ProjectError(message, file=file, line=mark.line + 1 if mark else None, hint=hint)
 
 

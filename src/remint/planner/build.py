@@ -77,7 +77,7 @@ def build_plan(request: Request, world: World, policy: Policy, now: datetime) ->
     affected = {name: PartitionSet.of(graph[name].partition.grain, [*v.will, *v.may]) for name, v in verdicts.items()}
     actions = _actions(world, verdicts)
     involved = {a.dataset for a in actions}
-    involved |= {i.dataset for n in involved for i in graph[n].inputs}
+    involved |= {name for n in involved for name in graph.upstream(n)}
     plan = Plan(
         plan_id="",
         project=world.project,

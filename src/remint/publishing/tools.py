@@ -26,6 +26,8 @@ class Tools:
     """The project's folder: source URLs are relative to it."""
     lake: Path
     """Folder below which every table lives."""
+    scratch: Path
+    """Folder for files that no run needs again."""
     clock: Callable[[], datetime]
     emit: Callable[[Event], None]
 

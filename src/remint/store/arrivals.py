@@ -8,6 +8,7 @@ from typing import Any
 
 from sqlalchemy import Connection, Row, bindparam, insert, select, update
 
+from remint.errors import StoreError
 from remint.model.dataset import DatasetName
 from remint.model.digest import ContentDigest
 from remint.model.partition import PartitionKey
@@ -18,9 +19,19 @@ from remint.store.database import chunks, next_number
 from remint.store.tables import arrived
 
 
-def content(connection: Connection, dataset: DatasetName, scheme: str) -> dict[PartitionKey, ArrivedContent]:
-    """Return all that has arrived under ``scheme``, by event key."""
-    rows = connection.execute(select(arrived).where(arrived.c.dataset == dataset, arrived.c.scheme == scheme))
+def content(connection: Connection, dataset: DatasetName) -> dict[PartitionKey, ArrivedContent]:
+    """Return all that has arrived, by event key.
+
+    Raises:
+        StoreError: under more than one digest scheme.
+    """
+    rows = connection.execute(select(arrived).where(arrived.c.dataset == dataset)).all()
+    schemes = sorted({row.scheme for row in rows})
+    if len(schemes) > 1:
+        raise StoreError(
+            f"rows of {dataset} were digested as {' and as '.join(schemes)}: another version of the engine ingested them",
+            hint="ingest with one version of the engine; the versions that agree share a scheme",
+        )
     return {row.event_key: _content(row) for row in rows}
 
 

@@ -171,6 +171,10 @@ class StoreReader(Protocol):
         """
         ...
 
+    def paths_ever(self, dataset: DatasetName) -> set[str]:
+        """Return the path of every file that any ledger record of the dataset names."""
+        ...
+
     def records_of_run(self, run_id: str) -> list[StoredRecord]:
         """Return what a run recorded, in ledger order."""
         ...
@@ -183,8 +187,12 @@ class StoreReader(Protocol):
         """Return the logics that were published, in order of number; every dataset asked for is a key."""
         ...
 
-    def arrivals(self, dataset: DatasetName, scheme: str) -> dict[PartitionKey, ArrivedContent]:
-        """Return all that has arrived under a digest scheme, by event key."""
+    def arrivals(self, dataset: DatasetName) -> dict[PartitionKey, ArrivedContent]:
+        """Return all that has arrived, by event key.
+
+        Raises:
+            StoreError: arrivals were digested under more than one scheme, so their sum means nothing.
+        """
         ...
 
     def arrival_files(self, dataset: DatasetName, event_keys: Collection[PartitionKey]) -> list[str]:

@@ -81,6 +81,12 @@ def _newest_as_of(dataset: DatasetName, seq: int) -> Select[Any]:
     return select(ledger).where(ledger.c.seq.in_(newest))
 
 
+def paths_ever(connection: Connection, dataset: DatasetName) -> set[str]:
+    """Return the path of every file that any record of the dataset names."""
+    rows = connection.scalars(select(ledger.c.files).where(ledger.c.dataset == dataset))
+    return {file["path"] for text in rows for file in json.loads(text)}
+
+
 def of_run(connection: Connection, run_id: str) -> list[StoredRecord]:
     """Return the records of a run in ledger order."""
     rows = connection.execute(select(ledger).where(ledger.c.run_id == run_id).order_by(ledger.c.seq))

@@ -88,6 +88,10 @@ class SqlStore:
         with self._database.reading() as connection:
             return ledger.records(connection, dataset, keys, as_of_seq)
 
+    def paths_ever(self, dataset: DatasetName) -> set[str]:
+        with self._database.reading() as connection:
+            return ledger.paths_ever(connection, dataset)
+
     def records_of_run(self, run_id: str) -> list[StoredRecord]:
         with self._database.reading() as connection:
             return ledger.of_run(connection, run_id)
@@ -100,9 +104,9 @@ class SqlStore:
         with self._database.reading() as connection:
             return ledger.logics(connection, datasets)
 
-    def arrivals(self, dataset: DatasetName, scheme: str) -> dict[PartitionKey, ArrivedContent]:
+    def arrivals(self, dataset: DatasetName) -> dict[PartitionKey, ArrivedContent]:
         with self._database.reading() as connection:
-            return arrivals.content(connection, dataset, scheme)
+            return arrivals.content(connection, dataset)
 
     def arrival_files(self, dataset: DatasetName, event_keys: Collection[PartitionKey]) -> list[str]:
         with self._database.reading() as connection:
