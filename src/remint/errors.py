@@ -26,9 +26,10 @@ The tree::
     │   ├── NotResumable      RM407  exit 1   the run is in a state that resume cannot continue
     │   ├── RollbackRefused   RM408  exit 6   it could not be exact
     │   └── SourceRejected    RM409  exit 2   a source file was refused as a whole
-    └── StoreError            RM5xx
-        ├── StoreNewer        RM501  exit 1   state written by a newer remint
-        └── StoreBusy         RM502  exit 1   another process holds the database (retryable)
+    ├── StoreError            RM5xx
+    │   ├── StoreNewer        RM501  exit 1   state written by a newer remint
+    │   └── StoreBusy         RM502  exit 1   another process holds the database (retryable)
+    └── InternalError         RM900  exit 1   a defect of remint itself
 
 Rules: the message says what, where, expected and found; ``hint`` says the next command.
 Every class states in ``leaves`` what is left behind when it is raised.
@@ -270,3 +271,10 @@ class StoreBusy(StoreError):
 
     code = "RM502"
     retryable = True
+
+
+class InternalError(RemintError):
+    """A defect of remint itself: something that no error above foresees."""
+
+    code = "RM900"
+    leaves = "unknown; remint status shows every run that is outstanding"

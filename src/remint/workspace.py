@@ -21,8 +21,9 @@ from remint.model.partition import PartitionSet
 from remint.model.plan import Plan
 from remint.model.request import Mode, Request, Trigger
 from remint.model.run import OUTSTANDING, Run, RunKind, RunState
-from remint.planner.build import World, build_plan
+from remint.planner.build import build_plan
 from remint.planner.policy import Policy
+from remint.planner.survey import Verdicts, World, survey
 from remint.publishing.record import Scope, audit_entry
 from remint.publishing.tools import Tools, timestamp
 from remint.store.base import AuditStatus, StoreReader
@@ -41,6 +42,15 @@ class Ask:
     reason: str
     trigger: Trigger = Trigger.MANUAL
     mode: Mode = Mode.INCREMENTAL
+
+
+@dataclass(frozen=True, slots=True)
+class Survey:
+    """How things stand."""
+
+    observed: Observed
+    verdicts: Mapping[DatasetName, Verdicts]
+    """By selected dataset, upstream first; empty verdicts for Bronze."""
 
 
 def _silent(_: Event) -> None:
@@ -124,8 +134,17 @@ class Workspace:
     def make_plan(self, request: Request, *, allow_all: bool = False, allow_future: bool = False) -> Plan:
         """Return what to do about ``request``, unsaved."""
         policy = Policy(batch_rows=self.project.settings.batch_rows, allow_all=allow_all, allow_future=allow_future)
-        world = World(project=self.project.name, graph=self.graph, observed=self.observe())
-        return build_plan(request, world, policy, self._clock())
+        return build_plan(request, self._world(), policy, self._clock())
+
+    def survey(self, selectors: Sequence[str]) -> Survey:
+        """Return how every selected dataset stands; unlike a plan it is never refused."""
+        world = self._world()
+        verdicts = survey(Request(selectors=tuple(selectors), requested_by=self.project.settings.user), world)
+        chosen = self.graph.select(selectors)
+        return Survey(world.observed, {n: verdicts.get(n, Verdicts()) for n in chosen})
+
+    def _world(self) -> World:
+        return World(project=self.project.name, graph=self.graph, observed=self.observe())
 
     def save_plan(self, plan: Plan) -> Path:
         """Write the plan where ``apply`` finds it, and return the file."""
@@ -153,8 +172,9 @@ class Workspace:
 
         Raises:
             PlanUsed: the plan was applied before.
+            PlanOutdated: what it reads or replaces has moved; no run was made.
         """
-        from remint.execution.apply import run_plan
+        from remint.execution.apply import check_plan, run_plan
         from remint.loading.plan_file import plan_text
 
         used = self._tools.store.run_of_plan(plan.plan_id)
@@ -163,6 +183,7 @@ class Workspace:
                 f"plan {plan.plan_id} was applied by run {used.run_id}, which is {used.state}",
                 hint=f"remint resume {used.run_id}" if used.state in OUTSTANDING else "remint plan",
             )
+        check_plan(self._tools, plan)
         asked = plan.request
         run = self._new_run(RunKind.APPLY, Ask(reason=asked.reason, trigger=asked.trigger, mode=asked.mode))
         run = replace(run, plan_id=plan.plan_id, override_state=asked.override_state, requested_by=asked.requested_by)

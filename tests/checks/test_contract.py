@@ -177,7 +177,8 @@ def test_checks_of_one_name_get_names_of_their_own() -> None:
          "c.yaml:12: mustBe is '3'; it must be a number"),
         (with_column("        quality:\n          - {metric: invalidValues, mustBe: 0}\n"),
          "c.yaml:12: invalidValues needs validValues or a pattern"),
-        (with_column("        quality:\n          - {metric: invalidValues, arguments: {validValues: [1]}, mustBe: 0}\n",
+        (with_column("        quality:\n          "
+                     "- {metric: invalidValues, mustBe: 0, arguments: {validValues: [1]}}\n",
                      "VARCHAR"),
          "c.yaml:12: v is VARCHAR; it cannot be compared with 1"),
         (with_column("        quality:\n          - {metric: nullValues, arguments: {filter: x}, mustBe: 0}\n"),

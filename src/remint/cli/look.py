@@ -235,8 +235,10 @@ def _pair(value: Any) -> str:
 @click.option("--range", "span", type=RangeType(), help="Every unit of these partitions instead of a sample.")
 @json_option
 @click.pass_context
-def verify(ctx: click.Context, selectors: tuple[str, ...], size: int, span: DateRange | None, *, as_json: bool) -> None:
-    """Recompute published units, each alone, and compare their content with the ledger. Exits with 1 on a difference."""
+def verify(
+    ctx: click.Context, selectors: tuple[str, ...], size: int, span: DateRange | None, *, as_json: bool
+) -> None:
+    """Recompute published units, each alone, and compare with the ledger; exit with 1 when one differs."""
     workspace = open_workspace(ctx, quiet=as_json)
     keys = None
     if span:
@@ -249,12 +251,10 @@ def verify(ctx: click.Context, selectors: tuple[str, ...], size: int, span: Date
     else:
         for proof in proofs:
             if proof.proof != "proven":
-                click.echo(
-                    f"  {proof.proof:<9} {proof.dataset} {proof.key}: expected {proof.expected}, found {proof.found or '-'}"
-                )
-        click.echo(
-            f"{counts['proven']} proven, {counts['different']} different, {counts['stale']} stale (recompute those first)"
-        )
+                unit = f"{proof.dataset} {proof.key}"
+                click.echo(f"  {proof.proof:<9} {unit}: expected {proof.expected}, found {proof.found or '-'}")
+        stale = f"{counts['stale']} stale (bring those up to date first)"
+        click.echo(f"{counts['proven']} proven, {counts['different']} different, {stale}")
     if counts["different"]:
         ctx.exit(1)
 

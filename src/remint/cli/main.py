@@ -15,7 +15,7 @@ import click
 
 from remint import __version__
 from remint.cli import bring, look, plans, project
-from remint.errors import RemintError
+from remint.errors import InternalError, RemintError
 
 
 class _Main(click.Group):
@@ -27,9 +27,20 @@ class _Main(click.Group):
         except RemintError as error:
             _report(error, as_json="--json" in sys.argv)
             ctx.exit(error.exit_code)
+        except (click.ClickException, click.exceptions.Exit, click.Abort):
+            raise
         except KeyboardInterrupt:
             click.echo("interrupted; what was staged is kept: remint status shows how to go on", err=True)
             ctx.exit(130)
+        except Exception as error:
+            if ctx.params.get("debug"):
+                raise
+            unexpected = InternalError(
+                f"{type(error).__name__}: {error}",
+                hint="this is a defect of remint: run again with --debug and report it",
+            )
+            _report(unexpected, as_json="--json" in sys.argv)
+            ctx.exit(unexpected.exit_code)
 
 
 def _report(error: RemintError, *, as_json: bool) -> None:
@@ -52,9 +63,11 @@ def _report(error: RemintError, *, as_json: bool) -> None:
     default=".",
     help="Folder of the project, or one inside it.",
 )
+@click.option("--debug", is_flag=True, help="Show the traceback of an unexpected error.")
 @click.pass_context
-def cli(ctx: click.Context, folder: str) -> None:
+def cli(ctx: click.Context, folder: str, *, debug: bool) -> None:
     """Replay and backfill for lakehouses: what is stale and why; recompute just that; check, publish, undo, prove."""
+    del debug  # read by _Main, before any command runs
     ctx.obj = folder
 
 

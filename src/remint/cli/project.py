@@ -9,11 +9,10 @@ import click
 
 from remint.cli import render
 from remint.cli.options import json_option, open_workspace, print_json
-from remint.model.request import Request
+from remint.model.run import RunState
 
 if TYPE_CHECKING:
-    from remint.model.plan import Plan
-    from remint.workspace import Workspace
+    from remint.workspace import Survey
 
 
 @click.command()
@@ -41,51 +40,48 @@ def init(folder: str, name: str | None, *, as_json: bool) -> None:
 def status(ctx: click.Context, selectors: tuple[str, ...], *, as_json: bool) -> None:
     """Say which partitions are fresh, stale or missing, and what is outstanding."""
     workspace = open_workspace(ctx, quiet=True)
-    plan = workspace.make_plan(Request(selectors=selectors, requested_by=workspace.project.settings.user))
-    rows = [_status_row(workspace, plan, name) for name in workspace.graph.select(selectors)]
-    outstanding = workspace.store.outstanding()
+    found = workspace.survey(selectors)
+    rows = [_status_row(found, name) for name in found.verdicts]
+    outstanding = found.observed.outstanding
     if as_json:
         print_json("status", project=workspace.project.name, datasets=rows, outstanding=outstanding)
         return
-    headers = ("dataset", "partitions", "fresh", "stale", "may change", "missing", "rows", "last run")
-    keys = ("dataset", "partitions", "fresh", "stale", "may_change", "missing", "rows", "last_run")
-    click.echo(render.table(headers, [[row[k] for k in keys] for row in rows]))
+    headers = ("dataset", "partitions", "fresh", "stale", "may change", "missing", "foreign", "rows", "last run")
+    click.echo(render.table(headers, [list(row.values()) for row in rows]))
     for run in outstanding:
         click.echo(f"\noutstanding: {render.run_line(run)}{': ' + run.error if run.error else ''}")
-        click.echo(f"  next: remint resume {run.run_id}, or remint rollback {run.run_id} to give it up")
-    _conclude(plan, rows)
+        give_up = "" if run.state is RunState.PUBLISHING else f", or remint rollback {run.run_id} to give it up"
+        click.echo(f"  next: remint resume {run.run_id}{give_up}")
+    _conclude(rows)
 
 
-def _status_row(workspace: Workspace, plan: Plan, name: str) -> dict[str, object]:
-    heads = workspace.store.heads([name])[name]
-    held = [h for h in heads.values() if not h.is_missing]
-    will = [a for a in plan.actions if a.dataset == name and a.certain]
-    may = sum(a.units for a in plan.actions if a.dataset == name and not a.certain)
-    missing = sum(len([k for k in a.keys if k not in heads or heads[k].is_missing]) for a in will)
-    newest = max(held, key=lambda h: h.seq, default=None)
-    stale = sum(a.units for a in will) - missing
+def _status_row(found: Survey, name: str) -> dict[str, object]:
+    heads = {k: h for k, h in found.observed.heads[name].items() if not h.is_missing}
+    verdict = found.verdicts[name]
+    missing = sum(key not in heads for key in verdict.will)
+    foreign = len(found.observed.foreign.get(name, ()))
+    newest = max(heads.values(), key=lambda h: h.seq, default=None)
     return {
         "dataset": name,
-        "partitions": len(held) + missing,
-        "fresh": len(held) - stale - may,
-        "stale": stale,
-        "may_change": may,
+        "partitions": len(heads) + missing,
+        "fresh": len(heads) + missing - len(verdict.will) - len(verdict.may),
+        "stale": len(verdict.will) - missing,
+        "may_change": len(verdict.may),
         "missing": missing,
-        "rows": sum(h.rows for h in held),
-        "bytes": sum(h.size_bytes for h in held),
+        "foreign": foreign,
+        "rows": sum(h.rows for h in heads.values()),
         "last_run": newest.run_id if newest else "-",
     }
 
 
-def _conclude(plan: Plan, rows: list[dict[str, object]]) -> None:
-    total = sum(int(str(row["partitions"])) for row in rows)
-    if plan.is_empty and total:
-        click.echo(f"\nnothing to do: all {total:,} partitions are fresh")
-    elif plan.is_empty:
+def _conclude(rows: list[dict[str, object]]) -> None:
+    total, fresh = (sum(int(str(row[key])) for row in rows) for key in ("partitions", "fresh"))
+    if not total:
         click.echo("\nnothing is published yet\nnext: remint ingest")
+    elif total == fresh:
+        click.echo(f"\nnothing to do: all {total:,} partitions are fresh")
     else:
-        units = sum(a.units for a in plan.actions)
-        click.echo(f"\n{render.count(units, 'partition')} to bring up to date\nnext: remint plan    # says why")
+        click.echo(f"\n{render.count(total - fresh, 'partition')} to bring up to date\nnext: remint plan    # says why")
 
 
 @click.command()

@@ -81,9 +81,8 @@ def plan(shown: Plan) -> str:
 def _action(action: Action, width: int) -> list[str]:
     symbol = "+" if action.kind is ActionKind.BUILD else "~"
     symbol = symbol if action.certain else "?"
-    head = (
-        f"  {symbol} {action.dataset:<{width}}  {count(action.units, 'partition'):>14}  {action.keys.describe()}"
-        f"  reads {action.rows_read:,} rows"
+    head = f"  {symbol} {action.dataset:<{width}}  {count(action.units, 'partition'):>14}  {action.keys.describe()}" + (
+        f"  reads {action.rows_read:,} rows" if action.rows_read is not None else "  reads what is built first"
     )
     if action.kind is ActionKind.REBUILD:
         head += f", replaces {action.rows_expected:,} rows, {size(action.size_bytes)}"
@@ -112,9 +111,9 @@ def _matrix(shown: Plan) -> str:
 def _total(shown: Plan) -> str:
     will = sum(a.units for a in shown.actions if a.certain)
     may = sum(a.units for a in shown.actions if not a.certain)
-    rows = sum(a.rows_read for a in shown.actions)
+    rows = sum(a.rows_read or 0 for a in shown.actions)
     return (
-        f"total: {will:,} will run, {may:,} may run, {shown.fresh_units:,} fresh; reads up to {rows:,} rows "
+        f"total: {will:,} will run, {may:,} may run, {shown.fresh_units:,} fresh; reads up to {rows:,} published rows "
         f"in {len(shown.batches)} batch{'' if len(shown.batches) == 1 else 'es'}"
     )
 

@@ -66,9 +66,11 @@ def read_line(text: str, columns: Sequence[Column]) -> list[str | None]:
 
 
 def has_good_shape(text: str, columns: Sequence[Column]) -> bool:
-    """True when the line is a row; every line with the same keys and kinds of value then differs in its values only."""
+    """True when the line's keys and kinds of value are those of a row, whatever the values are."""
     try:
-        read_line(text, columns)
+        found = _members(text, columns)
+        for column in columns:
+            _json_text(column, found)
     except BadRow:
         return False
     return True
@@ -120,26 +122,38 @@ def _refuse_constant(text: str) -> NoReturn:
 
 
 def _from_json(column: Column, members: dict[str, Any]) -> str | None:
+    text = _json_text(column, members)
+    if text is None:
+        return None
+    try:
+        return _spelled(column, text)
+    except _Unfit as error:
+        raise BadRow(_reason(column, _shown(members[column.name]), str(error))) from None
+
+
+def _json_text(column: Column, members: dict[str, Any]) -> str | None:
+    """Return a member as text once its JSON kind is the column's: a number never stands for a text or the reverse."""
     value = members.get(column.name)
     if value is None:
         if column.required:
             raise BadRow(_reason(column, "null" if column.name in members else "nothing"))
         return None
-    try:
-        if isinstance(value, bool):
-            text, fits = ("true" if value else "false"), column.type == "BOOLEAN"
-        elif isinstance(value, _Whole | _Fraction):
-            text, fits = str(value), _is_number(column)
-        else:
-            text, fits = value, isinstance(value, str) and not (_is_number(column) or column.type == "BOOLEAN")
-        return _spelled(column, text) if fits else _refuse(column, _shown(value))
-    except _Unfit as error:
-        raise BadRow(_reason(column, _shown(value), str(error))) from None
+    if isinstance(value, bool):
+        text, fits = ("true" if value else "false"), column.type == "BOOLEAN"
+    elif isinstance(value, _Whole | _Fraction):
+        text, fits = str(value), _is_number(column)
+    else:
+        text, fits = value, isinstance(value, str) and not (_is_number(column) or column.type == "BOOLEAN")
+    if not fits:
+        raise BadRow(_reason(column, _shown(value)))
+    return text
 
 
 def _from_field(column: Column, value: str | None) -> str | None:
     if value is None:
-        return _refuse(column, "nothing") if column.required else None
+        if column.required:
+            raise BadRow(_reason(column, "nothing"))
+        return None
     try:
         return _spelled(column, value)
     except _Unfit as error:
@@ -148,10 +162,6 @@ def _from_field(column: Column, value: str | None) -> str | None:
 
 def _is_number(column: Column) -> bool:
     return column.type in ("INTEGER", "BIGINT", "DOUBLE") or column.type.startswith("DECIMAL")
-
-
-def _refuse(column: Column, found: str) -> NoReturn:
-    raise BadRow(_reason(column, found))
 
 
 def _reason(column: Column, found: str, why: str = "") -> str:

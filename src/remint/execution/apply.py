@@ -17,12 +17,13 @@ from remint.model.dataset import Dataset, DatasetName
 from remint.model.event import Event, EventKind
 from remint.model.graph import DatasetGraph
 from remint.model.mapping import ByArrival
-from remint.model.partition import PartitionKey, PartitionSet
+from remint.model.observation import Observed
+from remint.model.partition import Grain, PartitionKey, PartitionSet
 from remint.model.plan import Plan
 from remint.model.provenance import DataFile, ProvenanceRecord
 from remint.model.request import Mode
 from remint.model.run import RunState, StepKind
-from remint.planner.policy import refuse_changed_bronze
+from remint.planner.policy import refuse_unsettled
 from remint.planner.staleness import Contents, input_keys
 from remint.publishing.publish import TableChange, publish_tables
 from remint.publishing.record import Scope, audit_entry, stopped
@@ -45,7 +46,7 @@ def run_plan(tools: Tools, plan: Plan, run_id: str) -> None:
     try:
         piece = _workpiece(tools, graph, plan, run_id)
         if state is not RunState.PUBLISHING:
-            _require(plan, piece)
+            _require(plan, piece.observed)
             warnings = _stage_batches(plan, piece)
             tools.store.set_state(run_id, RunState.PUBLISHING)
         else:
@@ -69,10 +70,19 @@ def _workpiece(tools: Tools, graph: DatasetGraph, plan: Plan, run_id: str) -> Wo
     return piece
 
 
-def _require(plan: Plan, piece: Workpiece) -> None:
+def check_plan(tools: Tools, plan: Plan) -> None:
+    """Refuse a plan that no longer fits, before a run is made of it.
+
+    Raises:
+        PlanOutdated: lists what moved.
+    """
+    _require(plan, observe(tools, DatasetGraph.build(plan.datasets)))
+
+
+def _require(plan: Plan, observed: Observed) -> None:
     """Stop when anything that the plan reads or replaces has moved since it was made."""
-    refuse_changed_bronze(piece.graph, piece.observed)
-    contents = Contents.of(piece.observed)
+    refuse_unsettled(DatasetGraph.build(plan.datasets), observed)
+    contents = Contents.of(observed)
     moved = []
     for need in plan.requirements:
         held = (contents.arrived if need.arrived else contents.published).get(need.dataset, {}).get(need.key, "")
@@ -229,7 +239,11 @@ def _watermarks(plan: Plan, piece: Workpiece) -> dict[DatasetName, str]:
     if plan.request.mode is not Mode.INCREMENTAL and not plan.request.override_state:
         return {}
     held = piece.tools.store.watermarks()
-    newest = {name: max(units) for name, units in piece.staged.items() if units}
+    newest = {
+        name: max(units)
+        for name, units in piece.staged.items()
+        if units and piece.graph[name].partition.grain is not Grain.IDENTITY
+    }
     return {name: key for name, key in newest.items() if key > held.get(name, "")}
 
 

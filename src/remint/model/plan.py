@@ -61,9 +61,10 @@ class Action:
     certain: bool
     """False: may run, only if what it reads comes out different (early cutoff)."""
     reasons: tuple[Reason, ...]
-    rows_read: int
-    rows_expected: int
-    """From what is published now, or from the rows read for a first build."""
+    rows_read: int | None
+    """Rows published now that the units read; None when nothing of it is published yet."""
+    rows_expected: int | None
+    """From what is published now, or from the rows read for a first build; None when neither is known."""
     size_bytes: int | None
     """Bytes expected to be written; None before anything of the dataset was published."""
 

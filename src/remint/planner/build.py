@@ -3,13 +3,10 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
-from dataclasses import dataclass, field, replace
+from dataclasses import replace
 from datetime import datetime
 
 from remint.model.dataset import Dataset, DatasetName
-from remint.model.graph import DatasetGraph
-from remint.model.mapping import downstream
-from remint.model.observation import Observed
 from remint.model.partition import Grain, PartitionKey, PartitionSet
 from remint.model.plan import (
     Action,
@@ -23,32 +20,9 @@ from remint.model.plan import (
 )
 from remint.model.request import Request
 from remint.planner.batching import batches
-from remint.planner.policy import Policy, refuse, refuse_changed_bronze
-from remint.planner.staleness import Contents, Finding, domains, findings, in_words, input_keys
-
-
-@dataclass(frozen=True, slots=True, kw_only=True)
-class World:
-    """All that planning reads."""
-
-    project: str
-    graph: DatasetGraph
-    observed: Observed
-    contents: Contents = field(init=False)
-    """What ``observed`` holds, as digests."""
-
-    def __post_init__(self) -> None:
-        object.__setattr__(self, "contents", Contents.of(self.observed))
-
-
-@dataclass(slots=True)
-class _Verdicts:
-    """Units of one dataset, sorted into what will run, may run, is stale but left alone, and is fresh."""
-
-    will: dict[PartitionKey, tuple[Finding, ...]] = field(default_factory=dict)
-    may: dict[PartitionKey, tuple[DatasetName, ...]] = field(default_factory=dict)
-    left: list[PartitionKey] = field(default_factory=list)
-    fresh: int = 0
+from remint.planner.policy import Policy, refuse, refuse_unsettled
+from remint.planner.staleness import domains, in_words, input_keys
+from remint.planner.survey import Verdicts, World, survey
 
 
 def build_plan(request: Request, world: World, policy: Policy, now: datetime) -> Plan:
@@ -69,11 +43,10 @@ def build_plan(request: Request, world: World, policy: Policy, now: datetime) ->
         PlanError: the request breaks a limit.
     """
     graph, observed = world.graph, world.observed
-    refuse_changed_bronze(graph, observed)
+    refuse_unsettled(graph, observed)
     selection = graph.select(request.selectors)
-    units = domains(graph, observed)
-    refuse(request, selection, units, policy=policy, now=now)
-    verdicts = _judge(request, world, selection, units)
+    refuse(request, selection, domains(graph, observed), policy=policy, now=now)
+    verdicts = survey(request, world)
     affected = {name: PartitionSet.of(graph[name].partition.grain, [*v.will, *v.may]) for name, v in verdicts.items()}
     actions = _actions(world, verdicts)
     involved = {a.dataset for a in actions}
@@ -93,58 +66,7 @@ def build_plan(request: Request, world: World, policy: Policy, now: datetime) ->
     return replace(plan, plan_id=plan_digest(plan))
 
 
-def _judge(
-    request: Request, world: World, selection: tuple[DatasetName, ...], units: Mapping[DatasetName, PartitionSet]
-) -> dict[DatasetName, _Verdicts]:
-    graph, observed = world.graph, world.observed
-    contents = world.contents
-    verdicts: dict[DatasetName, _Verdicts] = {}
-    for dataset in graph:
-        if dataset.transform is None:
-            continue
-        verdict = verdicts[dataset.name] = _Verdicts()
-        reach = _reached(graph, dataset, verdicts)
-        asked = _asked(request, dataset, units[dataset.name])
-        for key in units[dataset.name]:
-            found = findings(graph, dataset, key, contents, observed)
-            pending = tuple(name for name, keys in reach.items() if key in keys)
-            if dataset.name not in selection:
-                if found or pending:
-                    verdict.left.append(key)
-            elif key in asked and (found or request.rebuild):
-                again = Finding(cause=StaleCause.REQUEST, about="recompute requested")
-                verdict.will[key] = (*found, again) if request.rebuild else tuple(found)
-            elif pending:
-                verdict.may[key] = pending
-            elif found:
-                verdict.left.append(key)
-            else:
-                verdict.fresh += 1
-    return verdicts
-
-
-def _asked(request: Request, dataset: Dataset, keys: PartitionSet) -> PartitionSet:
-    if request.range is None or dataset.partition.grain is Grain.IDENTITY:
-        return keys
-    return keys & request.range.keys(dataset.partition.grain)
-
-
-def _reached(
-    graph: DatasetGraph, dataset: Dataset, verdicts: Mapping[DatasetName, _Verdicts]
-) -> dict[DatasetName, PartitionSet]:
-    """Return, by upstream dataset that the plan recomputes, the units of ``dataset`` that read those partitions."""
-    grain = dataset.partition.grain
-    found: dict[DatasetName, PartitionSet] = {}
-    for entry in dataset.inputs:
-        source = verdicts.get(entry.dataset)
-        if source is None or not (source.will or source.may):
-            continue
-        keys = PartitionSet.of(graph[entry.dataset].partition.grain, [*source.will, *source.may])
-        found[entry.dataset] = found.get(entry.dataset, PartitionSet(grain)) | downstream(entry.mapping, keys, grain)
-    return found
-
-
-def _actions(world: World, verdicts: Mapping[DatasetName, _Verdicts]) -> tuple[Action, ...]:
+def _actions(world: World, verdicts: Mapping[DatasetName, Verdicts]) -> tuple[Action, ...]:
     graph = world.graph
     actions: list[Action] = []
     roots: dict[DatasetName, str] = {}
@@ -189,12 +111,12 @@ def _action(
     heads = world.observed.heads.get(dataset.name, {})
     held = [heads[k] for k in keys if k in heads]
     units = PartitionSet.of(dataset.partition.grain, keys)
-    rows_read = sum(_read_rows(world, dataset, units).values())
+    rows_read = sum(_read_rows(world, dataset, units).values()) or None
     known = list(heads.values())
     rows = sum(h.rows for h in held) if held else rows_read
     rows_known = sum(h.rows for h in known)
     size = sum(h.size_bytes for h in held) if held else None
-    if size is None and rows_known:
+    if size is None and rows and rows_known:
         size = round(rows * sum(h.size_bytes for h in known) / rows_known)
     return Action(
         dataset=dataset.name,
@@ -257,7 +179,7 @@ def _requirements(world: World, affected: Mapping[DatasetName, PartitionSet]) ->
 def _untouched(
     world: World,
     selection: tuple[DatasetName, ...],
-    verdicts: Mapping[DatasetName, _Verdicts],
+    verdicts: Mapping[DatasetName, Verdicts],
     affected: Mapping[DatasetName, PartitionSet],
 ) -> tuple[Untouched, ...]:
     notes = []

@@ -12,6 +12,7 @@ from remint.model.graph import DatasetGraph
 from remint.model.observation import Observed
 from remint.model.partition import PartitionSet
 from remint.model.request import Request
+from remint.model.run import RunState
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -65,12 +66,19 @@ def _within(request: Request, keys: PartitionSet) -> PartitionSet:
     return keys & request.range.keys(keys.grain)
 
 
-def refuse_changed_bronze(graph: DatasetGraph, observed: Observed) -> None:
-    """Refuse to plan on a Bronze table to which anything but remint's appends happened.
+def refuse_unsettled(graph: DatasetGraph, observed: Observed) -> None:
+    """Refuse to plan or stage while a run is half published, or on Bronze that somebody else changed.
 
     Raises:
-        BronzeChanged: names the table and the partitions.
+        PlanError: a run has begun to commit and was interrupted; names it.
+        BronzeChanged: anything but remint's appends happened; names the table and the partitions.
     """
+    for run in observed.outstanding:
+        if run.state is RunState.PUBLISHING:
+            raise PlanError(
+                f"run {run.run_id} was interrupted while it published: some tables hold its partitions, some do not",
+                hint=f"finish it first: remint resume {run.run_id}",
+            )
     for dataset in graph:
         changed = observed.foreign.get(dataset.name)
         if dataset.layer is Layer.BRONZE and changed:

@@ -29,7 +29,8 @@ def content(connection: Connection, dataset: DatasetName) -> dict[PartitionKey, 
     schemes = sorted({row.scheme for row in rows})
     if len(schemes) > 1:
         raise StoreError(
-            f"rows of {dataset} were digested as {' and as '.join(schemes)}: another version of the engine ingested them",
+            f"rows of {dataset} were digested as {' and as '.join(schemes)}: "
+            "another version of the engine ingested some of them",
             hint="ingest with one version of the engine; the versions that agree share a scheme",
         )
     return {row.event_key: _content(row) for row in rows}
