@@ -235,9 +235,7 @@ def _pair(value: Any) -> str:
 @click.option("--range", "span", type=RangeType(), help="Every unit of these partitions instead of a sample.")
 @json_option
 @click.pass_context
-def verify(
-    ctx: click.Context, selectors: tuple[str, ...], size: int, span: DateRange | None, *, as_json: bool
-) -> None:
+def verify(ctx: click.Context, selectors: tuple[str, ...], size: int, span: DateRange | None, *, as_json: bool) -> None:
     """Recompute published units, each alone, and compare with the ledger; exit with 1 when one differs."""
     workspace = open_workspace(ctx, quiet=as_json)
     keys = None

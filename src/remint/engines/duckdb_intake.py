@@ -154,7 +154,7 @@ class Intake:
             )
             last += len(lines)
             self._type_lines()
-            self._decide(lambda raw, _: read_line(raw, self._columns))
+            self._decide(lambda raw: read_line(raw, self._columns))
         return read
 
     def _type_lines(self) -> None:
@@ -176,16 +176,275 @@ class Intake:
     # -- CSV -----------------------------------------------------------------------------------------------------
 
     def _read_records(self) -> int:
-        read = 0
-        for records in _batches(_records(Path(self._work.path), self._work.uri)):
-            if records[0].line == 1:
-                places = self._places(records[0].fields)
-                width = len(records.pop(0).fields)
-            read += len(records)
-            ragged = [r for r in records if len(r.fields) != width]
-            self._reject((r.line, f"expected {width} fields, found {len(r.fields)}", r.raw) for r in ragged)
-            whole = [r for r in records if len(r.fields) == width]
-            self._insert_texts([(r.line, r.raw, [_field(r, place) for place in places]) for r in whole])
-            texts = {r.line: [_field(r, place) for place in places] for r in whole}
-            self._decide(lambda _, line, texts=texts: read_record(texts[line], self._columns))
+        records = _records(Path(self._work.path), self._work.uri)
+        header = next(records, None)
+        if header is None:
+            raise SourceRejected(
+                f"{self._work.uri}: expected a header line, found an empty file", hint="ask its writer for the header"
+            )
+        places = self._places(header[2])
+        width, read = len(header[2]), 0
+        while batch := list(islice(records, _RECORDS)):
+            read += len(batch)
+            self._reject(
+                [(n, f"expected {width} fields, found {len(f)}", raw) for n, raw, f in batch if len(f) != width]
+            )
+            self._insert_texts([(n, raw, _pick(f, places)) for n, raw, f in batch if len(f) == width])
+            self._decide(lambda raw: read_record(_pick(next(csv.reader([raw], strict=True)), places), self._columns))
         return read
+
+    def _places(self, header: Sequence[str]) -> list[int | None]:
+        """Return where each column stands in a record; None for a partition that is derived."""
+        folded = [name.lower() for name in header]
+        twice = sorted({name for name in header if folded.count(name.lower()) > 1})
+        if twice:
+            raise SourceRejected(
+                f"{self._work.uri}: line 1: expected every column once, found {', '.join(twice)} more than once",
+                hint="rename the columns in the file; names that differ only by case are the same",
+            )
+        self._require_names(header)
+        return [header.index(c.name) if c.name in header else None for c in self._columns]
+
+    def _require_names(self, found: Sequence[str]) -> None:
+        derived = self._layout.partition if self._layout.derived else None
+        missing = [c.name for c in self._columns if c.name not in found and c.name != derived]
+        if missing:
+            raise SourceRejected(
+                f"{self._work.uri}: expected the columns {', '.join(missing)}, found {', '.join(found) or 'none'}",
+                hint="columns are matched by name, case included; extra ones are ignored",
+            )
+
+    # -- Parquet -------------------------------------------------------------------------------------------------
+
+    def _read_parquet(self) -> int:
+        scan = f"read_parquet([{literal(self._work.path)}], hive_partitioning = false, file_row_number = true)"
+        try:
+            found = {r[0]: r[1] for r in self._con.execute(f"DESCRIBE SELECT * FROM {scan}").fetchall()}
+            self._require_types(found)
+            fields = ", ".join(
+                f"CAST({quoted(c.name) if c.name in found else 'NULL'} AS {c.type}) AS {quoted(c.name)}"
+                for c in self._columns
+            )
+            reason = f"CASE {' '.join(_typed_problem(c) for c in self._columns)} END"
+            shown = f"CAST(to_json(struct_pack({', '.join(quoted(c.name) for c in self._columns)})) AS VARCHAR)"
+            typed = f"SELECT file_row_number + 1 AS __line, {fields} FROM {scan}"
+            bronze = self._layout.bronze_sql(self._work.dataset, self._work.ingested_at)
+            self._con.execute(
+                f"INSERT INTO {ROWS} SELECT __line, NULL, {bronze}, true FROM ({typed}) WHERE {reason} IS NULL"
+            )
+            self._con.execute(
+                f"INSERT INTO {REJECTED} SELECT * FROM (SELECT __line, {reason} AS __reason, {shown} FROM ({typed})) "
+                "WHERE __reason IS NOT NULL"
+            )
+            counted = f"SELECT sum(num_rows) FROM parquet_file_metadata({literal(self._work.path)})"
+            return int(self._con.execute(counted).fetchall()[0][0])
+        except duckdb.PermissionException:
+            raise
+        except duckdb.Error as error:
+            raise SourceRejected(
+                f"{self._work.uri}: expected Parquet, found a damaged file: {str(error).splitlines()[0]}",
+                hint="fetch the file again from where it was made",
+            ) from error
+
+    def _require_types(self, found: dict[str, str]) -> None:
+        names = [name for name in found if name != "file_row_number"]
+        self._require_names(names)
+        wrong = [
+            f"{c.name}: expected {c.type}, found {found[c.name]}"
+            for c in self._columns
+            if c.name in found and not _widens(found[c.name], c.type)
+        ]
+        fine = self._con.execute(
+            f"SELECT name FROM parquet_schema({literal(self._work.path)}) WHERE logical_type LIKE '%NANOS%' ORDER BY 1"
+        ).fetchall()
+        wrong += [f"{c.name}: expected {c.type}, found nanoseconds" for c in self._columns if (c.name,) in fine]
+        if wrong:
+            raise SourceRejected(
+                f"{self._work.uri}: columns have other types than the contract\n  " + "\n  ".join(wrong),
+                hint="nothing is converted that could lose a value; write the declared types, or change the contract",
+            )
+
+    # -- Tables --------------------------------------------------------------------------------------------------
+
+    def _insert_texts(self, rows: Sequence[tuple[int, str, Sequence[str | None]]]) -> None:
+        """Type rows whose columns are given as text."""
+        if not rows:
+            return
+        lines, raws, texts = zip(*rows, strict=True)
+        fields = [list(column) for column in zip(*texts, strict=True)]
+        named = "".join(f", unnest(${i + 3}::VARCHAR[]) AS {_text_name(i)}" for i in range(len(fields)))
+        self._insert(
+            f"SELECT unnest($1::BIGINT[]) AS __line, unnest($2::VARCHAR[]) AS __raw{named}",
+            [list(lines), list(raws), *fields],
+        )
+
+    def _insert(self, texts_sql: str, parameters: Sequence[object]) -> None:
+        """Add rows of texts to the table of typed rows; one whose texts are not all understood is added as not ok."""
+        names = ", ".join(_text_name(i) for i in range(len(self._columns)))
+        values = ", ".join(f"{_value(c, _text_name(i))} AS {quoted(c.name)}" for i, c in enumerate(self._columns))
+        checks = (
+            f"({quoted(c.name)} IS NOT NULL{'' if c.required else f' OR {_text_name(i)} IS NULL'})"
+            for i, c in enumerate(self._columns)
+        )
+        typed = f"SELECT __line, __raw, {names}, {values} FROM ({texts_sql})"
+        bronze = self._layout.bronze_sql(self._work.dataset, self._work.ingested_at)
+        self._con.execute(
+            f"INSERT INTO {ROWS} SELECT __line, __raw, {bronze}, {' AND '.join(checks)} FROM ({typed})", parameters
+        )
+
+    def _decide(self, read_row: Callable[[str], list[str | None]]) -> None:
+        """Read in Python the rows that are not ok: each comes back as a row, or is rejected with the reason."""
+        doubtful = self._con.execute(f"SELECT __line, __raw FROM {ROWS} WHERE NOT __ok ORDER BY __line").fetchall()
+        if not doubtful:
+            return
+        self._con.execute(f"DELETE FROM {ROWS} WHERE NOT __ok")
+        accepted, rejected = [], []
+        for line, raw in doubtful:
+            try:
+                accepted.append((line, raw, read_row(raw)))
+            except BadRow as error:
+                rejected.append((line, str(error), raw))
+        self._insert_texts(accepted)
+        self._reject(rejected)
+        left = self._con.execute(f"SELECT min(__line) FROM {ROWS} WHERE NOT __ok").fetchall()[0][0]
+        if left is not None:
+            raise RunError(f"{self._work.uri}: line {left}: read in two ways with two results; please report it")
+
+    def _reject(self, rows: Sequence[tuple[int, str, str]]) -> None:
+        if rows:
+            lines, reasons, raws = (list(column) for column in zip(*rows, strict=True))
+            self._con.execute(
+                f"INSERT INTO {REJECTED} SELECT unnest($1::BIGINT[]), unnest($2::VARCHAR[]), unnest($3::VARCHAR[])",
+                [lines, reasons, raws],
+            )
+
+
+def _chunks(path: Path, uri: str) -> Iterator[list[str]]:
+    """Give the file's lines, about ``_CHUNK_BYTES`` at a time, without their ends."""
+    rest = b""
+    with path.open("rb") as file:
+        while block := file.read(_CHUNK_BYTES):
+            whole, newline, rest_of_block = block.rpartition(b"\n")
+            if not newline:
+                rest += block
+                continue
+            yield _decoded(rest + whole, uri).split("\n")
+            rest = rest_of_block
+    if rest:
+        yield [_decoded(rest, uri)]
+
+
+def _decoded(text: bytes, uri: str) -> str:
+    try:
+        return text.decode()
+    except UnicodeDecodeError as error:
+        raise SourceRejected(f"{uri}: expected UTF-8 text, found other bytes: {error.reason}") from None
+
+
+def _records(path: Path, uri: str) -> Iterator[tuple[int, str, list[str]]]:
+    """Give each record's first line, text and fields; blank lines are none.
+
+    Raises:
+        SourceRejected: a quote is not closed, or text follows a closing one.
+    """
+    with path.open(encoding="utf-8", newline="") as file:
+        taken: list[str] = []
+        reader = csv.reader(_noted(file, taken), strict=True)
+        first = 1
+        try:
+            for fields in reader:
+                if fields:
+                    yield first, "".join(taken).rstrip("\r\n"), fields
+                taken.clear()
+                first = reader.line_num + 1
+        except csv.Error as error:
+            raise SourceRejected(
+                f"{uri}: line {first}: expected a CSV record, found {error}",
+                hint="most often a quote that is not closed, or one within a field that is not doubled",
+            ) from None
+
+
+def _noted(lines: Iterable[str], taken: list[str]) -> Iterator[str]:
+    for line in lines:
+        taken.append(line)
+        yield line
+
+
+def _pick(fields: Sequence[str], places: Sequence[int | None]) -> list[str | None]:
+    """Return the columns' texts; an empty field is NULL, and no word is."""
+    return [None if place is None else fields[place] or None for place in places]
+
+
+def _signature(columns: Sequence[Column]) -> str:
+    """Return SQL for a line's keys and the kinds of its columns' values; NULL where Python must look."""
+    pointers = ", ".join(literal("/" + c.name.replace("~", "~0").replace("/", "~1")) for c in columns)
+    shape = f"array_to_string(json_keys(__raw), ',') || CAST(json_type(__raw, [{pointers}]) AS VARCHAR)"
+    is_plain = f"strlen(__raw) <= {LINE_CHARACTERS} AND regexp_full_match(__raw, {literal(_FLAT_OBJECT)})"
+    return f"CASE WHEN {is_plain} THEN {shape} END"
+
+
+def _text_name(index: int) -> str:
+    return quoted(f"__text_{index}")
+
+
+def _line_text(column: Column) -> str:
+    """Return SQL for a column's text in a parsed line; a decimal as it is written, since parsing makes it a double."""
+    found = f"__found.{quoted(column.name)}"
+    if not column.type.startswith("DECIMAL"):
+        return found
+    key = re.escape(json.dumps(column.name, ensure_ascii=False))
+    pattern = rf"[{{,]{_BLANK}{key}{_BLANK}:{_BLANK}({_NUMBER})"
+    return f"CASE WHEN {found} IS NOT NULL THEN regexp_extract(__raw, {literal(pattern)}, 1) END"
+
+
+def _value(column: Column, text: str) -> str:
+    """Return SQL that types a text whose spelling leaves no question, and is NULL for any other."""
+    cast = f"TRY_CAST({text} AS {column.type})"
+    match column.type:
+        case "VARCHAR":
+            return text
+        case "INTEGER" | "BIGINT":
+            return f"CASE WHEN CAST({cast} AS VARCHAR) = {text} THEN {cast} END"
+        case "DOUBLE":
+            return f"CASE WHEN regexp_full_match({text}, {literal(_NUMBER)}) AND NOT isinf({cast}) THEN {cast} END"
+        case "BOOLEAN":
+            return f"CASE {text} WHEN 'true' THEN true WHEN 'false' THEN false END"
+        case "DATE":
+            return f"CASE WHEN CAST({cast} AS VARCHAR) = {text} AND {_in_calendar(cast, 'DATE')} THEN {cast} END"
+        case "TIMESTAMPTZ":
+            is_plain = f"regexp_full_match({text}, {literal(_INSTANT)})"
+            return f"CASE WHEN {is_plain} AND {_in_calendar(cast, 'TIMESTAMPTZ')} THEN {cast} END"
+        case _:
+            precision, scale = (int(n) for n in column.type[8:-1].split(","))
+            decimals = rf"(?:\.[0-9]{{1,{scale}}})?" if scale else ""
+            plain = f"-?(?:0|[1-9][0-9]{{0,{max(precision - scale, 1) - 1}}}){decimals}"
+            return f"CASE WHEN regexp_full_match({text}, {literal(plain)}) THEN {cast} END"
+
+
+def _in_calendar(value: str, type_name: str) -> str:
+    zone = " 00:00:00+00" if type_name == "TIMESTAMPTZ" else ""
+    first, end = (f"{type_name} {literal(f'{year}-01-01{zone}')}" for year in (FIRST_YEAR, LAST_YEAR + 1))
+    return f"{value} >= {first} AND {value} < {end}"
+
+
+def _typed_problem(column: Column) -> str:
+    """Return the branches of a CASE that say what is wrong with a typed value."""
+    name = quoted(column.name)
+    expected = f"{column.name}: expected {column.type}, found "
+    branches = [f"WHEN {name} IS NULL THEN {literal(expected + 'null')}"] if column.required else []
+    if column.type in ("DATE", "TIMESTAMPTZ"):
+        why = f" (outside the years {FIRST_YEAR}..{LAST_YEAR})"
+        branches.append(
+            f"WHEN NOT ({_in_calendar(name, column.type)}) "
+            f"THEN {literal(expected)} || CAST({name} AS VARCHAR) || {literal(why)}"
+        )
+    return " ".join(branches)
+
+
+def _widens(found: str, declared: str) -> bool:
+    if not declared.startswith("DECIMAL"):
+        return found in _WIDENS[declared]
+    if not found.startswith("DECIMAL"):
+        return False
+    (precision, scale), (wide, fine) = ([int(n) for n in t[8:-1].split(",")] for t in (found, declared))
+    return fine >= scale and wide - fine >= precision - scale

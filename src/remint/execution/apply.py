@@ -164,7 +164,7 @@ def _rows_arrived(piece: Workpiece, dataset: Dataset, keys: PartitionSet) -> int
 def _publish(plan: Plan, piece: Workpiece, warnings: Iterable[Verdict]) -> None:
     tools, run_id = piece.tools, piece.run_id
     changes = list(_changes(piece))
-    versions = publish_tables(tools, run_id, changes)
+    published = publish_tables(tools, run_id, changes)
     run, ended = tools.store.run(run_id), tools.now()
     scope = _scope(plan, piece, warnings)
     outcome = Outcome(
@@ -172,11 +172,11 @@ def _publish(plan: Plan, piece: Workpiece, warnings: Iterable[Verdict]) -> None:
         ended_at=ended,
         audit=audit_entry(run, scope, AuditStatus.SUCCESS, ended),
         summary=scope.summary(),
-        records=tuple(_records(piece, versions)),
+        records=tuple(_records(piece, published.versions)),
         fence=_fence(piece),
         logics={n: t.logic for n in piece.staged if (t := piece.graph[n].transform)},
-        versions=versions,
-        tables_seen=versions,
+        versions=published.versions,
+        tables_seen=published.accounted,
         watermarks=_watermarks(plan, piece),
     )
     tools.store.finish(outcome)

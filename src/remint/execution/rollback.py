@@ -67,8 +67,8 @@ def run_rollback(tools: Tools, graph: DatasetGraph, run_id: str, undone: Run) ->
     stored = tools.store.records_of_run(undone.run_id)
     records = [s.record for s in stored]
     back = {(r.dataset, r.key): _earlier(tools, s) for s, r in zip(stored, records, strict=True)}
-    versions = publish_tables(tools, run_id, list(_changes(graph, records, back)))
-    restored = tuple(_restored(r, back[r.dataset, r.key], run_id, versions) for r in records)
+    published = publish_tables(tools, run_id, list(_changes(graph, records, back)))
+    restored = tuple(_restored(r, back[r.dataset, r.key], run_id, published.versions) for r in records)
     run, ended = tools.store.run(run_id), tools.now()
     detail = {"undoes": undone.run_id, "units": len(records)}
     scope = Scope.of(graph, ((r.dataset, r.key) for r in records), sum(r.rows for r in restored), detail)
@@ -80,8 +80,8 @@ def run_rollback(tools: Tools, graph: DatasetGraph, run_id: str, undone: Run) ->
             summary=scope.summary(),
             records=restored,
             fence={(s.record.dataset, s.record.key): s.seq for s in stored},
-            versions=versions,
-            tables_seen=versions,
+            versions=published.versions,
+            tables_seen=published.accounted,
             rolled_back=(undone.run_id,),
         )
     )

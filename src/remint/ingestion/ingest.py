@@ -173,9 +173,9 @@ def _publish(tools: Tools, graph: DatasetGraph, run_id: str, intake: _Intake) ->
     changes = [
         TableChange(dataset=graph[name], adds=tuple(files), removes=()) for name, files in sorted(intake.files.items())
     ]
-    versions = publish_tables(tools, run_id, changes)
+    published = publish_tables(tools, run_id, changes)
     heads = tools.store.heads([c.dataset.name for c in changes])
-    records = tuple(r for c in changes for r in _records(tools, c, run_id, versions, intake))
+    records = tuple(r for c in changes for r in _records(tools, c, run_id, published.versions, intake))
     run, ended = tools.store.run(run_id), tools.now()
     units = [(r.dataset, r.key) for r in records if not graph[r.dataset].quarantine_of]
     scope = Scope.of(graph, units, _total(intake, "rows_added"), _counts(intake))
@@ -191,8 +191,8 @@ def _publish(tools: Tools, graph: DatasetGraph, run_id: str, intake: _Intake) ->
             },
             arrivals={name: tuple(found) for name, found in intake.arrivals.items()},
             source_files=tuple(intake.sources),
-            versions=versions,
-            tables_seen=versions,
+            versions=published.versions,
+            tables_seen=published.accounted,
         )
     )
     tools.emit(Event(kind=EventKind.RECORDED, run_id=run_id, detail=f"{scope.record_count:,} rows ingested"))

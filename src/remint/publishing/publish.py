@@ -29,8 +29,18 @@ class TableChange:
     removes: tuple[DataFile, ...]
 
 
-def publish_tables(tools: Tools, run_id: str, changes: Sequence[TableChange]) -> Mapping[DatasetName, int]:
-    """Commit every change, upstream first, and return the version of each table that then holds it.
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Published:
+    """Where the tables of a run stand after its commits."""
+
+    versions: Mapping[DatasetName, int]
+    """Version of each table that holds the run's change; the newest one where the run changed nothing."""
+    accounted: Mapping[DatasetName, int]
+    """Those versions in which every live file of the table is remint's; where somebody else wrote too, none."""
+
+
+def publish_tables(tools: Tools, run_id: str, changes: Sequence[TableChange]) -> Published:
+    """Commit every change, upstream first.
 
     A change without files still makes sure that its table exists. Calling it again after a crash at any point
     finishes what is left: a table that already took the run's commit is not committed to again.
@@ -46,7 +56,26 @@ def publish_tables(tools: Tools, run_id: str, changes: Sequence[TableChange]) ->
     versions: dict[DatasetName, int] = {}
     for change in changes:
         versions[change.dataset.name] = _publish(tools, run_id, change)
-    return versions
+    seen = tools.store.tables_seen()
+    accounted = {
+        c.dataset.name: versions[c.dataset.name]
+        for c in changes
+        if _is_accounted(tools, c, versions[c.dataset.name], seen.get(c.dataset.name))
+    }
+    return Published(versions=versions, accounted=accounted)
+
+
+def _is_accounted(tools: Tools, change: TableChange, version: int, seen: int | None) -> bool:
+    """Return whether every live file is remint's, so that the next look at the table can trust its version."""
+    commits = 1 if change.adds or change.removes else 0
+    if seen is not None and version == seen + commits:
+        return True
+    if tools.tables.version(tools.table(change.dataset)) != version:
+        return False
+    live = tools.tables.live_files(tools.table(change.dataset)).values()
+    known = {f.path for r in tools.store.records(change.dataset.name).values() for f in r.files}
+    expected = known - {f.path for f in change.removes} | {f.path for f in change.adds}
+    return set().union(*live) == expected
 
 
 def _publish(tools: Tools, run_id: str, change: TableChange) -> int:
