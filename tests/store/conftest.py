@@ -10,14 +10,16 @@ from sqlalchemy import create_engine, text
 from remint.store.sql_store import open_store
 from remint.store.tables import metadata, schema_info
 
+SQLITE = "sqlite:///.remint/state.db"
+POSTGRES = os.environ.get("REMINT_TEST_POSTGRES_URL")
+"""An empty database; where it names one, every test of the contract runs on it too."""
 
-@pytest.fixture(params=["sqlite", "postgres"])
+
+@pytest.fixture(params=[SQLITE, POSTGRES] if POSTGRES else [SQLITE])
 def url(request):
-    if request.param == "sqlite":
-        return "sqlite:///.remint/state.db"
-    where = os.environ.get("REMINT_TEST_POSTGRES_URL")
-    if not where:
-        pytest.skip("REMINT_TEST_POSTGRES_URL names no database")
+    where = request.param
+    if where == SQLITE:
+        return where
     engine = create_engine(where)
     with engine.begin() as connection:
         for table in metadata.tables:

@@ -6,19 +6,27 @@ that the type has, so the two can never accept different values.
 
 from __future__ import annotations
 
+import csv
 import json
+import re
+from collections.abc import Callable, Iterable, Iterator, Sequence
 from dataclasses import dataclass, replace
+from itertools import islice
 from pathlib import Path
 
 import duckdb
 
 from remint.engines.base import IngestWork, literal, quoted
 from remint.engines.strict_rows import (
+    FIRST_YEAR,
+    LAST_YEAR,
+    LINE_CHARACTERS,
+    BadRow,
     has_good_shape,
     read_line,
     read_record,
 )
-from remint.errors import ProjectError
+from remint.errors import ProjectError, RunError, SourceRejected
 from remint.model.dataset import Column, Dataset
 from remint.model.partition import Grain
 
@@ -147,8 +155,8 @@ class Intake:
         for lines in _chunks(Path(self._work.path), self._work.uri):
             read += sum(1 for line in lines if line.strip(" \t\r"))
             self._con.execute(
-                f"CREATE OR REPLACE TEMP TABLE {_LINES} AS SELECT __line, __raw, {_signature(self._columns)} AS __shape "
-                "FROM (SELECT unnest(texts) AS __raw, generate_subscripts(texts, 1) + $2 AS __line "
+                f"CREATE OR REPLACE TEMP TABLE {_LINES} AS SELECT *, {_shape(self._columns)} AS __shape FROM ("
+                "SELECT unnest(texts) AS __raw, generate_subscripts(texts, 1) + $2 AS __line "
                 "FROM (SELECT $1::VARCHAR[] AS texts)) WHERE trim(__raw, ' \t\r') <> ''",
                 [lines, last],
             )
@@ -375,7 +383,7 @@ def _pick(fields: Sequence[str], places: Sequence[int | None]) -> list[str | Non
     return [None if place is None else fields[place] or None for place in places]
 
 
-def _signature(columns: Sequence[Column]) -> str:
+def _shape(columns: Sequence[Column]) -> str:
     """Return SQL for a line's keys and the kinds of its columns' values; NULL where Python must look."""
     pointers = ", ".join(literal("/" + c.name.replace("~", "~0").replace("/", "~1")) for c in columns)
     shape = f"array_to_string(json_keys(__raw), ',') || CAST(json_type(__raw, [{pointers}]) AS VARCHAR)"
