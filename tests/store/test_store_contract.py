@@ -296,7 +296,7 @@ class TestFinish:
             {"arrivals": {"bronze.raw": (an_arrival("a", "k"), an_arrival("a", "k"))}},
             {"source_files": (a_source_file(sha256=None),)},
             {"tables_seen": {USAGE: None}},
-            {"rolled_back": ("run-0",)},
+            {"rolled_back": (an_entry("run-0"),)},
             {"audit": an_entry(reason=None)},
             {"audit": an_entry(at="yesterday")},
         ],
@@ -338,10 +338,11 @@ class TestFinish:
 
         gone = a_record(run_id="run-2", fingerprint="", files=())
         store.create_run(a_run("run-2", of_run="run-1"))
-        store.finish(an_outcome("run-2", records=(gone,), rolled_back=("run-1",)))
+        store.finish(an_outcome("run-2", records=(gone,), rolled_back=(an_entry("run-1", status=AuditStatus.ROLLED_BACK),)))
 
         assert store.run("run-1").state is RunState.ROLLED_BACK
         assert store.run("run-2").of_run == "run-1"
+        assert [(r.entry.run_id, r.entry.status) for r in store.audit(2)][1] == ("run-1", AuditStatus.ROLLED_BACK)
         assert store.heads([USAGE])[USAGE]["2026-10-14"].is_missing
 
 

@@ -157,7 +157,7 @@ class Intake:
             self._con.execute(
                 f"CREATE OR REPLACE TEMP TABLE {_LINES} AS SELECT *, {_shape(self._columns)} AS __shape FROM ("
                 "SELECT unnest(texts) AS __raw, generate_subscripts(texts, 1) + $2 AS __line "
-                "FROM (SELECT $1::VARCHAR[] AS texts)) WHERE trim(__raw, ' \t\r') <> ''",
+                "FROM (SELECT $1::VARCHAR[] AS texts)) WHERE regexp_matches(__raw, '[^ \t\r]')",
                 [lines, last],
             )
             last += len(lines)

@@ -82,7 +82,7 @@ def run_rollback(tools: Tools, graph: DatasetGraph, run_id: str, undone: Run) ->
             fence={(s.record.dataset, s.record.key): s.seq for s in stored},
             versions=published.versions,
             tables_seen=published.accounted,
-            rolled_back=(undone.run_id,),
+            rolled_back=(audit_entry(undone, replace(scope, detail={"by": run_id}), AuditStatus.ROLLED_BACK, ended),),
         )
     )
 

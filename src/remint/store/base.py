@@ -139,8 +139,8 @@ class Outcome:
     """Table versions that the ledger accounts for from now on."""
     watermarks: Mapping[DatasetName, str] = field(default_factory=dict)
     """Last event key processed; empty for a run whose mode may not move watermarks."""
-    rolled_back: tuple[str, ...] = ()
-    """Runs that this one undid as a whole; they become ``ROLLED_BACK``."""
+    rolled_back: tuple[AuditEntry, ...] = ()
+    """What the log says about each run that this one undid as a whole; those runs become ``ROLLED_BACK``."""
 
     def __post_init__(self) -> None:
         named = {r.run_id for r in self.records} | {f.run_id for f in self.source_files} | {self.audit.run_id}

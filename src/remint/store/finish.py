@@ -30,8 +30,9 @@ def finish(connection: Connection, outcome: Outcome) -> Release:
     arrivals.append_source_files(connection, outcome.source_files)
     releases.see(connection, outcome.tables_seen)
     watermarks.advance(connection, run, outcome.watermarks, outcome.ended_at)
-    for undone in outcome.rolled_back:
-        runs.move(connection, runs.exact(connection, undone), RunState.ROLLED_BACK)
+    for entry in outcome.rolled_back:
+        runs.move(connection, runs.exact(connection, entry.run_id or ""), RunState.ROLLED_BACK)
+        audit_log.append(connection, entry)
     audit_log.append(connection, outcome.audit)
     return releases.append(connection, run.run_id, outcome.versions, outcome.ended_at)
 

@@ -1,0 +1,91 @@
+"""Adapters that die: before or after the n-th call that changes anything."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from dataclasses import dataclass, field, replace
+from enum import StrEnum
+from typing import Any
+
+from remint.workspace import Workspace
+
+MUTATING = frozenset(
+    {
+        "create_run",
+        "journal_append",
+        "set_state",
+        "finish",
+        "abandon",
+        "create",
+        "publish",
+        "stage",
+        "ingest",
+    }
+)
+
+
+class Killed(BaseException):
+    """The process is gone: no handler of the program sees it coming."""
+
+
+class When(StrEnum):
+    """On which side of the call it dies."""
+
+    BEFORE = "before"
+    AFTER = "after"
+
+
+@dataclass
+class Fuse:
+    """Burns down by one at every call that changes something."""
+
+    at: int
+    """Which call is the last one; a number that is never reached lets everything through."""
+    when: When
+    calls: list[str] = field(default_factory=list)
+
+    def around(self, name: str, call: Callable[..., Any]) -> Callable[..., Any]:
+        """Return ``call``, deadly when it is the ``at``-th one."""
+
+        def burning(*args: Any, **kwargs: Any) -> Any:
+            number = len(self.calls)
+            self.calls.append(name)
+            if number == self.at and self.when is When.BEFORE:
+                raise Killed(f"before {name}")
+            answer = call(*args, **kwargs)
+            if number == self.at:
+                raise Killed(f"after {name}")
+            return answer
+
+        return burning
+
+
+class Exploding:
+    """An adapter whose mutating methods burn a fuse; everything else is passed on."""
+
+    def __init__(self, adapter: Any, fuse: Fuse) -> None:
+        self._adapter = adapter
+        self._fuse = fuse
+
+    def __getattr__(self, name: str) -> Any:
+        found = getattr(self._adapter, name)
+        return self._fuse.around(name, found) if name in MUTATING else found
+
+
+def armed(workspace: Workspace, fuse: Fuse) -> Workspace:
+    """Return the workspace with every adapter wired to ``fuse``."""
+    tools = workspace._tools
+    engine: list[Exploding] = []
+
+    def start_engine() -> Any:
+        if not engine:
+            engine.append(Exploding(tools.engine, fuse))
+        return engine[0]
+
+    workspace.__dict__["_tools"] = replace(
+        tools,
+        store=Exploding(tools.store, fuse),
+        tables=Exploding(tools.tables, fuse),
+        start_engine=start_engine,
+    )
+    return workspace
