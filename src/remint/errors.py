@@ -25,6 +25,7 @@ The tree::
     │   ├── PublishUnverified RM406  exit 1   read-back after a commit did not show what was committed
     │   ├── NotResumable      RM407  exit 1   the run is in a state that resume cannot continue
     │   ├── RollbackRefused   RM408  exit 6   it could not be exact
+    │   ├── HalfPublished     RM410  exit 1   a conflict, and a commit that could not be taken back
     │   └── SourceRejected    RM409  exit 2   a source file was refused as a whole
     ├── StoreError            RM5xx
     │   ├── StoreNewer        RM501  exit 1   state written by a newer remint
@@ -222,7 +223,14 @@ class PublishConflict(RunError):
 
     code = "RM405"
     exit_code = 6
-    leaves = "tables already committed by this run stay committed until resume or rollback; see remint status"
+    leaves = "nothing of the run is live; what it had committed was taken back"
+
+
+class HalfPublished(RunError):
+    """A conflict stopped the publish, and a commit that the run had made could not be taken back."""
+
+    code = "RM410"
+    leaves = "some tables hold the run's partitions, others do not; the run stays outstanding"
 
 
 class PublishUnverified(RunError):

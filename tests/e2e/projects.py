@@ -8,6 +8,7 @@ from __future__ import annotations
 import copy
 import json
 import shutil
+from collections import Counter
 from collections.abc import Callable, Iterable, Iterator, Mapping
 from dataclasses import dataclass, field
 from datetime import UTC, date, datetime, timedelta
@@ -271,6 +272,10 @@ class Project:
             for name, v in found.verdicts.items()
         }
         return {name: count for name, count in counts.items() if any(count)}
+
+    def records_of(self, run: Run) -> dict[str, int]:
+        """Return how many units a run recorded, by dataset."""
+        return dict(Counter(s.record.dataset for s in self.open().store.records_of_run(run.run_id)))
 
     def outstanding(self) -> list[Run]:
         """Return the runs that somebody must end."""

@@ -7,12 +7,13 @@ each finished step, so ``resume`` redoes none.
 from __future__ import annotations
 
 from collections.abc import Iterable, Mapping
+from pathlib import Path
 
 from remint.checks.judge import Verdict
 from remint.errors import PlanOutdated
 from remint.execution.audit import audit
 from remint.execution.observe import observe
-from remint.execution.stage import StagedUnit, Workpiece, discard_leftovers, from_payload, to_payload
+from remint.execution.stage import StagedUnit, Workpiece, from_payload, to_payload
 from remint.model.dataset import Dataset, DatasetName
 from remint.model.event import Event, EventKind
 from remint.model.graph import DatasetGraph
@@ -25,7 +26,8 @@ from remint.model.request import Mode
 from remint.model.run import RunState, StepKind
 from remint.planner.policy import refuse_unsettled
 from remint.planner.staleness import Contents, input_keys
-from remint.publishing.publish import TableChange, publish_tables
+from remint.publishing.leftovers import discard_leftovers
+from remint.publishing.publish import TableChange, publish_tables, record_success
 from remint.publishing.record import Scope, audit_entry, stopped
 from remint.publishing.tools import Tools
 from remint.store.base import AuditStatus, Outcome
@@ -179,8 +181,7 @@ def _publish(plan: Plan, piece: Workpiece, warnings: Iterable[Verdict]) -> None:
         tables_seen=published.accounted,
         watermarks=_watermarks(plan, piece),
     )
-    tools.store.finish(outcome)
-    tools.emit(Event(kind=EventKind.RECORDED, run_id=run_id, detail=f"{len(outcome.records)} partitions recorded"))
+    record_success(tools, changes, outcome)
 
 
 def _changes(piece: Workpiece) -> Iterable[TableChange]:
@@ -205,7 +206,14 @@ def _live_files(piece: Workpiece, dataset: Dataset, keys: set[PartitionKey]) -> 
         live = piece.tools.tables.live_files(piece.tools.table(dataset))
         for key in sorted(k for k in keys if k in foreign):
             for path in sorted(live.get(key, ())):
-                yield DataFile(path=path, key=key, rows=0, size_bytes=0, sha256="", stats="")
+                yield _found_file(Path(piece.tools.folder(dataset)), path, key)
+
+
+def _found_file(folder: Path, path: str, key: PartitionKey) -> DataFile:
+    """Return a live file that remint did not write, with as much as a commit needs to take it out or put it back."""
+    place = folder / path
+    size = place.stat().st_size if place.exists() else 0
+    return DataFile(path=path, key=key, rows=0, size_bytes=size, sha256="", stats="{}")
 
 
 def _records(piece: Workpiece, versions: Mapping[DatasetName, int]) -> Iterable[ProvenanceRecord]:

@@ -12,13 +12,13 @@ from dataclasses import replace
 from pathlib import Path
 
 from remint.errors import RollbackRefused
-from remint.execution.stage import discard_leftovers
 from remint.model.dataset import DatasetName
 from remint.model.graph import DatasetGraph
 from remint.model.provenance import ProvenanceRecord
 from remint.model.run import Run, RunKind, RunState
-from remint.publishing.publish import TableChange, publish_tables
-from remint.publishing.record import Scope, audit_entry
+from remint.publishing.leftovers import discard_leftovers
+from remint.publishing.publish import TableChange, publish_tables, record_success
+from remint.publishing.record import Scope, audit_entry, stopped
 from remint.publishing.tools import Tools
 from remint.store.base import AuditStatus, Outcome, StoredRecord
 
@@ -61,18 +61,31 @@ def run_rollback(tools: Tools, graph: DatasetGraph, run_id: str, undone: Run) ->
     Raises:
         PublishConflict: somebody else changed a partition of it since.
     """
-    if tools.store.run(run_id).state is RunState.STAGING:
-        check_rollback(tools, graph, undone)
-        tools.store.set_state(run_id, RunState.PUBLISHING)
+    state = tools.store.run(run_id).state
+    if state is RunState.FAILED:
+        tools.store.set_state(run_id, RunState.STAGING)
+    try:
+        if state is not RunState.PUBLISHING:
+            check_rollback(tools, graph, undone)
+            tools.store.set_state(run_id, RunState.PUBLISHING)
+        _put_back(tools, graph, run_id, undone)
+    except Exception as error:
+        raise stopped(tools, run_id, error) from error
+
+
+def _put_back(tools: Tools, graph: DatasetGraph, run_id: str, undone: Run) -> None:
     stored = tools.store.records_of_run(undone.run_id)
     records = [s.record for s in stored]
     back = {(r.dataset, r.key): _earlier(tools, s) for s, r in zip(stored, records, strict=True)}
-    published = publish_tables(tools, run_id, list(_changes(graph, records, back)))
+    changes = list(_changes(graph, records, back))
+    published = publish_tables(tools, run_id, changes)
     restored = tuple(_restored(r, back[r.dataset, r.key], run_id, published.versions) for r in records)
     run, ended = tools.store.run(run_id), tools.now()
     detail = {"undoes": undone.run_id, "units": len(records)}
     scope = Scope.of(graph, ((r.dataset, r.key) for r in records), sum(r.rows for r in restored), detail)
-    tools.store.finish(
+    record_success(
+        tools,
+        changes,
         Outcome(
             run_id=run_id,
             ended_at=ended,
@@ -83,7 +96,7 @@ def run_rollback(tools: Tools, graph: DatasetGraph, run_id: str, undone: Run) ->
             versions=published.versions,
             tables_seen=published.accounted,
             rolled_back=(audit_entry(undone, replace(scope, detail={"by": run_id}), AuditStatus.ROLLED_BACK, ended),),
-        )
+        ),
     )
 
 

@@ -145,15 +145,6 @@ def discard(folder: str, files: Iterable[DataFile]) -> None:
         (Path(folder) / file.path).unlink(missing_ok=True)
 
 
-def discard_leftovers(folder: str, run_id: str, keep: Iterable[DataFile]) -> int:
-    """Delete the files that ``run_id`` wrote below ``folder`` and nothing accounts for; return how many."""
-    kept = {Path(folder) / f.path for f in keep}
-    found = [p for p in Path(folder).glob(f"**/part-{run_id}-*") if p not in kept]
-    for path in found:
-        path.unlink()
-    return len(found)
-
-
 def to_payload(units: Iterable[StagedUnit]) -> list[dict[str, Any]]:
     """Return staged units as the journal keeps them."""
     return [canonical(unit) for unit in units]

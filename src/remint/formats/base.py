@@ -62,6 +62,14 @@ class TableFormat(Protocol):
         """Return the version that (run, attempt) committed, None when it did not: resolves an unknown outcome."""
         ...
 
+    def check(self, table: Table, replacement: Replacement) -> None:
+        """Refuse a replacement that ``publish`` would refuse now.
+
+        Raises:
+            PublishConflict: the live files of a touched partition are not ``replacement.removes``.
+        """
+        ...
+
     def publish(self, table: Table, replacement: Replacement) -> int:
         """Commit the replacement and return the new version, read back and durable.
 

@@ -47,7 +47,7 @@ class DeltaFormat:
     def version(self, table: Table) -> int | None:
         """Return the newest version, None when there is no table."""
         try:
-            return int(DeltaTable(table.location, without_files=True).version())
+            return int(DeltaTable(table.location).version())
         except TableNotFoundError:
             return None
 
@@ -64,7 +64,7 @@ class DeltaFormat:
             configuration={"delta.appendOnly": "true"} if table.append_only else {},
             mode="ignore",
         )
-        return int(DeltaTable(table.location, without_files=True).version())
+        return int(DeltaTable(table.location).version())
 
     def live_files(self, table: Table) -> Mapping[PartitionKey, frozenset[str]]:
         """Return the decoded paths of the live files by partition."""
@@ -79,9 +79,16 @@ class DeltaFormat:
         if (opened.transaction_version(_app(run_id)) or 0) < attempt:
             return None
         for entry in opened.history():
-            if json.loads(entry.get("remint", "{}")).get("run_id") == run_id:
+            note = json.loads(entry.get("remint", "{}"))
+            if (note.get("run_id"), note.get("attempt")) == (run_id, attempt):
                 return int(entry["version"])
         return int(opened.version())
+
+    def check(self, table: Table, replacement: Replacement) -> None:
+        """Refuse a replacement whose base is not what is live."""
+        opened = DeltaTable(table.location)
+        _refuse_unsupported(opened, table)
+        _require_base(table, _live(opened, table), replacement)
 
     def publish(self, table: Table, replacement: Replacement) -> int:
         """Commit the replacement under an exact version check; read it back and make it durable."""

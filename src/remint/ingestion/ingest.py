@@ -14,13 +14,14 @@ from typing import Any
 
 from remint.engines.base import Ingested, IngestWork, Scan
 from remint.formats.base import by_key
-from remint.model.dataset import Dataset, DatasetName, quarantine_name
+from remint.model.dataset import Dataset, DatasetName, Layer, quarantine_name
 from remint.model.digest import ContentDigest, canonical
 from remint.model.event import Event, EventKind
 from remint.model.graph import DatasetGraph
 from remint.model.provenance import Arrival, DataFile, ProvenanceRecord
 from remint.model.run import RunState, StepKind
-from remint.publishing.publish import TableChange, publish_tables
+from remint.publishing.leftovers import discard_leftovers
+from remint.publishing.publish import TableChange, publish_tables, record_success
 from remint.publishing.record import Scope, audit_entry, stopped
 from remint.publishing.tools import Tools
 from remint.sources.base import SourceFile
@@ -105,6 +106,9 @@ def _stage(tools: Tools, graph: DatasetGraph, run_id: str, intake: _Intake, pend
     waiting = [p for p in pending if (p.dataset, p.file.uri) not in done]
     total = len(done) + len(waiting)
     tools.scratch.mkdir(parents=True, exist_ok=True)
+    for table in graph:
+        if table.layer is Layer.BRONZE:
+            discard_leftovers(tools.folder(table), run_id, intake.files.get(table.name, []))
     for number, entry in enumerate(waiting, start=len(done) + 1):
         bronze = graph[entry.dataset]
         with tempfile.TemporaryDirectory(dir=tools.scratch) as folder:
@@ -179,7 +183,9 @@ def _publish(tools: Tools, graph: DatasetGraph, run_id: str, intake: _Intake) ->
     run, ended = tools.store.run(run_id), tools.now()
     units = [(r.dataset, r.key) for r in records if not graph[r.dataset].quarantine_of]
     scope = Scope.of(graph, units, _total(intake, "rows_added"), _counts(intake))
-    tools.store.finish(
+    record_success(
+        tools,
+        changes,
         Outcome(
             run_id=run_id,
             ended_at=ended,
@@ -193,9 +199,8 @@ def _publish(tools: Tools, graph: DatasetGraph, run_id: str, intake: _Intake) ->
             source_files=tuple(intake.sources),
             versions=published.versions,
             tables_seen=published.accounted,
-        )
+        ),
     )
-    tools.emit(Event(kind=EventKind.RECORDED, run_id=run_id, detail=f"{scope.record_count:,} rows ingested"))
 
 
 def _records(

@@ -28,7 +28,7 @@ class RunState(StrEnum):
     """Everything passed; table commits have begun or may have begun."""
     SUCCEEDED = "succeeded"
     FAILED = "failed"
-    """Stopped before any commit; outstanding until resumed or abandoned."""
+    """Stopped with nothing of it live; outstanding until resumed or abandoned."""
     ABANDONED = "abandoned"
     """Given up before any commit; staged files deleted."""
     ROLLED_BACK = "rolled_back"
@@ -37,7 +37,7 @@ class RunState(StrEnum):
 
 _ALLOWED: dict[RunState, frozenset[RunState]] = {
     RunState.STAGING: frozenset({RunState.PUBLISHING, RunState.FAILED, RunState.SUCCEEDED, RunState.ABANDONED}),
-    RunState.PUBLISHING: frozenset({RunState.SUCCEEDED}),
+    RunState.PUBLISHING: frozenset({RunState.SUCCEEDED, RunState.FAILED}),
     RunState.FAILED: frozenset({RunState.STAGING, RunState.ABANDONED}),
     RunState.SUCCEEDED: frozenset({RunState.ROLLED_BACK}),
     RunState.ABANDONED: frozenset(),
@@ -70,6 +70,10 @@ class StepKind(StrEnum):
     """Every file replacement of one table, written before its commit is sent."""
     PUBLISHED = "published"
     """The table version that holds the replacement, read back."""
+    WITHDRAW_INTENT = "withdraw_intent"
+    """The run met a conflict; what its attempt had committed is about to be taken back."""
+    WITHDRAWN = "withdrawn"
+    """Nothing of the attempt is live any more."""
     INGEST_STAGED = "ingest_staged"
     """Bronze and quarantine files of one ingest, with arrivals and counts."""
 

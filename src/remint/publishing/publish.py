@@ -1,7 +1,8 @@
-"""Publish file replacements to every table of a run: intent before effect, read back after it.
+"""Publish file replacements to every table of a run: intent before effect, read back after it, all or nothing.
 
 Rules: the journal names every file before the first commit is sent; a commit is sent at most once for a run and
-table, because an unknown outcome is resolved by the run's id in the table, never by trying again.
+table, because an unknown outcome is resolved by the run's id in the table, never by trying again; a run that meets a
+conflict takes back what it had committed before it gives up.
 """
 
 from __future__ import annotations
@@ -9,15 +10,14 @@ from __future__ import annotations
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 
+from remint.errors import HalfPublished, PublishConflict
 from remint.formats.base import Replacement
 from remint.model.dataset import Dataset, DatasetName
 from remint.model.event import Event, EventKind
 from remint.model.provenance import DataFile
 from remint.model.run import StepKind
 from remint.publishing.tools import Tools
-
-_ATTEMPT = 1
-"""A run commits to a table once; resuming continues the same attempt."""
+from remint.store.base import Outcome
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -27,6 +27,11 @@ class TableChange:
     dataset: Dataset
     adds: tuple[DataFile, ...]
     removes: tuple[DataFile, ...]
+
+    @property
+    def is_empty(self) -> bool:
+        """True when the run leaves the table's files as they are."""
+        return not self.adds and not self.removes
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -46,16 +51,25 @@ def publish_tables(tools: Tools, run_id: str, changes: Sequence[TableChange]) ->
     finishes what is left: a table that already took the run's commit is not committed to again.
 
     Raises:
-        PublishConflict: somebody else changed a partition that the run replaces; earlier tables keep their commit.
+        PublishConflict: somebody else changed a partition that the run replaces; nothing of the run is live.
+        HalfPublished: as above, and what the run had committed could not be taken back.
     """
+    attempt = _attempt(tools, run_id, changes)
     for change in changes:
         tools.tables.create(tools.table(change.dataset))
     tools.store.journal_append(
         run_id, StepKind.PUBLISH_INTENT, {c.dataset.name: [f.path for f in c.adds] for c in changes}
     )
     versions: dict[DatasetName, int] = {}
-    for change in changes:
-        versions[change.dataset.name] = _publish(tools, run_id, change)
+    try:
+        for change in changes:
+            if not change.is_empty and _landed(tools, run_id, change, attempt) is None:
+                tools.tables.check(tools.table(change.dataset), _replacement(run_id, change, attempt))
+        for change in changes:
+            versions[change.dataset.name] = _publish(tools, run_id, change, attempt)
+    except PublishConflict:
+        withdraw(tools, run_id, changes)
+        raise
     seen = tools.store.tables_seen()
     accounted = {
         c.dataset.name: versions[c.dataset.name]
@@ -65,10 +79,85 @@ def publish_tables(tools: Tools, run_id: str, changes: Sequence[TableChange]) ->
     return Published(versions=versions, accounted=accounted)
 
 
+def record_success(tools: Tools, changes: Sequence[TableChange], outcome: Outcome) -> None:
+    """Record the success of a run whose ``changes`` are published, in one transaction.
+
+    Raises:
+        PublishConflict: another run recorded one of the units meanwhile; nothing of this run is live.
+    """
+    try:
+        tools.store.finish(outcome)
+    except PublishConflict:
+        withdraw(tools, outcome.run_id, changes)
+        raise
+    detail = f"{len(outcome.records)} partitions recorded"
+    tools.emit(Event(kind=EventKind.RECORDED, run_id=outcome.run_id, detail=detail))
+
+
+def withdraw(tools: Tools, run_id: str, changes: Sequence[TableChange]) -> None:
+    """Take back every commit of the run's current attempt: the files that were live before are live again.
+
+    Raises:
+        HalfPublished: a partition was changed again by somebody else, so its earlier files cannot be put back.
+    """
+    attempt = _count(tools, run_id, StepKind.WITHDRAWN) * 2 + 1
+    tools.store.journal_append(run_id, StepKind.WITHDRAW_INTENT, {"attempt": attempt})
+    for change in changes:
+        if change.is_empty or _landed(tools, run_id, change, attempt) is None:
+            continue
+        if _landed(tools, run_id, change, attempt + 1) is not None:
+            continue
+        back = TableChange(dataset=change.dataset, adds=change.removes, removes=change.adds)
+        try:
+            tools.tables.publish(tools.table(change.dataset), _replacement(run_id, back, attempt + 1))
+        except PublishConflict as error:
+            raise HalfPublished(
+                f"run {run_id} met a conflict after it had committed to {change.dataset.name}, and somebody changed "
+                f"that table again: {error.message}",
+                hint="remint doctor    # shows whose files are live; then remint plan heals them",
+            ) from error
+    tools.store.journal_append(run_id, StepKind.WITHDRAWN, {"attempt": attempt})
+
+
+def _attempt(tools: Tools, run_id: str, changes: Sequence[TableChange]) -> int:
+    """Return the number of the attempt to publish: odd; the even one after it takes it back."""
+    if _count(tools, run_id, StepKind.WITHDRAW_INTENT) > _count(tools, run_id, StepKind.WITHDRAWN):
+        withdraw(tools, run_id, changes)
+        raise PublishConflict(
+            f"run {run_id} met a conflict and was interrupted while it took its commits back; they are taken back now",
+            hint=f"remint rollback {run_id}    # gives it up; then plan again",
+        )
+    return _count(tools, run_id, StepKind.WITHDRAWN) * 2 + 1
+
+
+def _count(tools: Tools, run_id: str, kind: StepKind) -> int:
+    return len({e.payload["attempt"] for e in tools.store.journal(run_id) if e.kind is kind})
+
+
+def _replacement(run_id: str, change: TableChange, attempt: int) -> Replacement:
+    return Replacement(run_id=run_id, attempt=attempt, adds=change.adds, removes=change.removes)
+
+
+def _landed(tools: Tools, run_id: str, change: TableChange, attempt: int) -> int | None:
+    return tools.tables.published_version(tools.table(change.dataset), run_id, attempt)
+
+
+def _publish(tools: Tools, run_id: str, change: TableChange, attempt: int) -> int:
+    table = tools.table(change.dataset)
+    if change.is_empty:
+        return tools.tables.create(table)
+    version = _landed(tools, run_id, change, attempt)
+    if version is None:
+        version = tools.tables.publish(table, _replacement(run_id, change, attempt))
+    tools.store.journal_append(run_id, StepKind.PUBLISHED, {"dataset": table.name, "version": version})
+    detail = f"version {version}, {len(change.adds)} files in, {len(change.removes)} out"
+    tools.emit(Event(kind=EventKind.PUBLISHED, run_id=run_id, dataset=table.name, detail=detail))
+    return version
+
+
 def _is_accounted(tools: Tools, change: TableChange, version: int, seen: int | None) -> bool:
     """Return whether every live file is remint's, so that the next look at the table can trust its version."""
-    commits = 1 if change.adds or change.removes else 0
-    if seen is not None and version == seen + commits:
+    if seen is not None and version == seen + (not change.is_empty):
         return True
     if tools.tables.version(tools.table(change.dataset)) != version:
         return False
@@ -76,17 +165,3 @@ def _is_accounted(tools: Tools, change: TableChange, version: int, seen: int | N
     known = {f.path for r in tools.store.records(change.dataset.name).values() for f in r.files}
     expected = known - {f.path for f in change.removes} | {f.path for f in change.adds}
     return set().union(*live) == expected
-
-
-def _publish(tools: Tools, run_id: str, change: TableChange) -> int:
-    table = tools.table(change.dataset)
-    if not change.adds and not change.removes:
-        return tools.tables.create(table)
-    version = tools.tables.published_version(table, run_id, _ATTEMPT)
-    if version is None:
-        replacement = Replacement(run_id=run_id, attempt=_ATTEMPT, adds=change.adds, removes=change.removes)
-        version = tools.tables.publish(table, replacement)
-    tools.store.journal_append(run_id, StepKind.PUBLISHED, {"dataset": table.name, "version": version})
-    detail = f"version {version}, {len(change.adds)} files in, {len(change.removes)} out"
-    tools.emit(Event(kind=EventKind.PUBLISHED, run_id=run_id, dataset=table.name, detail=detail))
-    return version

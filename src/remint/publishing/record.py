@@ -7,7 +7,7 @@ from collections.abc import Iterable, Mapping
 from dataclasses import dataclass, field
 from typing import Any
 
-from remint.errors import RemintError, RunError
+from remint.errors import PublishConflict, RemintError, RunError
 from remint.model.dataset import DatasetName, Layer
 from remint.model.event import Event, EventKind
 from remint.model.graph import DatasetGraph
@@ -100,11 +100,12 @@ def audit_entry(run: Run, scope: Scope, status: AuditStatus, at: str) -> AuditEn
 def stopped(tools: Tools, run_id: str, error: Exception) -> RemintError:
     """Record that a run stopped, so that it stays outstanding, and return the error to raise.
 
-    A run that had begun to commit keeps its state: what it committed is found again by resume.
+    A run that had begun to commit keeps its state, so that resume finds what it committed; unless a conflict made it
+    take everything back.
     """
     run = tools.store.run(run_id)
     now = tools.now()
-    if run.state is RunState.STAGING:
+    if run.state is RunState.STAGING or (run.state is RunState.PUBLISHING and isinstance(error, PublishConflict)):
         entry = audit_entry(run, Scope(detail={"error": str(error)}), AuditStatus.FAILED, now)
         tools.store.set_state(run_id, RunState.FAILED, error=str(error), ended_at=now, audit=entry)
     tools.emit(Event(kind=EventKind.FAILED, run_id=run_id, detail=str(error)))
