@@ -63,7 +63,7 @@ class Fuse:
 class Exploding:
     """An adapter whose mutating methods burn a fuse; everything else is passed on."""
 
-    def __init__(self, adapter: Any, fuse: Fuse) -> None:
+    def __init__(self, adapter: Any, fuse: Fuse | Meddled) -> None:
         self._adapter = adapter
         self._fuse = fuse
 
@@ -72,7 +72,12 @@ class Exploding:
         return self._fuse.around(name, found) if name in MUTATING else found
 
 
-def armed(workspace: Workspace, fuse: Fuse) -> Workspace:
+def meddling(workspace: Workspace, meddler: Meddled) -> Workspace:
+    """Return the workspace in the middle of whose run somebody else acts."""
+    return armed(workspace, meddler)
+
+
+def armed(workspace: Workspace, fuse: Fuse | Meddled) -> Workspace:
     """Return the workspace with every adapter wired to ``fuse``."""
     tools = workspace._tools
     engine: list[Exploding] = []
@@ -89,3 +94,25 @@ def armed(workspace: Workspace, fuse: Fuse) -> Workspace:
         start_engine=start_engine,
     )
     return workspace
+
+
+@dataclass
+class Meddled:
+    """Somebody else acts right before the ``number``-th call (from 0) of a method, once."""
+
+    before: str
+    act: Callable[[], None]
+    number: int = 0
+    seen: int = 0
+
+    def around(self, name: str, call: Callable[..., Any]) -> Callable[..., Any]:
+        """Return ``call`` with the meddling in front of it."""
+
+        def interrupted(*args: Any, **kwargs: Any) -> Any:
+            if name == self.before:
+                self.seen += 1
+                if self.seen == self.number + 1:
+                    self.act()
+            return call(*args, **kwargs)
+
+        return interrupted

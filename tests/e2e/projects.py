@@ -219,7 +219,16 @@ class Project:
 
     def rollback(self, run_id: str) -> Run:
         """Roll a run back, or give it up."""
-        return self.open().rollback(run_id, Ask(reason="test", mode=Mode.BACKFILL))[0]
+        return self.open().rollback(run_id, self.ask())[0]
+
+    def give_up(self) -> None:
+        """Give up every outstanding run."""
+        for run in self.outstanding():
+            self.rollback(run.run_id)
+
+    def ask(self) -> Ask:
+        """Return who asks for a rollback and why."""
+        return Ask(reason="test", mode=Mode.BACKFILL)
 
     # -- what it holds ---------------------------------------------------------------------------------------------
 

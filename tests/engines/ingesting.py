@@ -8,7 +8,7 @@ import json
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass, field, replace
 from pathlib import Path
-from typing import Any
+from typing import Any, Protocol, Self
 
 import duckdb
 
@@ -101,6 +101,12 @@ class Lake:
         self.con: duckdb.DuckDBPyConnection = open_connection("1GB", 2, self.folder / "spill")
         self.scheme = digest_scheme(self.con)
 
+    def __enter__(self) -> Self:
+        return self
+
+    def __exit__(self, *_: object) -> None:
+        self.con.close()
+
     def ingest(self, content: str | bytes | Path) -> Ingested:
         """Ingest one file and keep what it made."""
         path = content if isinstance(content, Path) else self.folder / f"source-{self.runs}"
@@ -142,6 +148,12 @@ class Lake:
         """Quarantine rows by line."""
         scan = self.scan(quarantine(self.bronze), self.quarantine_paths)
         return self.con.execute(f"SELECT {', '.join(names)} FROM ({scan_sql(scan)}) ORDER BY line, reason").fetchall()
+
+
+class MakeLake(Protocol):
+    """Open an empty lake."""
+
+    def __call__(self, bronze: Dataset = BRONZE) -> Lake: ...
 
 
 def counts(made: Ingested) -> tuple[int, int, int]:

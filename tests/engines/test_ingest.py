@@ -1,6 +1,4 @@
-from collections.abc import Iterator
 from dataclasses import replace
-from pathlib import Path
 
 import pytest
 
@@ -8,14 +6,7 @@ from remint.errors import ProjectError, SourceRejected
 from remint.model.dataset import Arrivals, Column, Source
 from remint.model.digest import ContentDigest
 from remint.model.partition import Grain, PartitionSpec
-from tests.engines.ingesting import BRONZE, COLUMNS, INGESTED_AT, Lake, counts, csv_text, line, of_format, record
-
-
-@pytest.fixture
-def lake(tmp_path: Path) -> Iterator[Lake]:
-    made = Lake(tmp_path)
-    yield made
-    made.con.close()
+from tests.engines.ingesting import BRONZE, COLUMNS, INGESTED_AT, Lake, MakeLake, counts, line
 
 
 def reasons(lake: Lake, *lines: str) -> list[str]:
@@ -126,9 +117,9 @@ class TestGoodLines:
 
         assert lake.rows(column) == [(stored,)]
 
-    def test_a_wide_decimal_keeps_every_digit(self, tmp_path: Path) -> None:
+    def test_a_wide_decimal_keeps_every_digit(self, make_lake: MakeLake) -> None:
         columns = tuple(replace(c, type="DECIMAL(38,10)") if c.name == "price" else c for c in COLUMNS)
-        lake = Lake(tmp_path, replace(BRONZE, columns=columns))
+        lake = make_lake(replace(BRONZE, columns=columns))
 
         lake.ingest(line(price="@").replace('"@"', "1234567890123456789012345678.0123456789"))
 
@@ -168,7 +159,7 @@ BAD_VALUES = [
     ("offset", "12", 'offset: expected BIGINT, found "12"'),
     ("offset", 12.0, "offset: expected BIGINT, found 12.0"),
     ("offset", 1 << 63, "offset: expected BIGINT, found 9223372036854775808 (out of range)"),
-    ("offset", 10**5000, f"offset: expected BIGINT, found 1{'0' * 99}... (out of range)"),
+    ("offset", 10**4000, f"offset: expected BIGINT, found 1{'0' * 99}... (out of range)"),
     ("offset", True, "offset: expected BIGINT, found true"),
     ("count", 1 << 31, "count: expected INTEGER, found 2147483648 (out of range)"),
     ("ratio", "0.5", 'ratio: expected DOUBLE, found "0.5"'),
@@ -318,20 +309,20 @@ class TestTwice:
 
         assert counts(lake.ingest(line(ingestion_date="2026-07-04"))) == (0, 1, 0)
 
-    def test_a_row_that_remint_timed_is_known_again_in_a_later_run(self, tmp_path: Path) -> None:
+    def test_a_row_that_remint_timed_is_known_again_in_a_later_run(self, make_lake: MakeLake) -> None:
         source = Source(url="in/*", format="jsonl", ingested_at="ingestion_timestamp")
-        lake = Lake(tmp_path, replace(BRONZE, source=source))
+        lake = make_lake(replace(BRONZE, source=source))
         lake.ingest(line())
 
         assert counts(lake.ingest(line(ingestion_timestamp="1999-01-01T00:00:00Z"))) == (0, 1, 0)
 
-    def test_a_key_of_several_columns_is_one_key(self, tmp_path: Path) -> None:
-        lake = Lake(tmp_path, replace(BRONZE, key=("event_id", "offset")))
+    def test_a_key_of_several_columns_is_one_key(self, make_lake: MakeLake) -> None:
+        lake = make_lake(replace(BRONZE, key=("event_id", "offset")))
 
         assert counts(lake.ingest("\n".join([line(offset=1), line(offset=2), line(offset=1)]))) == (2, 1, 0)
 
-    def test_without_a_key_nothing_is_a_duplicate(self, tmp_path: Path) -> None:
-        lake = Lake(tmp_path, replace(BRONZE, key=()))
+    def test_without_a_key_nothing_is_a_duplicate(self, make_lake: MakeLake) -> None:
+        lake = make_lake(replace(BRONZE, key=()))
 
         assert counts(lake.ingest("\n".join([line()] * 3))) == (3, 0, 0)
 
@@ -347,39 +338,39 @@ class TestPartitions:
 
         assert [f.key for f in made.files] == ["2026-07-10"]
 
-    def test_or_the_day_of_the_run_where_remint_fills_the_time(self, tmp_path: Path) -> None:
+    def test_or_the_day_of_the_run_where_remint_fills_the_time(self, make_lake: MakeLake) -> None:
         source = Source(url="in/*", format="jsonl", ingested_at="ingestion_timestamp")
-        lake = Lake(tmp_path, replace(BRONZE, source=source))
+        lake = make_lake(replace(BRONZE, source=source))
 
         made = lake.ingest(line(ingestion_timestamp=...))
 
         assert [f.key for f in made.files] == [INGESTED_AT[:10]]
         assert lake.rows("ingestion_timestamp") == [("2026-11-01 10:00:00+00",)]
 
-    def test_where_nothing_tells_it_the_row_is_rejected(self, tmp_path: Path) -> None:
+    def test_where_nothing_tells_it_the_row_is_rejected(self, make_lake: MakeLake) -> None:
         columns = tuple(c for c in COLUMNS if c.name != "ingestion_timestamp")
-        lake = Lake(tmp_path, replace(BRONZE, columns=columns))
+        lake = make_lake(replace(BRONZE, columns=columns))
 
         assert reasons(lake, line()) == ["ingestion_date: expected DATE, found nothing"]
 
-    def test_months_are_derived_as_their_first_day(self, tmp_path: Path) -> None:
+    def test_months_are_derived_as_their_first_day(self, make_lake: MakeLake) -> None:
         spec = PartitionSpec(column="ingestion_date", grain=Grain.MONTH)
-        lake = Lake(tmp_path, replace(BRONZE, partition=spec))
+        lake = make_lake(replace(BRONZE, partition=spec))
 
         made = lake.ingest(f"{line()}\nx")
 
         assert [f.key for f in (*made.files, *made.quarantine_files)] == ["2026-07", "2026-11"]
 
-    def test_a_partition_that_no_unit_can_have_refuses_the_file(self, tmp_path: Path) -> None:
+    def test_a_partition_that_no_unit_can_have_refuses_the_file(self, make_lake: MakeLake) -> None:
         spec = PartitionSpec(column="event_id", grain=Grain.IDENTITY)
-        lake = Lake(tmp_path, replace(BRONZE, partition=spec))
+        lake = make_lake(replace(BRONZE, partition=spec))
 
         with pytest.raises(SourceRejected, match=r"in/x: partition column event_id: .* found '' \(1 rows\)"):
-            lake.ingest(line(event_id=""))
+            lake.ingest(line(event_id="", ingestion_date="2026-07-02"))
 
-    def test_a_dataset_without_a_source_is_a_mistake_of_the_project(self, tmp_path: Path) -> None:
+    def test_a_dataset_without_a_source_is_a_mistake_of_the_project(self, make_lake: MakeLake) -> None:
         with pytest.raises(ProjectError, match=r"bronze\.events has no source"):
-            Lake(tmp_path, replace(BRONZE, source=None)).ingest(line())
+            make_lake(replace(BRONZE, source=None)).ingest(line())
 
 
 class TestDigestsAndArrivals:
@@ -405,16 +396,16 @@ class TestDigestsAndArrivals:
             assert ContentDigest.combine(lake.scheme, parts) == made.digests[file.path]
             assert made.digests[file.path].rows == file.rows
 
-    def test_the_digest_does_not_depend_on_how_rows_were_spelled(self, tmp_path: Path) -> None:
-        plain, odd = Lake(tmp_path / "a"), Lake(tmp_path / "b")
+    def test_the_digest_does_not_depend_on_how_rows_were_spelled(self, make_lake: MakeLake) -> None:
+        plain, odd = make_lake(), make_lake()
 
         one = plain.ingest(line(price=1.5, extra="x"))
         other = odd.ingest(line(price="@", extra={"nested": []}).replace('"@"', "15e-1"))
 
         assert list(one.digests.values()) == list(other.digests.values())
 
-    def test_months_of_arrival_are_keys_of_months(self, tmp_path: Path) -> None:
-        lake = Lake(tmp_path, replace(BRONZE, arrivals=Arrivals(column="billing_day", grain=Grain.MONTH)))
+    def test_months_of_arrival_are_keys_of_months(self, make_lake: MakeLake) -> None:
+        lake = make_lake(replace(BRONZE, arrivals=Arrivals(column="billing_day", grain=Grain.MONTH)))
 
         assert [a.event_key for a in lake.ingest(self.CONTENT).arrivals] == ["2026-07", "2026-07"]
 
@@ -424,202 +415,10 @@ class TestDigestsAndArrivals:
         assert [made.digests[f.path].rows for f in made.quarantine_files] == [2]
 
 
-class TestCsv:
-    @pytest.fixture
-    def lake(self, tmp_path: Path) -> Lake:
-        return Lake(tmp_path, of_format("csv"))
-
-    def test_columns_are_matched_by_name_and_others_ignored(self, lake: Lake) -> None:
-        names = [*reversed(record()), "extra"]
-        content = f"{','.join(names)}\n{','.join({**record(), 'extra': 'x'}[n] for n in names)}\n"
-
-        assert counts(lake.ingest(content)) == (1, 0, 0)
-        assert lake.rows("event_id", "offset", "price", "ingestion_date") == [
-            ("e-1", "9007199254740993", "12.50", "2026-07-02")
-        ]
-
-    def test_csv_and_json_lines_make_the_same_rows(self, tmp_path: Path) -> None:
-        made = [
-            Lake(tmp_path / "csv", of_format("csv")).ingest(csv_text([record()])),
-            Lake(tmp_path / "jsonl").ingest(line()),
-        ]
-
-        assert list(made[0].digests.values()) == list(made[1].digests.values())
-
-    def test_an_empty_field_is_null_and_no_word_is(self, lake: Lake) -> None:
-        lake.ingest(csv_text([record(count=""), record(event_id="NULL"), record(event_id="00123")]))
-
-        assert lake.rows("event_id", "count") == [("00123", "-3"), ("NULL", "-3"), ("e-1", None)]
-
-    def test_quoted_fields_may_hold_anything(self, lake: Lake) -> None:
-        texts = ['a"b', "a,b", "a\nb", "a\r\nb"]
-
-        lake.ingest(csv_text([record(event_id=t) for t in texts]))
-
-        assert {t for (t,) in lake.rows("event_id")} == set(texts)
-
-    def test_a_ragged_record_is_rejected_with_the_line_on_which_it_begins(self, lake: Lake) -> None:
-        content = csv_text([record(event_id="a\nb"), record(event_id="c")]) + "1,2,3\r\n\r\n" + "," * 9 + "\r\n"
-
-        made = lake.ingest(content)
-
-        assert counts(made) == (2, 0, 2)
-        assert lake.rejected("line", "reason", "raw") == [
-            (5, "expected 9 fields, found 3", "1,2,3"),
-            (7, "expected 9 fields, found 10", "," * 9),
-        ]
-
-    def test_a_late_change_of_type_is_rejected_row_by_row(self, lake: Lake) -> None:
-        records = [record(event_id=f"e-{i}", count="x" if i == 30_000 else "1") for i in range(30_010)]
-
-        made = lake.ingest(csv_text(records))
-
-        assert counts(made) == (30_009, 0, 1)
-        assert lake.rejected("line", "reason") == [(30_002, 'count: expected INTEGER, found "x"')]
-
-    @pytest.mark.parametrize(
-        ("column", "text"),
-        [
-            ("event_id", ""),
-            ("offset", "1.0"),
-            ("offset", "007"),
-            ("offset", " 7"),
-            ("offset", "9223372036854775808"),
-            ("ratio", "NaN"),
-            ("ratio", "1e400"),
-            ("ratio", "1,5"),
-            ("price", "0.005"),
-            ("is_test", "TRUE"),
-            ("is_test", "1"),
-            ("billing_day", "01/02/2026"),
-            ("event_timestamp", "2026-07-01 00:00:00"),
-        ],
-    )
-    def test_bad_values_are_rejected(self, lake: Lake, column: str, text: str) -> None:
-        made = lake.ingest(csv_text([record(**{column: text})]))
-
-        assert counts(made) == (0, 0, 1)
-        assert lake.rejected("reason")[0][0].startswith(f"{column}: expected ")
-
-    @pytest.mark.parametrize("broken", ['"never closed,1,2\n3,4\n', '"closed"too early,2\n'])
-    def test_a_broken_quote_refuses_the_file_with_its_line(self, lake: Lake, broken: str) -> None:
-        with pytest.raises(SourceRejected, match="in/x: line 3: expected a CSV record, found"):
-            lake.ingest(csv_text([record()]) + broken)
-
-    def test_a_missing_column_refuses_the_file(self, lake: Lake) -> None:
-        with pytest.raises(
-            SourceRejected, match="expected the columns event_timestamp, offset, .*, found event_id, Offset"
-        ):
-            lake.ingest("event_id,Offset\n1,2\n")
-
-    def test_a_column_twice_refuses_the_file(self, lake: Lake) -> None:
-        with pytest.raises(SourceRejected, match="found Event_id, event_id more than once"):
-            lake.ingest(csv_text([record()]).replace("offset", "Event_id"))
-
-    def test_an_empty_file_is_refused_and_a_header_alone_is_not(self, lake: Lake) -> None:
-        with pytest.raises(SourceRejected, match="expected a header line, found an empty file"):
-            lake.ingest("")
-        assert counts(lake.ingest(csv_text([]))) == (0, 0, 0)
-
-
-PARQUET = """SELECT 'e-' || range AS event_id, TIMESTAMPTZ '2026-07-01 00:00:13+00' AS event_timestamp,
-    9007199254740993 AS "offset", 3::SMALLINT AS count, 0.25::FLOAT AS ratio, 1.5::DECIMAL(4,1) AS price,
-    true AS is_test, DATE '2026-07-01' AS billing_day, TIMESTAMPTZ '2026-07-02 00:00:00+00' AS ingestion_timestamp,
-    [1] AS extra FROM range(4)"""
-
-
-class TestParquet:
-    @pytest.fixture
-    def lake(self, tmp_path: Path) -> Lake:
-        return Lake(tmp_path, of_format("parquet"))
-
-    def write(self, lake: Lake, select: str) -> Path:
-        path = lake.folder / f"{lake.runs}.parquet"
-        lake.con.execute(f"COPY ({select}) TO '{path}' (FORMAT parquet)")
-        return path
-
-    def test_narrower_types_are_widened_and_other_columns_ignored(self, lake: Lake) -> None:
-        made = lake.ingest(self.write(lake, PARQUET))
-
-        assert counts(made) == (4, 0, 0)
-        assert lake.rows("event_id", "offset", "count", "ratio", "price", "ingestion_date")[0] == (
-            "e-0",
-            "9007199254740993",
-            "3",
-            "0.25",
-            "1.50",
-            "2026-07-02",
-        )
-
-    def test_rows_that_break_the_contract_are_rejected_with_their_content(self, lake: Lake) -> None:
-        odd = "CASE range WHEN 1 THEN NULL WHEN 2 THEN DATE '0001-01-01' ELSE DATE '2026-07-01' END AS billing_day"
-        select = PARQUET.replace("DATE '2026-07-01' AS billing_day", odd).replace(
-            "'e-' || range", "nullif('e-' || range, 'e-3')"
-        )
-
-        made = lake.ingest(self.write(lake, select))
-
-        assert counts(made) == (2, 0, 2)
-        assert lake.rejected("line", "reason") == [
-            (3, "billing_day: expected DATE, found 0001-01-01 (outside the years 1900..2199)"),
-            (4, "event_id: expected VARCHAR, found null"),
-        ]
-        assert '"event_id":"e-2"' in lake.rejected("raw")[0][0]
-
-    def test_a_changed_row_for_an_ingested_key_shows_its_content(self, lake: Lake) -> None:
-        lake.ingest(self.write(lake, PARQUET))
-
-        made = lake.ingest(self.write(lake, PARQUET.replace("3::SMALLINT", "(3 + range % 2)::SMALLINT")))
-
-        assert counts(made) == (0, 2, 2)
-        assert '"count":4' in lake.rejected("raw")[0][0]
-
-    @pytest.mark.parametrize(
-        ("good", "bad", "message"),
-        [
-            ("3::SMALLINT", "3::BIGINT", "count: expected INTEGER, found BIGINT"),
-            ("0.25::FLOAT", "0.25::DECIMAL(4,2)", r"ratio: expected DOUBLE, found DECIMAL\(4,2\)"),
-            ("1.5::DECIMAL(4,1)", "1.5::DECIMAL(12,3)", r"price: expected DECIMAL\(10,2\), found DECIMAL\(12,3\)"),
-            ("1.5::DECIMAL(4,1)", "1.5::DOUBLE", r"price: expected DECIMAL\(10,2\), found DOUBLE"),
-            ("'e-' || range", "range", "event_id: expected VARCHAR, found BIGINT"),
-            ("'2026-07-01 00:00:13+00' AS", "'2026-07-01 00:00:13+00'::TIMESTAMP AS", "found TIMESTAMP"),
-            ("DATE '2026-07-01' AS billing_day", "1 AS other", "expected the columns billing_day, found"),
-        ],
-    )
-    def test_a_narrowing_or_missing_column_refuses_the_file(
-        self, lake: Lake, good: str, bad: str, message: str
-    ) -> None:
-        with pytest.raises(SourceRejected, match=message):
-            lake.ingest(self.write(lake, PARQUET.replace(good, bad)))
-
-    def test_nanoseconds_are_refused(self, lake: Lake) -> None:
-        import pyarrow as pa
-        import pyarrow.parquet as pq
-
-        table = lake.con.sql(PARQUET).to_arrow_table()
-        at = table.column_names.index("event_timestamp")
-        moments = table.column(at).cast(pa.timestamp("ns", "UTC"))
-        path = lake.folder / "ns.parquet"
-        pq.write_table(table.set_column(at, "event_timestamp", moments), path)
-
-        with pytest.raises(SourceRejected, match="event_timestamp: expected TIMESTAMPTZ, found nanoseconds"):
-            lake.ingest(path)
-
-    @pytest.mark.parametrize("kept", [0.5, 0.99])
-    def test_a_damaged_file_is_refused(self, lake: Lake, kept: float) -> None:
-        content = self.write(lake, PARQUET).read_bytes()
-
-        with pytest.raises(SourceRejected, match="in/x: expected Parquet, found a damaged file"):
-            lake.ingest(content[: int(len(content) * kept)] + content[-8:])
-
-    def test_no_rows_are_fine(self, lake: Lake) -> None:
-        assert counts(lake.ingest(self.write(lake, f"{PARQUET} LIMIT 0"))) == (0, 0, 0)
-
-
-def test_columns_may_have_any_name(tmp_path: Path) -> None:
+def test_columns_may_have_any_name(make_lake: MakeLake) -> None:
     odd = ("a/b~c", "select", "é", "x.y", "$z", "a,b", "it's")
     columns = (*COLUMNS, *(Column(name=n, type="DECIMAL(4,2)") for n in odd))
-    lake = Lake(tmp_path, replace(BRONZE, columns=columns))
+    lake = make_lake(replace(BRONZE, columns=columns))
 
     made = lake.ingest(line(**{n: i + 0.25 for i, n in enumerate(odd)}))
 

@@ -25,9 +25,9 @@ from remint.model.provenance import DataFile, ProvenanceRecord
 from remint.model.request import Mode
 from remint.model.run import RunState, StepKind
 from remint.planner.policy import refuse_unsettled
-from remint.planner.staleness import Contents, input_keys
+from remint.planner.staleness import FOREIGN_STATE, Contents, input_keys, unit_state
 from remint.publishing.leftovers import discard_leftovers
-from remint.publishing.publish import TableChange, publish_tables, record_success
+from remint.publishing.publish import TableChange, intend, intended, publish_tables, record_success
 from remint.publishing.record import Scope, audit_entry, stopped
 from remint.publishing.tools import Tools
 from remint.store.base import AuditStatus, Outcome
@@ -50,7 +50,7 @@ def run_plan(tools: Tools, plan: Plan, run_id: str) -> None:
         if state is not RunState.PUBLISHING:
             _require(plan, piece.observed)
             warnings = _stage_batches(plan, piece)
-            tools.store.set_state(run_id, RunState.PUBLISHING)
+            intend(tools, run_id, list(_changes(piece)))
         else:
             warnings = ()
         _publish(plan, piece, warnings)
@@ -87,7 +87,7 @@ def _require(plan: Plan, observed: Observed) -> None:
     contents = Contents.of(observed)
     moved = []
     for need in plan.requirements:
-        held = (contents.arrived if need.arrived else contents.published).get(need.dataset, {}).get(need.key, "")
+        held = unit_state(observed, contents, need.dataset, need.key, arrived=need.arrived)
         if held != need.state:
             moved.append(f"{need.dataset} {need.key}: {_moved(need.state, held)}")
     if moved:
@@ -95,6 +95,8 @@ def _require(plan: Plan, observed: Observed) -> None:
 
 
 def _moved(planned: str, held: str) -> str:
+    if held == FOREIGN_STATE:
+        return "somebody else wrote to it"
     if not planned:
         return "was not there when the plan was made"
     return "is gone" if not held else "its content changed"
@@ -165,7 +167,7 @@ def _rows_arrived(piece: Workpiece, dataset: Dataset, keys: PartitionSet) -> int
 
 def _publish(plan: Plan, piece: Workpiece, warnings: Iterable[Verdict]) -> None:
     tools, run_id = piece.tools, piece.run_id
-    changes = list(_changes(piece))
+    changes = intended(tools, piece.graph, run_id)
     published = publish_tables(tools, run_id, changes)
     run, ended = tools.store.run(run_id), tools.now()
     scope = _scope(plan, piece, warnings)

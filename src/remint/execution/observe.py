@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Iterable
 from dataclasses import replace
 
+from remint.errors import PlanError
 from remint.model.dataset import Dataset, DatasetName
 from remint.model.graph import DatasetGraph
 from remint.model.observation import Observed
@@ -40,7 +41,11 @@ def _foreign(tools: Tools, graph: DatasetGraph) -> Iterable[tuple[DatasetName, P
 
 
 def foreign_keys(tools: Tools, dataset: Dataset) -> PartitionSet:
-    """Return the partitions of one table whose live files are not those of the ledger."""
+    """Return the partitions of one table whose live files are not those of the ledger.
+
+    Raises:
+        PlanError: somebody else wrote rows without a partition value, which nothing here can name.
+    """
     table = tools.table(dataset)
     live = {} if tools.tables.version(table) is None else tools.tables.live_files(table)
     ledger = {
@@ -48,5 +53,12 @@ def foreign_keys(tools: Tools, dataset: Dataset) -> PartitionSet:
         for key, record in tools.store.records(dataset.name).items()
         if record.files
     }
+    if "" in live:
+        column = dataset.partition.column
+        raise PlanError(
+            f"{dataset.name}: somebody else wrote rows without {column} ({tools.tables.last_writer(table)} is the "
+            "newest commit), and no partition can hold them",
+            hint=f"delete them with the tool that wrote them: DELETE ... WHERE {column} IS NULL",
+        )
     different = [key for key in {*live, *ledger} if live.get(key, frozenset()) != ledger.get(key, frozenset())]
     return PartitionSet.of(dataset.partition.grain, different)

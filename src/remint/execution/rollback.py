@@ -7,20 +7,29 @@ with the runs that stand on it; nothing is put back that is not on disk with the
 from __future__ import annotations
 
 import hashlib
-from collections.abc import Iterable, Mapping
-from dataclasses import replace
+from collections.abc import Iterable, Mapping, Sequence
+from dataclasses import dataclass, replace
 from pathlib import Path
 
-from remint.errors import RollbackRefused
+from remint.errors import PublishConflict, RollbackRefused
 from remint.model.dataset import DatasetName
 from remint.model.graph import DatasetGraph
 from remint.model.provenance import ProvenanceRecord
 from remint.model.run import Run, RunKind, RunState
 from remint.publishing.leftovers import discard_leftovers
-from remint.publishing.publish import TableChange, publish_tables, record_success
+from remint.publishing.publish import TableChange, check, intend, intended, publish_tables, record_success
 from remint.publishing.record import Scope, audit_entry, stopped
 from remint.publishing.tools import Tools
 from remint.store.base import AuditStatus, Outcome, StoredRecord
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class _Step:
+    """One unit of the run that is undone, and what it held before."""
+
+    undone: StoredRecord
+    earlier: ProvenanceRecord | None
+    """None where the unit held nothing."""
 
 
 def check_rollback(tools: Tools, graph: DatasetGraph, undone: Run) -> None:
@@ -39,8 +48,8 @@ def check_rollback(tools: Tools, graph: DatasetGraph, undone: Run) -> None:
             f"run {undone.run_id} is {undone.state}: only a run that succeeded is rolled back",
             hint=f"remint show {undone.run_id}",
         )
-    stored = tools.store.records_of_run(undone.run_id)
-    records = [s.record for s in stored]
+    steps = _steps(tools, undone)
+    records = [s.undone.record for s in steps]
     heads = tools.store.heads(sorted({r.dataset for r in records}))
     later = sorted({heads[r.dataset][r.key].run_id for r in records if heads[r.dataset][r.key].run_id != undone.run_id})
     if later:
@@ -49,10 +58,10 @@ def check_rollback(tools: Tools, graph: DatasetGraph, undone: Run) -> None:
             f"{count} of the {len(records)} partitions of run {undone.run_id} were written again by {', '.join(later)}",
             hint=f"roll back the later run first: remint rollback {later[-1]}",
         )
-    for entry in stored:
-        earlier = _earlier(tools, entry)
-        if entry.record.published and earlier:
-            _check_files(tools.folder(graph[earlier.dataset]), earlier)
+    for step in steps:
+        if step.undone.record.published and step.earlier:
+            _check_files(tools.folder(graph[step.earlier.dataset]), step.earlier)
+    _check_tables(tools, graph, steps)
 
 
 def run_rollback(tools: Tools, graph: DatasetGraph, run_id: str, undone: Run) -> None:
@@ -67,22 +76,20 @@ def run_rollback(tools: Tools, graph: DatasetGraph, run_id: str, undone: Run) ->
     try:
         if state is not RunState.PUBLISHING:
             check_rollback(tools, graph, undone)
-            tools.store.set_state(run_id, RunState.PUBLISHING)
+            intend(tools, run_id, list(_changes(graph, _steps(tools, undone))))
         _put_back(tools, graph, run_id, undone)
     except Exception as error:
         raise stopped(tools, run_id, error) from error
 
 
 def _put_back(tools: Tools, graph: DatasetGraph, run_id: str, undone: Run) -> None:
-    stored = tools.store.records_of_run(undone.run_id)
-    records = [s.record for s in stored]
-    back = {(r.dataset, r.key): _earlier(tools, s) for s, r in zip(stored, records, strict=True)}
-    changes = list(_changes(graph, records, back))
+    steps = _steps(tools, undone)
+    changes = intended(tools, graph, run_id)
     published = publish_tables(tools, run_id, changes)
-    restored = tuple(_restored(r, back[r.dataset, r.key], run_id, published.versions) for r in records)
+    restored = tuple(_restored(step, run_id, published.versions) for step in steps)
     run, ended = tools.store.run(run_id), tools.now()
-    detail = {"undoes": undone.run_id, "units": len(records)}
-    scope = Scope.of(graph, ((r.dataset, r.key) for r in records), sum(r.rows for r in restored), detail)
+    detail = {"undoes": undone.run_id, "units": len(steps)}
+    scope = Scope.of(graph, ((r.dataset, r.key) for r in restored), sum(r.rows for r in restored), detail)
     record_success(
         tools,
         changes,
@@ -92,7 +99,7 @@ def _put_back(tools: Tools, graph: DatasetGraph, run_id: str, undone: Run) -> No
             audit=audit_entry(run, scope, AuditStatus.SUCCESS, ended),
             summary=scope.summary(),
             records=restored,
-            fence={(s.record.dataset, s.record.key): s.seq for s in stored},
+            fence={(s.undone.record.dataset, s.undone.record.key): s.undone.seq for s in steps},
             versions=published.versions,
             tables_seen=published.accounted,
             rolled_back=(audit_entry(undone, replace(scope, detail={"by": run_id}), AuditStatus.ROLLED_BACK, ended),),
@@ -118,10 +125,27 @@ def dependants(tools: Tools, graph: DatasetGraph, undone: Run) -> list[str]:
     return sorted({h.run_id for by_key in heads.values() for h in by_key.values() if h.seq > last})
 
 
-def _earlier(tools: Tools, stored: StoredRecord) -> ProvenanceRecord | None:
-    """Return what the unit held before the record; None where it held nothing."""
-    found = tools.store.previous_record(stored.record.dataset, stored.record.key, stored.seq)
-    return found.record if found and found.record.fingerprint else None
+def _steps(tools: Tools, undone: Run) -> list[_Step]:
+    found = []
+    for stored in tools.store.records_of_run(undone.run_id):
+        before = tools.store.previous_record(stored.record.dataset, stored.record.key, stored.seq)
+        earlier = before.record if before and before.record.fingerprint else None
+        found.append(_Step(undone=stored, earlier=earlier))
+    return found
+
+
+def _check_tables(tools: Tools, graph: DatasetGraph, steps: Sequence[_Step]) -> None:
+    for run in tools.store.outstanding():
+        if run.state is RunState.PUBLISHING:
+            raise RollbackRefused(
+                f"run {run.run_id} was interrupted while it published",
+                hint=f"finish it first: remint resume {run.run_id}",
+            )
+    for change in _changes(graph, steps):
+        try:
+            check(tools, change)
+        except PublishConflict as error:
+            raise RollbackRefused(error.message, hint="remint plan    # heals what somebody else wrote") from error
 
 
 def _check_files(folder: str, earlier: ProvenanceRecord) -> None:
@@ -141,29 +165,24 @@ def sha256_of(path: Path) -> str:
         return hashlib.file_digest(handle, "sha256").hexdigest()
 
 
-def _changes(
-    graph: DatasetGraph,
-    records: Iterable[ProvenanceRecord],
-    back: Mapping[tuple[DatasetName, str], ProvenanceRecord | None],
-) -> Iterable[TableChange]:
-    by_dataset: dict[DatasetName, list[ProvenanceRecord]] = {}
-    for record in records:
-        by_dataset.setdefault(record.dataset, []).append(record)
+def _changes(graph: DatasetGraph, steps: Iterable[_Step]) -> Iterable[TableChange]:
+    by_dataset: dict[DatasetName, list[_Step]] = {}
+    for step in steps:
+        by_dataset.setdefault(step.undone.record.dataset, []).append(step)
     for dataset in graph:
-        moved = [r for r in by_dataset.get(dataset.name, []) if r.published]
-        earlier = [back[r.dataset, r.key] for r in moved]
+        moved = [s for s in by_dataset.get(dataset.name, []) if s.undone.record.published]
         if dataset.name in by_dataset:
             yield TableChange(
                 dataset=dataset,
-                adds=tuple(f for e in earlier if e for f in e.files),
-                removes=tuple(f for r in moved for f in r.files),
+                adds=tuple(f for s in moved if s.earlier for f in s.earlier.files),
+                removes=tuple(f for s in moved for f in s.undone.record.files),
             )
 
 
-def _restored(
-    record: ProvenanceRecord, earlier: ProvenanceRecord | None, run_id: str, versions: Mapping[DatasetName, int]
-) -> ProvenanceRecord:
-    if earlier is None:
+def _restored(step: _Step, run_id: str, versions: Mapping[DatasetName, int]) -> ProvenanceRecord:
+    record = step.undone.record
+    version = versions[record.dataset]
+    if step.earlier is None:
         gone = replace(record, fingerprint="", logic="", inputs={}, digest="", files=())
-        return replace(gone, run_id=run_id, table_version=versions[record.dataset], published=True)
-    return replace(earlier, run_id=run_id, table_version=versions[record.dataset], published=record.published)
+        return replace(gone, run_id=run_id, table_version=version, published=True)
+    return replace(step.earlier, run_id=run_id, table_version=version, published=record.published)

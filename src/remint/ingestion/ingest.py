@@ -21,7 +21,7 @@ from remint.model.graph import DatasetGraph
 from remint.model.provenance import Arrival, DataFile, ProvenanceRecord
 from remint.model.run import RunState, StepKind
 from remint.publishing.leftovers import discard_leftovers
-from remint.publishing.publish import TableChange, publish_tables, record_success
+from remint.publishing.publish import TableChange, intend, intended, publish_tables, record_success
 from remint.publishing.record import Scope, audit_entry, stopped
 from remint.publishing.tools import Tools
 from remint.sources.base import SourceFile
@@ -86,7 +86,7 @@ def run_ingest(tools: Tools, graph: DatasetGraph, run_id: str, pending: Iterable
         intake = _journalled(tools, graph, run_id)
         if state is not RunState.PUBLISHING:
             _stage(tools, graph, run_id, intake, pending)
-            tools.store.set_state(run_id, RunState.PUBLISHING)
+            intend(tools, run_id, list(_changes(graph, intake)))
         _publish(tools, graph, run_id, intake)
     except Exception as error:
         raise stopped(tools, run_id, error) from error
@@ -173,10 +173,13 @@ def _stage_file(
     return made, source
 
 
+def _changes(graph: DatasetGraph, intake: _Intake) -> Iterable[TableChange]:
+    for name, files in sorted(intake.files.items()):
+        yield TableChange(dataset=graph[name], adds=tuple(files), removes=())
+
+
 def _publish(tools: Tools, graph: DatasetGraph, run_id: str, intake: _Intake) -> None:
-    changes = [
-        TableChange(dataset=graph[name], adds=tuple(files), removes=()) for name, files in sorted(intake.files.items())
-    ]
+    changes = intended(tools, graph, run_id)
     published = publish_tables(tools, run_id, changes)
     heads = tools.store.heads([c.dataset.name for c in changes])
     records = tuple(r for c in changes for r in _records(tools, c, run_id, published.versions, intake))

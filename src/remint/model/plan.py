@@ -102,7 +102,7 @@ class Requirement:
     dataset: DatasetName
     key: PartitionKey
     state: str
-    """Digest of the content read or replaced; empty when there was none."""
+    """Digest of the content read or replaced; empty when there was none, ``foreign`` where somebody else wrote it."""
     arrived: bool = False
     """True: the content that arrived in Bronze for an event key, not a published partition."""
 

@@ -21,7 +21,7 @@ from remint.model.plan import (
 from remint.model.request import Request
 from remint.planner.batching import batches
 from remint.planner.policy import Policy, refuse, refuse_unsettled
-from remint.planner.staleness import domains, in_words, input_keys
+from remint.planner.staleness import domains, in_words, input_keys, unit_state
 from remint.planner.survey import Verdicts, World, survey
 
 
@@ -163,13 +163,15 @@ def _requirements(world: World, affected: Mapping[DatasetName, PartitionSet]) ->
     for name, keys in affected.items():
         dataset = graph[name]
         for key in keys:
-            needed[name, key, False] = contents.published.get(name, {}).get(key, "")
+            needed[name, key, False] = unit_state(world.observed, contents, name, key, arrived=False)
         for entry in dataset.inputs:
             digests = contents.read_by(entry)
             arrived = digests is contents.arrived.get(entry.dataset)
             for key in input_keys(graph, dataset, entry, keys):
                 if key in digests or arrived:
-                    needed[entry.dataset, key, arrived] = digests.get(key, "")
+                    needed[entry.dataset, key, arrived] = unit_state(
+                        world.observed, contents, entry.dataset, key, arrived=arrived
+                    )
     return tuple(
         Requirement(dataset=name, key=key, state=state, arrived=arrived)
         for (name, key, arrived), state in sorted(needed.items())

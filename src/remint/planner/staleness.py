@@ -14,6 +14,8 @@ from remint.model.partition import Grain, PartitionKey, PartitionSet
 from remint.model.plan import Reason, StaleCause
 from remint.model.provenance import Head
 
+FOREIGN_STATE = "foreign"
+"""State of a unit whose files somebody else changed."""
 Digests = Mapping[PartitionKey, str]
 """Content digest, as text, by upstream key."""
 
@@ -79,12 +81,27 @@ def unit_fingerprint(graph: DatasetGraph, dataset: Dataset, key: PartitionKey, c
     return fingerprint(dataset.logic_digest, unit_inputs(graph, dataset, key, contents))
 
 
+def unit_state(
+    observed: Observed, contents: Contents, name: DatasetName, key: PartitionKey, *, arrived: bool
+) -> str:
+    """Return what a plan requires to be still so when it is applied: the content of a unit, or that it is foreign."""
+    if arrived:
+        return contents.arrived.get(name, {}).get(key, "")
+    is_foreign = name in observed.foreign and key in observed.foreign[name]
+    return FOREIGN_STATE if is_foreign else contents.published.get(name, {}).get(key, "")
+
+
 def domains(graph: DatasetGraph, observed: Observed) -> dict[DatasetName, PartitionSet]:
-    """Return every unit that should exist, by dataset: those published and those that their inputs call for."""
+    """Return every unit that should exist, by dataset: those published and those that their inputs call for.
+
+    A partition that somebody else made counts too, so that planning empties it again.
+    """
     found: dict[DatasetName, PartitionSet] = {}
     for dataset in graph:
         grain = dataset.partition.grain
         keys = PartitionSet.of(grain, observed.heads.get(dataset.name, {}))
+        if dataset.transform:
+            keys = keys | observed.foreign.get(dataset.name, PartitionSet(grain))
         for entry in dataset.inputs:
             if isinstance(entry.mapping, ByArrival):
                 source = PartitionSet.of(input_grain(graph, entry), observed.arrivals.get(entry.dataset, {}))
@@ -122,11 +139,12 @@ def findings(
 ) -> list[Finding]:
     """Return why the unit is not fresh as things stand; empty when it is fresh."""
     head = observed.heads.get(dataset.name, {}).get(key)
-    if head is None or head.is_missing:
-        return [Finding(cause=StaleCause.MISSING, about="never published" if head is None else "rolled back")]
     found = []
     if key in observed.foreign.get(dataset.name, PartitionSet(dataset.partition.grain)):
         found.append(Finding(cause=StaleCause.FOREIGN, about="its files are not those that remint published"))
+    if head is None or head.is_missing:
+        about = "never published" if head is None else "rolled back"
+        return [*found, Finding(cause=StaleCause.MISSING, about=about)]
     if head.logic != dataset.logic_digest:
         words = observed.logic_changes.get(dataset.name, {}).get(head.logic, "the logic changed")
         found.append(Finding(cause=StaleCause.LOGIC, about=words))

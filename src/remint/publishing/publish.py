@@ -13,9 +13,11 @@ from dataclasses import dataclass
 from remint.errors import HalfPublished, PublishConflict
 from remint.formats.base import Replacement
 from remint.model.dataset import Dataset, DatasetName
+from remint.model.digest import canonical
 from remint.model.event import Event, EventKind
+from remint.model.graph import DatasetGraph
 from remint.model.provenance import DataFile
-from remint.model.run import StepKind
+from remint.model.run import RunState, StepKind
 from remint.publishing.tools import Tools
 from remint.store.base import Outcome
 
@@ -44,8 +46,35 @@ class Published:
     """Those versions in which every live file of the table is remint's; where somebody else wrote too, none."""
 
 
+def intend(tools: Tools, run_id: str, changes: Sequence[TableChange]) -> None:
+    """Write down every file that the run will put in and take out, and move it to PUBLISHING.
+
+    From here on the journal alone says what is published: the tables themselves may already show half of it.
+    """
+    payload = {
+        "tables": [
+            {"dataset": c.dataset.name, "adds": canonical(c.adds), "removes": canonical(c.removes)} for c in changes
+        ]
+    }
+    tools.store.journal_append(run_id, StepKind.PUBLISH_INTENT, payload)
+    tools.store.set_state(run_id, RunState.PUBLISHING)
+
+
+def intended(tools: Tools, graph: DatasetGraph, run_id: str) -> list[TableChange]:
+    """Return the changes that the run last wrote down with ``intend``."""
+    newest = [e for e in tools.store.journal(run_id) if e.kind is StepKind.PUBLISH_INTENT][-1]
+    return [
+        TableChange(
+            dataset=graph[table["dataset"]],
+            adds=tuple(DataFile(**f) for f in table["adds"]),
+            removes=tuple(DataFile(**f) for f in table["removes"]),
+        )
+        for table in newest.payload["tables"]
+    ]
+
+
 def publish_tables(tools: Tools, run_id: str, changes: Sequence[TableChange]) -> Published:
-    """Commit every change, upstream first.
+    """Commit every intended change, upstream first.
 
     A change without files still makes sure that its table exists. Calling it again after a crash at any point
     finishes what is left: a table that already took the run's commit is not committed to again.
@@ -57,14 +86,11 @@ def publish_tables(tools: Tools, run_id: str, changes: Sequence[TableChange]) ->
     attempt = _attempt(tools, run_id, changes)
     for change in changes:
         tools.tables.create(tools.table(change.dataset))
-    tools.store.journal_append(
-        run_id, StepKind.PUBLISH_INTENT, {c.dataset.name: [f.path for f in c.adds] for c in changes}
-    )
     versions: dict[DatasetName, int] = {}
     try:
         for change in changes:
-            if not change.is_empty and _landed(tools, run_id, change, attempt) is None:
-                tools.tables.check(tools.table(change.dataset), _replacement(run_id, change, attempt))
+            if change.is_empty or _landed(tools, run_id, change, attempt) is None:
+                check(tools, change)
         for change in changes:
             versions[change.dataset.name] = _publish(tools, run_id, change, attempt)
     except PublishConflict:
@@ -77,6 +103,16 @@ def publish_tables(tools: Tools, run_id: str, changes: Sequence[TableChange]) ->
         if _is_accounted(tools, c, versions[c.dataset.name], seen.get(c.dataset.name))
     }
     return Published(versions=versions, accounted=accounted)
+
+
+def check(tools: Tools, change: TableChange) -> None:
+    """Refuse a change whose partitions do not hold the files that it takes out.
+
+    Raises:
+        PublishConflict: somebody else wrote there.
+    """
+    if not change.is_empty:
+        tools.tables.check(tools.table(change.dataset), _replacement("", change, 0))
 
 
 def record_success(tools: Tools, changes: Sequence[TableChange], outcome: Outcome) -> None:
