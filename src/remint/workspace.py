@@ -134,17 +134,17 @@ class Workspace:
     def make_plan(self, request: Request, *, allow_all: bool = False, allow_future: bool = False) -> Plan:
         """Return what to do about ``request``, unsaved."""
         policy = Policy(batch_rows=self.project.settings.batch_rows, allow_all=allow_all, allow_future=allow_future)
-        return build_plan(request, self._world(), policy, self._clock())
+        world = World(project=self.project.name, graph=self.graph, observed=self.observe())
+        return build_plan(request, world, policy, self._clock())
 
     def survey(self, selectors: Sequence[str]) -> Survey:
-        """Return how every selected dataset stands; unlike a plan it is never refused."""
-        world = self._world()
+        """Return how every selected dataset stands; unlike a plan it is never refused, and has no reasons in words."""
+        from remint.execution.observe import observe
+
+        world = World(project=self.project.name, graph=self.graph, observed=observe(self._tools, self.graph))
         verdicts = survey(Request(selectors=tuple(selectors), requested_by=self.project.settings.user), world)
         chosen = self.graph.select(selectors)
         return Survey(world.observed, {n: verdicts.get(n, Verdicts()) for n in chosen})
-
-    def _world(self) -> World:
-        return World(project=self.project.name, graph=self.graph, observed=self.observe())
 
     def save_plan(self, plan: Plan) -> Path:
         """Write the plan where ``apply`` finds it, and return the file."""

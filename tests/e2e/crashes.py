@@ -52,10 +52,11 @@ class Fuse:
             self.calls.append(name)
             if number == self.at and self.when is When.BEFORE:
                 raise Killed(f"before {name}")
-            answer = call(*args, **kwargs)
-            if number == self.at:
-                raise Killed(f"after {name}")
-            return answer
+            try:
+                return call(*args, **kwargs)
+            finally:
+                if number == self.at:
+                    raise Killed(f"after {name}")
 
         return burning
 

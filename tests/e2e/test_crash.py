@@ -6,15 +6,18 @@ Every step is enumerated: the fuse is set one call later each time, until the ru
 from __future__ import annotations
 
 from collections.abc import Callable
+from contextlib import suppress
 from pathlib import Path
 from typing import Any
 
 import pytest
 
+from remint.errors import PlanOutdated, PublishConflict
 from remint.model.request import Mode
 from remint.workspace import Ask, Workspace
-from tests.e2e.crashes import Fuse, Killed, When, armed
-from tests.e2e.projects import Project, built, event, history, write_project
+from tests.e2e.crashes import Fuse, Killed, Meddled, When, armed, meddling
+from tests.e2e.projects import Project, built, day_at, event, history, write_project
+from tests.e2e.strangers import append
 
 pytestmark = pytest.mark.slow
 
@@ -131,13 +134,56 @@ def test_a_run_killed_at_any_step_and_resumed_equals_an_uninterrupted_run(
         assert not unnamed(hurt), f"killed {when} call {number}, {step}"
 
 
+def settle(project: Project) -> None:
+    """Resume what is outstanding; a conflict leaves it failed, with nothing of it live."""
+    for run in project.outstanding():
+        with suppress(PublishConflict, PlanOutdated):
+            project.open().resume(run.run_id)
+
+
+def twice(base: Project, folder: Path) -> dict[str, dict[str, str]]:
+    """Return the digests of the project once its plan is applied."""
+    done = Project(folder / "done", base.factor, base.window, base.lines, base.ticks)
+    if not done.root.exists():
+        done = base.clone(done.root)
+        done.run()
+    return done.digests()
+
+
 def unnamed(project: Project) -> set[str]:
     """Return the Parquet files below the tables' folders that no ledger record ever named."""
     store = project.open().store
-    named = {
-        f"/{table.replace('.', '/')}/{path}" for table in project.versions() for path in store.paths_ever(table)
-    }
+    named = {f"/{table.replace('.', '/')}/{path}" for table in project.versions() for path in store.paths_ever(table)}
     return project.parts() - named
+
+
+@pytest.mark.parametrize("when", When)
+def test_a_run_killed_at_any_step_of_a_conflict_ends_with_all_or_nothing_of_it(tmp_path: Path, when: When) -> None:
+    """Somebody else writes to gold.trend after gold.daily was committed; gold.daily is taken back."""
+    base = built(tmp_path / "base", days=4)
+    base.set_factor(2)
+    plan = base.plan()
+    before = base.digests()
+
+    def contested(project: Project, fuse: Fuse) -> None:
+        meddler = Meddled("publish", lambda: append(project, "gold.trend", like=day_at(2)), number=1)
+        meddling(armed(project.open(), fuse), meddler).apply(plan)
+
+    fuse = Fuse(UNTOUCHED, when)
+    with pytest.raises(PublishConflict):
+        contested(base.clone(tmp_path / "whole"), fuse)
+
+    for number, step in enumerate(fuse.calls):
+        hurt = base.clone(tmp_path / f"{number}")
+        with pytest.raises(Killed):
+            contested(hurt, Fuse(number, when))
+        settle(hurt)
+
+        assert hurt.digests() in (before, twice(base, tmp_path)), f"killed {when} call {number}, {step}"
+        hurt.give_up()
+        if not (remedy := hurt.plan()).is_empty:
+            hurt.apply(remedy)
+        assert hurt.tables() == hurt.expected(), f"killed {when} call {number}, {step}"
 
 
 @pytest.mark.parametrize("scene", SCENES)

@@ -271,6 +271,11 @@ class TestBadLines:
 
         assert lake.rows("event_id", "price") == [(hostile, "1.25")]
 
+    def test_a_key_within_a_nested_object_is_not_the_columns(self, lake: Lake) -> None:
+        lake.ingest('{"nested":{"price":99.99},' + line(price=1.25)[1:])
+
+        assert lake.rows("price") == [("1.25",)]
+
 
 class TestTwice:
     def test_ingesting_again_adds_nothing(self, lake: Lake) -> None:

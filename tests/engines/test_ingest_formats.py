@@ -85,6 +85,16 @@ class TestCsv:
         assert counts(made) == (0, 0, 1)
         assert lake.rejected("reason")[0][0].startswith(f"{column}: expected ")
 
+    def test_a_rejected_record_of_two_lines_is_kept_whole(self, lake: Lake) -> None:
+        lake.ingest(csv_text([record(), record(event_id="a\nb", count="x")]))
+
+        ((at, raw),) = lake.rejected("line", "raw")
+        assert (at, raw[:7]) == (3, '"a\nb",2')
+
+    def test_other_bytes_than_utf8_refuse_the_file(self, lake: Lake) -> None:
+        with pytest.raises(SourceRejected, match="in/x: expected UTF-8 text"):
+            lake.ingest(csv_text([record()]).encode() + b"\xe9")
+
     @pytest.mark.parametrize("broken", ['"never closed,1,2\n3,4\n', '"closed"too early,2\n'])
     def test_a_broken_quote_refuses_the_file_with_its_line(self, lake: Lake, broken: str) -> None:
         with pytest.raises(SourceRejected, match="in/x: line 3: expected a CSV record, found"):

@@ -38,6 +38,8 @@ _LINES = '"__ingest_lines"'
 _CHUNK_BYTES = 64 * 1024 * 1024
 _RECORDS = 100_000
 _TIME_OF_INGESTION = "ingestion_timestamp"
+_Record = tuple[int, str, list[str]]
+"""A CSV record: its first line, its text, its fields."""
 
 _BLANK = r"[ \t\r]*"
 _TEXT = (
@@ -195,9 +197,18 @@ class Intake:
             self._reject(
                 [(n, f"expected {width} fields, found {len(f)}", raw) for n, raw, f in batch if len(f) != width]
             )
-            self._insert_texts([(n, raw, _pick(f, places)) for n, raw, f in batch if len(f) == width])
+            self._insert_records([record for record in batch if len(record[2]) == width], places)
             self._decide(lambda raw: read_record(_pick(next(csv.reader([raw], strict=True)), places), self._columns))
         return read
+
+    def _insert_records(self, records: Sequence[_Record], places: Sequence[int | None]) -> None:
+        if records:
+            lines, raws, fields = zip(*records, strict=True)
+            columns = list(zip(*fields, strict=True))
+            none = [None] * len(lines)
+            # An empty field is NULL, and no word is.
+            picked = [none if place is None else [text or None for text in columns[place]] for place in places]
+            self._insert_texts(list(lines), list(raws), picked)
 
     def _places(self, header: Sequence[str]) -> list[int | None]:
         """Return where each column stands in a record; None for a partition that is derived."""
@@ -272,16 +283,11 @@ class Intake:
 
     # -- Tables --------------------------------------------------------------------------------------------------
 
-    def _insert_texts(self, rows: Sequence[tuple[int, str, Sequence[str | None]]]) -> None:
-        """Type rows whose columns are given as text."""
-        if not rows:
-            return
-        lines, raws, texts = zip(*rows, strict=True)
-        fields = [list(column) for column in zip(*texts, strict=True)]
-        named = "".join(f", unnest(${i + 3}::VARCHAR[]) AS {_text_name(i)}" for i in range(len(fields)))
+    def _insert_texts(self, lines: list[int], raws: list[str], columns: Sequence[Sequence[str | None]]) -> None:
+        """Type rows that are given as a list of texts a column."""
+        named = "".join(f", unnest(${i + 3}::VARCHAR[]) AS {_text_name(i)}" for i in range(len(columns)))
         self._insert(
-            f"SELECT unnest($1::BIGINT[]) AS __line, unnest($2::VARCHAR[]) AS __raw{named}",
-            [list(lines), list(raws), *fields],
+            f"SELECT unnest($1::BIGINT[]) AS __line, unnest($2::VARCHAR[]) AS __raw{named}", [lines, raws, *columns]
         )
 
     def _insert(self, texts_sql: str, parameters: Sequence[object]) -> None:
@@ -310,7 +316,9 @@ class Intake:
                 accepted.append((line, raw, read_row(raw)))
             except BadRow as error:
                 rejected.append((line, str(error), raw))
-        self._insert_texts(accepted)
+        if accepted:
+            lines, raws, texts = zip(*accepted, strict=True)
+            self._insert_texts(list(lines), list(raws), [list(column) for column in zip(*texts, strict=True)])
         self._reject(rejected)
         left = self._con.execute(f"SELECT min(__line) FROM {ROWS} WHERE NOT __ok").fetchall()[0][0]
         if left is not None:
@@ -344,14 +352,18 @@ def _decoded(text: bytes, uri: str) -> str:
     try:
         return text.decode()
     except UnicodeDecodeError as error:
-        raise SourceRejected(f"{uri}: expected UTF-8 text, found other bytes: {error.reason}") from None
+        raise _no_utf8(uri, error) from None
 
 
-def _records(path: Path, uri: str) -> Iterator[tuple[int, str, list[str]]]:
-    """Give each record's first line, text and fields; blank lines are none.
+def _no_utf8(uri: str, error: UnicodeDecodeError) -> SourceRejected:
+    return SourceRejected(f"{uri}: expected UTF-8 text, found other bytes: {error.reason}")
+
+
+def _records(path: Path, uri: str) -> Iterator[_Record]:
+    """Give the file's records; blank lines are none.
 
     Raises:
-        SourceRejected: a quote is not closed, or text follows a closing one.
+        SourceRejected: a quote is not closed, text follows a closing one, or the text is no UTF-8.
     """
     with path.open(encoding="utf-8", newline="") as file:
         taken: list[str] = []
@@ -368,6 +380,8 @@ def _records(path: Path, uri: str) -> Iterator[tuple[int, str, list[str]]]:
                 f"{uri}: line {first}: expected a CSV record, found {error}",
                 hint="most often a quote that is not closed, or one within a field that is not doubled",
             ) from None
+        except UnicodeDecodeError as error:
+            raise _no_utf8(uri, error) from None
 
 
 def _noted(lines: Iterable[str], taken: list[str]) -> Iterator[str]:
