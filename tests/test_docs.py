@@ -29,7 +29,9 @@ BLOCK = re.compile(r"^[ ]*```(\w*)\n(.*?)^[ ]*```", re.MULTILINE | re.DOTALL)
 ABSOLUTE = re.compile(
     r"(?<![\w.:/<*)\]}$-])/\w[\w.-]*/\w|\b[A-Za-z]:\\|file://\w|localhost|\b\d{1,3}(?:\.\d{1,3}){3}\b"
 )
-REGISTRY = re.compile(r"\b(?:pypi|pythonhosted|anaconda|conda-forge|npmjs|index-url)\b")
+HOST = re.compile(r"https?://([\w.-]+)")
+KNOWN_HOSTS = {"keepachangelog.com", "semver.org"}
+"""Hosts that a page may name; packages come from wherever a machine gets them."""
 
 
 @pytest.fixture(scope="module")
@@ -119,7 +121,7 @@ def test_a_page_names_no_place_of_one_machine(page: Path) -> None:
     text = page.read_text("utf-8")
 
     assert ABSOLUTE.findall(text) == []
-    assert REGISTRY.findall(text.lower()) == []
+    assert set(HOST.findall(text)) <= KNOWN_HOSTS
 
 
 @pytest.mark.parametrize("text", ["see /home/ana/x", "`/opt/remint/bin`", "C:\\lake", "at 127.0.0.1", "(/var/lake)"])

@@ -48,7 +48,8 @@ class RemintError(Exception):
     code: ClassVar[str] = "RM000"
     exit_code: ClassVar[int] = 1
     retryable: ClassVar[bool] = False
-    leaves: ClassVar[str] = "nothing changed"
+    leaves: str = "nothing changed"
+    """What is left behind when it is raised; a run that had begun to commit says so for itself."""
 
     def __init__(self, message: str, *, hint: str | None = None) -> None:
         super().__init__(message)
@@ -152,6 +153,7 @@ class PlanError(RemintError):
     """A plan cannot be made or cannot be applied."""
 
     code = "RM300"
+    exit_code = 2
 
 
 class PlanOutdated(PlanError):
@@ -164,7 +166,7 @@ class PlanOutdated(PlanError):
         shown = "\n  ".join(moved[:20])
         more = f"\n  ... and {len(moved) - 20} more" if len(moved) > 20 else ""
         super().__init__(
-            f"plan {plan_id} no longer fits: {len(moved)} thing(s) moved since it was made\n  {shown}{more}",
+            f"plan {plan_id} no longer fits; moved since it was made: {len(moved)}\n  {shown}{more}",
             hint="remint plan    # plan again on what is there now",
         )
         self.moved = tuple(moved)
@@ -244,6 +246,7 @@ class NotResumable(RunError):
     """The run is not in a state that resume continues."""
 
     code = "RM407"
+    leaves = "nothing changed"
 
 
 class RollbackRefused(RunError):

@@ -10,10 +10,10 @@ from functools import cache, cached_property
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from remint.errors import NotResumable, PlanUsed, UnknownPlan
+from remint.errors import NotResumable, PlanUsed, StoreError, UnknownPlan
 from remint.loading.project import Project, load_project
 from remint.loading.settings import find_project
-from remint.model.dataset import DatasetName
+from remint.model.dataset import Dataset, DatasetName
 from remint.model.event import Event
 from remint.model.graph import DatasetGraph
 from remint.model.observation import Observed
@@ -183,6 +183,7 @@ class Workspace:
                 f"plan {plan.plan_id} was applied by run {used.run_id}, which is {used.state}",
                 hint=f"remint resume {used.run_id}" if used.state in OUTSTANDING else "remint plan",
             )
+        self._require_scheme()
         check_plan(self._tools, plan)
         asked = plan.request
         run = self._new_run(RunKind.APPLY, Ask(reason=asked.reason, trigger=asked.trigger, mode=asked.mode))
@@ -199,6 +200,7 @@ class Workspace:
         pending = pending_files(self._tools, chosen)
         if not pending:
             return None
+        self._require_scheme()
         run = self._new_run(RunKind.INGEST, ask)
         self._start(run, None)
         run_ingest(self._tools, self.graph, run.run_id, pending)
@@ -223,7 +225,7 @@ class Workspace:
         elif run.kind is RunKind.INGEST:
             run_ingest(self._tools, self.graph, run.run_id, pending_files(self._tools, self.graph))
         else:
-            run_rollback(self._tools, self.graph, run.run_id, self.store.run(run.of_run or ""))
+            run_rollback(self._tools, self._graph_of(run), run.run_id, self.store.run(run.of_run or ""))
         return self.store.run(run.run_id)
 
     def rollback(self, run_id: str, ask: Ask) -> tuple[Run, list[str]]:
@@ -236,29 +238,39 @@ class Workspace:
 
         undone = self.store.run(run_id)
         if undone.state in (RunState.STAGING, RunState.FAILED):
-            abandon(self._tools, self.graph, undone)
+            abandon(self._tools, self._graph_of(undone), undone)
             return self.store.run(undone.run_id), []
-        check_rollback(self._tools, self.graph, undone)
+        graph = self._graph_of(undone)
+        check_rollback(self._tools, graph, undone)
         readers = dependants(self._tools, self.graph, undone)
         run = replace(self._new_run(RunKind.ROLLBACK, ask), of_run=undone.run_id)
         self._start(run, None)
-        run_rollback(self._tools, self.graph, run.run_id, undone)
+        run_rollback(self._tools, graph, run.run_id, undone)
         return self.store.run(run.run_id), readers
 
-    def diff(self, before: int, after: int, names: Sequence[DatasetName]) -> list[DatasetDiff]:
+    def diff(self, before: int, after: int, datasets: Sequence[Dataset]) -> list[DatasetDiff]:
         """Return what differs between two cuts of the ledger."""
         from remint.execution.diff import diff_cuts
 
-        return diff_cuts(self._tools, [self.graph[n] for n in names], before, after, {})
+        return diff_cuts(self._tools, datasets, before, after, {})
 
-    def cuts_of(self, run_id: str) -> tuple[int, int, list[DatasetName]]:
-        """Return the ledger before and after a run, and the datasets that it recorded."""
+    def cuts_of(self, run_id: str) -> tuple[int, int, list[Dataset]]:
+        """Return the ledger before and after a run, and the datasets that it recorded, as declared then."""
         run = self.store.run(run_id)
         stored = self.store.records_of_run(run.run_id)
         if not stored:
             raise NotResumable(f"run {run.run_id} is {run.state} and published nothing to compare")
         names = {s.record.dataset for s in stored}
-        return stored[0].seq - 1, stored[-1].seq, [d.name for d in self.graph if d.name in names]
+        return stored[0].seq - 1, stored[-1].seq, [d for d in self._graph_of(run) if d.name in names]
+
+    def _graph_of(self, run: Run) -> DatasetGraph:
+        """Return the datasets as the run knew them: those of its plan; for an ingest, those declared now."""
+        from remint.loading.plan_file import read_plan
+
+        while run.of_run:
+            run = self.store.run(run.of_run)
+        text = self.store.plan_json(run.run_id)
+        return DatasetGraph.build(read_plan(text).datasets) if text else self.graph
 
     def verify(
         self, selectors: Sequence[str], *, size: int, keys: Mapping[DatasetName, PartitionSet] | None = None
@@ -266,6 +278,7 @@ class Workspace:
         """Recompute a sample of ``size`` units of each selected dataset, or exactly ``keys``, and compare."""
         from remint.execution.verify import sample, verify
 
+        self._require_scheme()
         observed = self.observe()
         held = {
             n: PartitionSet.of(self.graph[n].partition.grain, [k for k, h in heads.items() if not h.is_missing])
@@ -284,7 +297,9 @@ class Workspace:
         """Run a SELECT over every dataset, as published now or as of a ledger sequence number."""
         from remint.execution.diff import cut_scan
 
-        scans = {d.name: cut_scan(self._tools, d, as_of) for d in self.graph}
+        newest = self.store.releases()[-1:]
+        cut = as_of if as_of is not None else max((r.last_seq for r in newest), default=0)
+        scans = {d.name: cut_scan(self._tools, d, cut) for d in self.graph}
         return self._tools.engine.query(query, scans, limit)
 
     def doctor(self, selectors: Sequence[str], *, read_data: bool = False) -> list[Symptom]:
@@ -292,6 +307,22 @@ class Workspace:
         from remint.execution.doctor import examine
 
         return examine(self._tools, self.graph, self.graph.select(selectors), read_data=read_data)
+
+    def _require_scheme(self) -> None:
+        """Refuse to compare digests that another row hash made.
+
+        Raises:
+            StoreError: the ledger holds digests of a scheme that this engine does not compute.
+        """
+        heads = self.store.heads([d.name for d in self.graph])
+        made = {h.digest.rsplit(":", 2)[0] for by_key in heads.values() for h in by_key.values() if h.digest}
+        other = made - {self._tools.engine.digest_scheme}
+        if other:
+            raise StoreError(
+                f"the ledger's digests are {', '.join(sorted(other))}; the engine installed here computes "
+                f"{self._tools.engine.digest_scheme}, so every partition would look changed",
+                hint="install the version of the engine that made them; DuckDB 1.3 to 2.0 compute duckdb-hash-1",
+            )
 
     def _new_run(self, kind: RunKind, ask: Ask) -> Run:
         now = self._clock()

@@ -251,7 +251,7 @@ def test_recomputing_the_whole_history_must_be_meant(call: Call, example: Projec
 
     assert refused.code != 0
     assert "--all" in refused.error["hint"]
-    assert "4 partitions" in refused.error["message"]
+    assert "8 partitions" in refused.error["message"]
     assert meant.json["plan"]["actions"][0]["units"] == 4
 
 

@@ -100,7 +100,7 @@ def test_a_range_limits_where_work_starts_and_what_depends_on_it_follows_outside
     assert sure == {"gold.daily": ["2026-10-14..2026-10-16"]}
     assert maybe["gold.trend"] == ["2026-10-14..2026-10-19"]
     notes = {n.dataset: n.detail for n in plan.untouched}
-    assert notes["gold.daily"].startswith("27 stale partitions outside the range stay stale")
+    assert notes["gold.daily"].startswith("27 stale partitions outside the range left stale")
 
 
 def test_what_is_not_selected_is_named_as_left_behind() -> None:
@@ -111,7 +111,7 @@ def test_what_is_not_selected_is_named_as_left_behind() -> None:
 
     assert {a.dataset for a in plan.actions} == {"silver.events"}
     notes = {n.dataset: n.detail for n in plan.untouched}
-    assert notes["gold.daily"] == "1 partitions are or may become stale and are not selected: 2026-09-23"
+    assert notes["gold.daily"] == "not selected, and stale or about to be: 1 partition: 2026-09-23"
     assert notes["bronze.raw"] == "Bronze is never rewritten"
 
 

@@ -9,6 +9,7 @@ import click
 from remint.cli import render
 from remint.cli.options import json_option, open_workspace, print_json, reason_option, trigger_option
 from remint.model.request import Trigger
+from remint.model.wording import counted
 
 
 @click.command()
@@ -38,7 +39,7 @@ def ingest(
         return
     click.echo(render.run_line(run))
     click.echo(
-        f"{render.count(found['files'], 'file')}: {found['rows_read']:,} rows read = {found['rows_added']:,} added + "
+        f"{counted(found['files'], 'file')}: {found['rows_read']:,} rows read = {found['rows_added']:,} added + "
         f"{found['rows_duplicate']:,} already there + {found['rows_rejected']:,} quarantined"
     )
     click.echo("next: remint plan    # what these rows made stale")

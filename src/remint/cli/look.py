@@ -11,6 +11,7 @@ from remint.cli import render
 from remint.cli.options import RangeType, json_option, limit_option, open_workspace, print_json
 from remint.model import mapping
 from remint.model.partition import DateRange, Grain
+from remint.model.wording import counted
 
 if TYPE_CHECKING:
     from remint.execution.diff import DatasetDiff
@@ -175,9 +176,10 @@ def diff(ctx: click.Context, run_id: str, other: str | None, names: tuple[str, .
     before, after, touched = workspace.cuts_of(run_id)
     if other:
         before, (_, after, more) = after, workspace.cuts_of(other)
-        touched = [n for n in workspace.graph.select(()) if n in {*touched, *more}]
+        touched = list({d.name: d for d in (*touched, *more)}.values())
     if names:
-        touched = list(workspace.graph.select(names))
+        wanted = set(workspace.graph.select(names))
+        touched = [d for d in touched if d.name in wanted]
     found = workspace.diff(before, after, touched)
     if as_json:
         print_json("diff", before_seq=before, after_seq=after, datasets=[_diff_json(d) for d in found])
@@ -185,7 +187,8 @@ def diff(ctx: click.Context, run_id: str, other: str | None, names: tuple[str, .
     for entry in found:
         click.echo(_diff_text(entry))
     click.echo(
-        f"{sum(len(d.differing) for d in found):,} partitions differ, {sum(d.partitions_same for d in found):,} equal"
+        f"different: {counted(sum(len(d.differing) for d in found), 'partition')}, "
+        f"equal: {sum(d.partitions_same for d in found):,}"
     )
 
 
@@ -204,10 +207,10 @@ def _diff_json(entry: DatasetDiff) -> dict[str, Any]:
 def _diff_text(entry: DatasetDiff) -> str:
     head = f"{entry.dataset}: "
     if entry.comparison is None:
-        return head + f"no difference in {render.count(entry.partitions_same, 'partition')}"
+        return head + f"no difference in {counted(entry.partitions_same, 'partition')}"
     shown = entry.comparison
     lines = [
-        head + f"{render.count(len(entry.differing), 'partition')} differ ({entry.differing.describe()}), "
+        head + f"{counted(len(entry.differing), 'partition')} different ({entry.differing.describe()}), "
         f"{entry.partitions_same} equal",
         f"  rows  {entry.rows_before:,} -> {entry.rows_after:,}: {shown.added:,} added, {shown.removed:,} removed, "
         f"{shown.changed:,} changed",
@@ -274,7 +277,7 @@ def sql(ctx: click.Context, query: str, run_id: str | None, limit: int, *, as_js
         )
         return
     click.echo(render.table(rows.columns, list(rows.rows)))
-    click.echo(f"{render.count(len(rows.rows), 'row')}{', cut at --limit' if rows.truncated else ''}")
+    click.echo(f"{counted(len(rows.rows), 'row')}{', cut at --limit' if rows.truncated else ''}")
 
 
 def _plain(value: Any) -> Any:

@@ -27,7 +27,7 @@ class _Main(click.Group):
         except RemintError as error:
             _report(error, as_json="--json" in sys.argv)
             ctx.exit(error.exit_code)
-        except (click.ClickException, click.exceptions.Exit, click.Abort):
+        except (click.ClickException, click.exceptions.Exit, click.Abort, BrokenPipeError):
             raise
         except KeyboardInterrupt:
             click.echo("interrupted; what was staged is kept: remint status shows how to go on", err=True)

@@ -20,6 +20,7 @@ from remint.cli.options import (
 )
 from remint.model.partition import DateRange
 from remint.model.request import Mode, Request, Trigger
+from remint.model.wording import counted
 
 if TYPE_CHECKING:
     from remint.model.plan import Plan
@@ -119,7 +120,7 @@ def run(ctx: click.Context, /, *, as_json: bool, **asked: Any) -> None:
         if as_json:
             print_json("run", run=None, fresh_units=made.fresh_units)
         else:
-            click.echo(f"nothing to do: {render.count(made.fresh_units, 'partition')} fresh")
+            click.echo(f"nothing to do: {counted(made.fresh_units, 'partition')} fresh")
         return
     workspace.save_plan(made)
     if not as_json:
@@ -163,7 +164,7 @@ def rollback(ctx: click.Context, run_id: str, reason: str | None, trigger: str |
     click.echo(render.run_line(done))
     if done.of_run:
         found = json.loads(done.summary)
-        click.echo(f"{render.count(found['units'], 'partition')} hold again what they held before {done.of_run}")
+        click.echo(f"{counted(found['units'], 'partition')} hold again what they held before {done.of_run}")
     if readers:
         click.echo(f"later runs read what was undone and are stale now: {', '.join(readers)}")
     click.echo("next: remint status")
@@ -177,7 +178,7 @@ def _show_applied(done: Run, *, as_json: bool) -> None:
     click.echo(render.run_line(done))
     if "units_published" in found:
         click.echo(
-            f"{render.count(found['units_published'], 'partition')} published, {found['units_unchanged']:,} came out "
+            f"{counted(found['units_published'], 'partition')} published, {found['units_unchanged']:,} came out "
             f"the same, {found['record_count']:,} rows"
         )
         for warning in found["warnings"]:

@@ -10,6 +10,7 @@ import click
 from remint.cli import render
 from remint.cli.options import json_option, open_workspace, print_json
 from remint.model.run import RunState
+from remint.model.wording import counted
 
 if TYPE_CHECKING:
     from remint.workspace import Survey
@@ -76,12 +77,18 @@ def _status_row(found: Survey, name: str) -> dict[str, object]:
 
 def _conclude(rows: list[dict[str, object]]) -> None:
     total, fresh = (sum(int(str(row[key])) for row in rows) for key in ("partitions", "fresh"))
+    foreign = sum(int(str(row["foreign"])) for row in rows)
+    if foreign:
+        words = f"{counted(foreign, 'partition')} hold files that remint did not publish"
+        click.echo(f"\n{words}\nnext: remint doctor    # lists them")
     if not total:
         click.echo("\nnothing is published yet\nnext: remint ingest")
+    elif total == fresh and foreign:
+        return
     elif total == fresh:
         click.echo(f"\nnothing to do: all {total:,} partitions are fresh")
     else:
-        click.echo(f"\n{render.count(total - fresh, 'partition')} to bring up to date\nnext: remint plan    # says why")
+        click.echo(f"\n{counted(total - fresh, 'partition')} to bring up to date\nnext: remint plan    # says why")
 
 
 @click.command()

@@ -8,6 +8,7 @@ from typing import Any
 from remint.model.dataset import Layer
 from remint.model.plan import Action, ActionKind, Plan
 from remint.model.run import Run
+from remint.model.wording import counted
 
 _UNITS = ("B", "kB", "MB", "GB", "TB")
 
@@ -22,11 +23,6 @@ def size(size_bytes: int | None) -> str:
             return f"{amount:.0f} {unit}" if unit == "B" or amount >= 100 else f"{amount:.1f} {unit}"
         amount /= 1000
     raise AssertionError("unreachable")
-
-
-def count(number: int, noun: str) -> str:
-    """Return ``1 partition`` or ``1,234 partitions``."""
-    return f"{number:,} {noun}{'' if number == 1 else 's'}"
 
 
 def table(headers: Sequence[str], rows: Sequence[Sequence[Any]]) -> str:
@@ -64,7 +60,7 @@ def plan(shown: Plan) -> str:
         "",
     ]
     if shown.is_empty:
-        lines.append(f"nothing to do: {count(shown.fresh_units, 'partition')} fresh")
+        lines.append(f"nothing to do: {counted(shown.fresh_units, 'partition')} fresh")
         return "\n".join([*lines, *_untouched(shown)])
     width = max(len(a.dataset) for a in shown.actions)
     for title, certain in (("will run", True), ("may run, only if what it reads comes out different", False)):
@@ -81,11 +77,11 @@ def plan(shown: Plan) -> str:
 def _action(action: Action, width: int) -> list[str]:
     symbol = "+" if action.kind is ActionKind.BUILD else "~"
     symbol = symbol if action.certain else "?"
-    head = f"  {symbol} {action.dataset:<{width}}  {count(action.units, 'partition'):>14}  {action.keys.describe()}" + (
-        f"  reads {action.rows_read:,} rows" if action.rows_read is not None else "  reads what is built first"
-    )
+    units = counted(action.units, "partition")
+    reads = "what is built first" if action.rows_read is None else counted(action.rows_read, "row")
+    head = f"  {symbol} {action.dataset:<{width}}  {units:>14}  {action.keys.describe()}  reads {reads}"
     if action.kind is ActionKind.REBUILD:
-        head += f", replaces {action.rows_expected:,} rows, {size(action.size_bytes)}"
+        head += f", replaces {counted(action.rows_expected or 0, 'row')}, {size(action.size_bytes)}"
     reasons = []
     for reason in action.reasons:
         root = f"  <- {reason.root}" if reason.root else ""

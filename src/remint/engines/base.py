@@ -62,6 +62,11 @@ class Staged:
     rows_superseded: int
     """Rows that lost to a later row of their key."""
 
+    @property
+    def rows(self) -> int:
+        """Rows written."""
+        return sum(f.rows for f in self.files)
+
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class IngestWork:

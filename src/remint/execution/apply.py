@@ -24,6 +24,7 @@ from remint.model.plan import Plan
 from remint.model.provenance import DataFile, ProvenanceRecord
 from remint.model.request import Mode
 from remint.model.run import RunState, StepKind
+from remint.model.wording import counted
 from remint.planner.policy import refuse_unsettled
 from remint.planner.staleness import FOREIGN_STATE, Contents, input_keys, unit_state
 from remint.publishing.leftovers import discard_leftovers
@@ -146,7 +147,7 @@ def _stage_step(piece: Workpiece, dataset: Dataset, keys: PartitionSet, batch: i
         warnings = audit(dataset, due, staged, _rows_arrived(piece, dataset, due))
         units = piece.units(dataset, due, staged)
         same = sum(u.is_confirmed for u in units)
-        words = f"{due.describe()}: {len(units) - same} partitions, {sum(f.rows for f in staged.files):,} rows"
+        words = f"{due.describe()}: {counted(len(units) - same, 'partition')}, {counted(staged.rows, 'row')}"
         words += f", {same} came out the same" if same else ""
     piece.add(dataset.name, units)
     payload = {"batch": batch, "dataset": dataset.name, "units": to_payload(units)}

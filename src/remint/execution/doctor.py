@@ -10,6 +10,7 @@ from pathlib import Path
 from remint.execution.rollback import sha256_of
 from remint.model.dataset import Dataset, DatasetName
 from remint.model.graph import DatasetGraph
+from remint.model.run import RunState
 from remint.publishing.tools import Tools
 
 
@@ -32,6 +33,9 @@ class Symptom:
     hint: str = ""
 
 
+_GIVE_UP = ", or give it up: remint rollback "
+
+
 def examine(tools: Tools, graph: DatasetGraph, names: Iterable[DatasetName], *, read_data: bool) -> list[Symptom]:
     """Return what is well and what is not, by dataset.
 
@@ -48,7 +52,7 @@ def examine(tools: Tools, graph: DatasetGraph, names: Iterable[DatasetName], *, 
                 subject=run.run_id,
                 health=Health.NOTE,
                 detail=f"{run.kind} run is {run.state}: {run.error or 'it was interrupted'}",
-                hint=f"remint resume {run.run_id}, or remint rollback {run.run_id} to give it up",
+                hint=f"remint resume {run.run_id}{'' if run.state is RunState.PUBLISHING else _GIVE_UP + run.run_id}",
             )
         )
     for name in names:
@@ -74,6 +78,11 @@ def _examine(tools: Tools, dataset: Dataset, *, read_data: bool) -> Iterable[Sym
     live = tools.tables.live_files(table)
     published = {f.path: f for r in records.values() for f in r.files}
     listed = {path for paths in live.values() for path in paths}
+    halves = [r.run_id for r in tools.store.outstanding() if r.state is RunState.PUBLISHING]
+    if halves:
+        words = f"run {halves[0]} is half published: what is live is compared once it is resumed"
+        yield Symptom(subject=dataset.name, health=Health.NOTE, detail=words)
+        return
     for path in sorted(listed - published.keys()):
         yield _bad(dataset, f"{path} is live but remint did not publish it", tools.tables.last_writer(table))
     for path in sorted(published.keys() - listed):

@@ -14,7 +14,7 @@ from pathlib import Path
 from remint.errors import PublishConflict, RollbackRefused
 from remint.model.dataset import DatasetName
 from remint.model.graph import DatasetGraph
-from remint.model.provenance import ProvenanceRecord
+from remint.model.provenance import Head, ProvenanceRecord
 from remint.model.run import Run, RunKind, RunState
 from remint.publishing.leftovers import discard_leftovers
 from remint.publishing.publish import TableChange, check, intend, intended, publish_tables, record_success
@@ -30,6 +30,15 @@ class _Step:
     undone: StoredRecord
     earlier: ProvenanceRecord | None
     """None where the unit held nothing."""
+    head: Head
+    held: ProvenanceRecord
+    """What the unit holds now."""
+
+    @property
+    def is_live(self) -> bool:
+        """True when the unit holds what the run made: by the run itself, or put back by undoing what came later."""
+        made = self.undone.record
+        return (self.held.fingerprint, self.held.files) == (made.fingerprint, made.files)
 
 
 def check_rollback(tools: Tools, graph: DatasetGraph, undone: Run) -> None:
@@ -49,13 +58,11 @@ def check_rollback(tools: Tools, graph: DatasetGraph, undone: Run) -> None:
             hint=f"remint show {undone.run_id}",
         )
     steps = _steps(tools, undone)
-    records = [s.undone.record for s in steps]
-    heads = tools.store.heads(sorted({r.dataset for r in records}))
-    later = sorted({heads[r.dataset][r.key].run_id for r in records if heads[r.dataset][r.key].run_id != undone.run_id})
+    later = sorted({s.head.run_id for s in steps if not s.is_live})
     if later:
-        count = sum(heads[r.dataset][r.key].run_id != undone.run_id for r in records)
+        count = sum(not s.is_live for s in steps)
         raise RollbackRefused(
-            f"{count} of the {len(records)} partitions of run {undone.run_id} were written again by {', '.join(later)}",
+            f"{count} of the {len(steps)} partitions of run {undone.run_id} were written again by {', '.join(later)}",
             hint=f"roll back the later run first: remint rollback {later[-1]}",
         )
     for step in steps:
@@ -99,7 +106,7 @@ def _put_back(tools: Tools, graph: DatasetGraph, run_id: str, undone: Run) -> No
             audit=audit_entry(run, scope, AuditStatus.SUCCESS, ended),
             summary=scope.summary(),
             records=restored,
-            fence={(s.undone.record.dataset, s.undone.record.key): s.undone.seq for s in steps},
+            fence={(s.undone.record.dataset, s.undone.record.key): s.head.seq for s in steps},
             versions=published.versions,
             tables_seen=published.accounted,
             rolled_back=(audit_entry(undone, replace(scope, detail={"by": run_id}), AuditStatus.ROLLED_BACK, ended),),
@@ -126,11 +133,16 @@ def dependants(tools: Tools, graph: DatasetGraph, undone: Run) -> list[str]:
 
 
 def _steps(tools: Tools, undone: Run) -> list[_Step]:
+    stored = tools.store.records_of_run(undone.run_id)
+    names = sorted({s.record.dataset for s in stored})
+    heads = tools.store.heads(names)
+    held = {name: tools.store.records(name) for name in names}
     found = []
-    for stored in tools.store.records_of_run(undone.run_id):
-        before = tools.store.previous_record(stored.record.dataset, stored.record.key, stored.seq)
+    for entry in stored:
+        name, key = entry.record.dataset, entry.record.key
+        before = tools.store.previous_record(name, key, entry.seq)
         earlier = before.record if before and before.record.fingerprint else None
-        found.append(_Step(undone=stored, earlier=earlier))
+        found.append(_Step(undone=entry, earlier=earlier, head=heads[name][key], held=held[name][key]))
     return found
 
 

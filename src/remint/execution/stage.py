@@ -63,17 +63,18 @@ class Workpiece:
 
     def due(self, dataset: Dataset, keys: PartitionSet) -> tuple[PartitionSet, PartitionSet]:
         """Return which of ``keys`` must be made, and which turned out to need nothing (early cutoff)."""
-        contents = self.contents()
-        heads = self.observed.heads.get(dataset.name, {})
+        before, after = Contents.of(self.observed), self.contents()
         sure = self.certain.get(dataset.name, PartitionSet(keys.grain))
-        due = []
-        for key in keys:
-            head = heads.get(key)
-            expected = fingerprint(dataset.logic_digest, unit_inputs(self.graph, dataset, key, contents))
-            if key in sure or head is None or head.fingerprint != expected:
-                due.append(key)
-        made = PartitionSet.of(keys.grain, due)
-        return made, keys - made
+        due = PartitionSet.of(keys.grain, (k for k in keys if k in sure or self._is_moved(dataset, k, before, after)))
+        return due, keys - due
+
+    def _is_moved(self, dataset: Dataset, key: PartitionKey, before: Contents, after: Contents) -> bool:
+        """Return whether this run changed what the unit reads; that it was stale before is not this run's business."""
+        inputs = unit_inputs(self.graph, dataset, key, after)
+        head = self.observed.heads.get(dataset.name, {}).get(key)
+        if head is not None and head.fingerprint == fingerprint(dataset.logic_digest, inputs):
+            return False
+        return inputs != unit_inputs(self.graph, dataset, key, before)
 
     def work(self, dataset: Dataset, keys: PartitionSet, token: str) -> StageWork:
         """Return the staging of ``keys`` with every input pinned to files."""

@@ -37,6 +37,19 @@ class PendingFile:
     file: SourceFile
 
 
+_NOTHING = Ingested(
+    files=(),
+    quarantine_files=(),
+    digests={},
+    arrivals=(),
+    rows_read=0,
+    rows_added=0,
+    rows_duplicate=0,
+    rows_rejected=0,
+)
+"""What becomes of a file whose very bytes were ingested before, under whatever name."""
+
+
 @dataclass(slots=True)
 class _Intake:
     """What an ingest run has staged so far."""
@@ -145,17 +158,22 @@ def _stage_file(
         partition=bronze.partition,
     )
     run_id = token.rsplit("-", 1)[0]
-    made = tools.engine.ingest(
-        IngestWork(
-            dataset=bronze,
-            quarantine=quarantine,
-            path=str(fetched.path),
-            uri=file.uri,
-            known=known,
-            ingested_at=tools.store.run(run_id).started_at,
-            root=tools.folder(bronze),
-            quarantine_root=tools.folder(quarantine),
-            token=token,
+    known_contents = {r.sha256 for r in (*tools.store.source_files(bronze.name).values(), *intake.sources)}
+    made = (
+        _NOTHING
+        if fetched.sha256 in known_contents
+        else tools.engine.ingest(
+            IngestWork(
+                dataset=bronze,
+                quarantine=quarantine,
+                path=str(fetched.path),
+                uri=file.uri,
+                known=known,
+                ingested_at=tools.store.run(run_id).started_at,
+                root=tools.folder(bronze),
+                quarantine_root=tools.folder(quarantine),
+                token=token,
+            )
         )
     )
     source = SourceFileRecord(

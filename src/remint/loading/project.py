@@ -28,6 +28,7 @@ from remint.loading.sql_source import SqlSource, TransformSpec
 from remint.loading.text_files import read_text
 from remint.model.dataset import Dataset, DatasetName, Input, Transform, quarantine_name
 from remint.model.graph import DatasetGraph
+from remint.model.mapping import describe
 
 CONTRACTS_FOLDER = "contracts"
 
@@ -210,6 +211,8 @@ def _transform(draft: Draft, declaration: Declaration, contract: Contract) -> Tr
         columns=contract.columns,
         parse=declaration.parse,
         keep=declaration.keep,
+        key=contract.key,
+        reads={alias: f"{dataset}, {describe(mapping)}" for alias, dataset, mapping in declaration.inputs},
     )
     return transform_of(spec, draft.cache)
 

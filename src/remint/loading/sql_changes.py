@@ -161,6 +161,9 @@ def _changed_settings(old: Mapping[str, Any], new: Mapping[str, Any]) -> Iterato
     before, after = old.get("columns", {}), new.get("columns", {})
     for name in (n for n in after if n in before and before[n] != after[n]):
         yield f"changes the type of {name} from {before[name]} to {after[name]}"
+    before, after = old.get("reads", {}), new.get("reads", {})
+    for alias in sorted(a for a in {*before, *after} if before.get(a) != after.get(a)):
+        yield f"changes what is read as {alias} ({before.get(alias, 'nothing')} -> {after.get(alias, 'nothing')})"
     if old.get("keep") != new.get("keep"):
         yield "changes which row of a key wins"
     if old.get("parse") != new.get("parse"):

@@ -128,7 +128,9 @@ def _spelled(token: Token, *, folds: bool) -> str:
 def _settings(spec: TransformSpec) -> dict[str, Any]:
     settings: dict[str, Any] = {"columns": {c.name: c.type for c in spec.columns}}
     if spec.keep:
-        settings["keep"] = spec.keep
+        settings["keep"] = {"key": spec.key, "latest": spec.keep}
+    if spec.reads:
+        settings["reads"] = spec.reads
     if spec.parse is not None:
         rules = {rule.name: canonical_sql(rule.condition) for rule in spec.parse.rules}
         fields = {f.name: f.type + ("" if f.required else "?") for f in spec.parse.fields}

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 
 from remint.model.dataset import Column, Parse
 
@@ -37,6 +37,10 @@ class TransformSpec:
     """What the contract promises of the result."""
     parse: Parse | None = None
     keep: tuple[str, ...] = ()
+    key: tuple[str, ...] = ()
+    """Decides, with ``keep``, which rows there are."""
+    reads: Mapping[str, str] = field(default_factory=dict)
+    """By alias, in words: which dataset and which of its partitions."""
 
 
 def rejected_alias(parse: Parse) -> str:

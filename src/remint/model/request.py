@@ -50,5 +50,10 @@ class Request:
     def __post_init__(self) -> None:
         if not self.reason.strip():
             raise UsageError("a run needs a reason in words", hint='add --reason "what happened"')
+        if self.override_state and self.mode is Mode.INCREMENTAL:
+            raise UsageError(
+                "--override-state lets a backfill move watermarks; an incremental run moves them anyway",
+                hint="leave it out, or add --mode backfill",
+            )
         if self.rebuild and self.mode is Mode.INCREMENTAL:
             raise UsageError("--rebuild recomputes fresh partitions, which is a backfill", hint="add --mode backfill")

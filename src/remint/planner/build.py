@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Iterable, Mapping
 from dataclasses import replace
 from datetime import datetime
 
@@ -19,9 +19,10 @@ from remint.model.plan import (
     plan_digest,
 )
 from remint.model.request import Request
+from remint.model.wording import counted
 from remint.planner.batching import batches
 from remint.planner.policy import Policy, refuse, refuse_unsettled
-from remint.planner.staleness import domains, in_words, input_keys, unit_state
+from remint.planner.staleness import Finding, domains, in_words, input_keys, unit_state
 from remint.planner.survey import Verdicts, World, survey
 
 
@@ -74,21 +75,25 @@ def _actions(world: World, verdicts: Mapping[DatasetName, Verdicts]) -> tuple[Ac
         groups: dict[tuple[bool, ActionKind, tuple[object, ...]], list[PartitionKey]] = {}
         heads = world.observed.heads.get(name, {})
         for key, found in verdict.will.items():
-            causes = tuple((f.cause, f.about) for f in found)
-            groups.setdefault((True, _kind(heads, key), causes), []).append(key)
-        for key, pending in verdict.may.items():
-            groups.setdefault((False, _kind(heads, key), pending), []).append(key)
+            groups.setdefault((True, _kind(heads, key), _causes(found)), []).append(key)
+        for key, (pending, found) in verdict.may.items():
+            groups.setdefault((False, _kind(heads, key), (*pending, *_causes(found))), []).append(key)
         for (certain, kind, _), keys in groups.items():
             if certain:
                 reasons = in_words(f for k in keys for f in verdict.will[k])
             else:
                 reasons = tuple(
                     Reason(cause=StaleCause.UPSTREAM, detail=f"if {up} comes out different", root=roots[up])
-                    for up in verdict.may[keys[0]]
+                    for up in verdict.may[keys[0]][0]
                 )
+                reasons += in_words(f for k in keys for f in verdict.may[k][1])
             roots.setdefault(name, _root(name, reasons[0]))
             actions.append(_action(world, graph[name], kind, keys, certain=certain, reasons=reasons))
     return tuple(actions)
+
+
+def _causes(found: Iterable[Finding]) -> tuple[tuple[StaleCause, str], ...]:
+    return tuple((f.cause, f.about) for f in found)
 
 
 def _kind(heads: Mapping[PartitionKey, object], key: PartitionKey) -> ActionKind:
@@ -194,10 +199,10 @@ def _untouched(
         if not left:
             continue
         if name in selection:
-            detail = f"{len(left)} stale partitions outside the range stay stale: {left.describe()}"
+            detail = f"{counted(len(left), 'stale partition')} outside the range left stale: {left.describe()}"
         elif any(affected.get(i.dataset) for i in dataset.inputs):
-            detail = f"{len(left)} partitions are or may become stale and are not selected: {left.describe()}"
+            detail = f"not selected, and stale or about to be: {counted(len(left), 'partition')}: {left.describe()}"
         else:
-            detail = f"{len(left)} stale partitions are not selected: {left.describe()}"
+            detail = f"not selected: {counted(len(left), 'stale partition')}: {left.describe()}"
         notes.append(Untouched(dataset=name, detail=detail))
     return tuple(notes)

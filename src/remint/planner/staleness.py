@@ -81,9 +81,7 @@ def unit_fingerprint(graph: DatasetGraph, dataset: Dataset, key: PartitionKey, c
     return fingerprint(dataset.logic_digest, unit_inputs(graph, dataset, key, contents))
 
 
-def unit_state(
-    observed: Observed, contents: Contents, name: DatasetName, key: PartitionKey, *, arrived: bool
-) -> str:
+def unit_state(observed: Observed, contents: Contents, name: DatasetName, key: PartitionKey, *, arrived: bool) -> str:
     """Return what a plan requires to be still so when it is applied: the content of a unit, or that it is foreign."""
     if arrived:
         return contents.arrived.get(name, {}).get(key, "")
@@ -158,7 +156,9 @@ def _changed_inputs(dataset: Dataset, head: Head, now: Mapping[str, Digests], ob
     then = observed.inputs.get(head.seq, {})
     for entry in dataset.inputs:
         before, after = then.get(entry.alias, {}), now.get(entry.alias, {})
-        changed = [k for k in {*before, *after} if before.get(k) != after.get(k)]
+        # Another logic may read other partitions; that is the logic's doing, not the data's.
+        shared = {*before, *after} if head.logic == dataset.logic_digest else {*before} & {*after}
+        changed = [k for k in shared if before.get(k) != after.get(k)]
         if not changed:
             continue
         rows = sum(_rows(after.get(k)) - _rows(before.get(k)) for k in changed)

@@ -34,7 +34,8 @@ class Verdicts:
     """Units of one dataset, sorted into what will run, may run, is stale but left alone, and is fresh."""
 
     will: dict[PartitionKey, tuple[Finding, ...]] = field(default_factory=dict)
-    may: dict[PartitionKey, tuple[DatasetName, ...]] = field(default_factory=dict)
+    may: dict[PartitionKey, tuple[tuple[DatasetName, ...], tuple[Finding, ...]]] = field(default_factory=dict)
+    """With the upstream datasets that may change it, and why it is stale already (outside the range asked for)."""
     left: list[PartitionKey] = field(default_factory=list)
     fresh: int = 0
 
@@ -61,7 +62,7 @@ def survey(request: Request, world: World) -> dict[DatasetName, Verdicts]:
                 again = Finding(cause=StaleCause.REQUEST, about="recompute requested")
                 verdict.will[key] = (*found, again) if request.rebuild else tuple(found)
             elif pending:
-                verdict.may[key] = pending
+                verdict.may[key] = (pending, tuple(found))
             elif found:
                 verdict.left.append(key)
             else:

@@ -18,6 +18,7 @@ from remint.model.event import Event, EventKind
 from remint.model.graph import DatasetGraph
 from remint.model.provenance import DataFile
 from remint.model.run import RunState, StepKind
+from remint.model.wording import counted
 from remint.publishing.tools import Tools
 from remint.store.base import Outcome
 
@@ -126,7 +127,7 @@ def record_success(tools: Tools, changes: Sequence[TableChange], outcome: Outcom
     except PublishConflict:
         withdraw(tools, outcome.run_id, changes)
         raise
-    detail = f"{len(outcome.records)} partitions recorded"
+    detail = f"{counted(len(outcome.records), 'partition')} recorded"
     tools.emit(Event(kind=EventKind.RECORDED, run_id=outcome.run_id, detail=detail))
 
 
@@ -186,7 +187,7 @@ def _publish(tools: Tools, run_id: str, change: TableChange, attempt: int) -> in
     if version is None:
         version = tools.tables.publish(table, _replacement(run_id, change, attempt))
     tools.store.journal_append(run_id, StepKind.PUBLISHED, {"dataset": table.name, "version": version})
-    detail = f"version {version}, {len(change.adds)} files in, {len(change.removes)} out"
+    detail = f"version {version}, {counted(len(change.adds), 'file')} in, {len(change.removes)} out"
     tools.emit(Event(kind=EventKind.PUBLISHED, run_id=run_id, dataset=table.name, detail=detail))
     return version
 

@@ -109,10 +109,11 @@ def stopped(tools: Tools, run_id: str, error: Exception) -> RemintError:
         entry = audit_entry(run, Scope(detail={"error": str(error)}), AuditStatus.FAILED, now)
         tools.store.set_state(run_id, RunState.FAILED, error=str(error), ended_at=now, audit=entry)
     tools.emit(Event(kind=EventKind.FAILED, run_id=run_id, detail=str(error)))
-    if isinstance(error, RemintError):
-        error.hint = error.hint.replace("RUN", run_id) if error.hint else None
-        return error
-    return RunError(
-        f"run {run_id} stopped: {type(error).__name__}: {error}",
-        hint=f"mend the cause, then: remint resume {run_id}",
-    )
+    found = error
+    if not isinstance(found, RemintError):
+        words = f"run {run_id} stopped: {type(error).__name__}: {error}"
+        found = RunError(words, hint=f"mend the cause, then: remint resume {run_id}")
+    found.hint = found.hint.replace("RUN", run_id) if found.hint else None
+    if tools.store.run(run_id).state is RunState.PUBLISHING:
+        found.leaves = "some tables may hold the run's partitions already; the run is outstanding until it is resumed"
+    return found
