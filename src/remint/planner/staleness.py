@@ -13,6 +13,7 @@ from remint.model.observation import Observed
 from remint.model.partition import Grain, PartitionKey, PartitionSet
 from remint.model.plan import Reason, StaleCause
 from remint.model.provenance import Head
+from remint.model.wording import counted
 
 FOREIGN_STATE = "foreign"
 """State of a unit whose files somebody else changed."""
@@ -185,7 +186,11 @@ def in_words(found: Iterable[Finding]) -> tuple[Reason, ...]:
 
 def _detail(cause: StaleCause, about: str, rows: int) -> str:
     if cause is StaleCause.DATA:
-        return f"{rows:+,} rows arrived in {about}" if rows else f"content of {about} changed"
+        return f"{_signed(rows)} arrived in {about}" if rows else f"content of {about} changed"
     if cause is StaleCause.UPSTREAM:
-        return f"{about} was republished" + (f" ({rows:+,} rows)" if rows else "")
+        return f"{about} was republished" + (f" ({_signed(rows)})" if rows else "")
     return about
+
+
+def _signed(rows: int) -> str:
+    return f"{'+' if rows > 0 else ''}{counted(rows, 'row')}"
