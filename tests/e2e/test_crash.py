@@ -47,6 +47,8 @@ def first_build(root: Path) -> tuple[Project, Act]:
 def late_rows(root: Path) -> tuple[Project, Act]:
     """Return a built project with late rows: some units change, some come out the same, one day is new."""
     project = built(root, days=6)
+    path = root / "contracts/silver.events.yaml"
+    path.write_text(path.read_text() + WARNING)
     project.land("b", [event(900, 2), event(901, 9), event(902, 4, 0), event(4, 1, 17, version=1)])
     project.ingest()
     return project, _applying(project)
@@ -63,6 +65,9 @@ def undoing(root: Path) -> tuple[Project, Act]:
         return None
 
     return project, undo
+
+
+WARNING = "    quality: [{type: sql, query: 'count(*) FILTER (WHERE amount > 20)', mustBe: 0, severity: warning}]\n"
 
 
 def _applying(project: Project) -> Act:
@@ -86,6 +91,7 @@ def left_behind(project: Project) -> dict[str, Any]:
         "files": {table: len(files) for table, files in project.live().items()},
         "audit": sorted(entries),
         "runs": sorted(runs),
+        "summaries": [r.summary for r in store.runs(1000)],
         "releases": [r.versions for r in store.releases()],
         "ledger": {t: {k: (h.seq, h.fingerprint, h.logic) for k, h in by_key.items()} for t, by_key in heads.items()},
         "arrivals": store.arrivals("bronze.events"),

@@ -7,7 +7,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from remint.errors import InvalidKey, InvalidRange
-from remint.model.partition import DateRange, Grain, PartitionSet, check_path_length, key_at, parse_key
+from remint.model.partition import DateRange, Grain, PartitionSet, key_at, parse_key
 
 DAYS = st.dates(date(2020, 1, 1), date(2020, 3, 31)).map(date.isoformat)
 MONTHS = st.dates(date(2019, 1, 1), date(2021, 12, 31)).map(lambda d: d.isoformat()[:7])
@@ -119,12 +119,6 @@ def test_any_other_value_is_a_fine_identity_key(value: str) -> None:
 def test_a_value_that_storage_would_take_for_null_is_refused(value: str) -> None:
     with pytest.raises(InvalidKey, match="cannot be a partition value"):
         parse_key(Grain.IDENTITY, value)
-
-
-def test_a_key_too_long_for_a_folder_name_is_refused_early() -> None:
-    check_path_length("c", "x" * 253)
-    with pytest.raises(InvalidKey, match="the limit is 255"):
-        check_path_length("c", "é" * 60)
 
 
 def test_sets_of_different_grains_do_not_mix() -> None:

@@ -338,7 +338,9 @@ class TestFinish:
 
         gone = a_record(run_id="run-2", fingerprint="", files=())
         store.create_run(a_run("run-2", of_run="run-1"))
-        store.finish(an_outcome("run-2", records=(gone,), rolled_back=(an_entry("run-1", status=AuditStatus.ROLLED_BACK),)))
+        store.finish(
+            an_outcome("run-2", records=(gone,), rolled_back=(an_entry("run-1", status=AuditStatus.ROLLED_BACK),))
+        )
 
         assert store.run("run-1").state is RunState.ROLLED_BACK
         assert store.run("run-2").of_run == "run-1"

@@ -50,11 +50,9 @@ def run_plan(tools: Tools, plan: Plan, run_id: str) -> None:
         piece = _workpiece(tools, graph, plan, run_id)
         if state is not RunState.PUBLISHING:
             _require(plan, piece.observed)
-            warnings = _stage_batches(plan, piece)
+            _stage_batches(plan, piece)
             intend(tools, run_id, list(_changes(piece)))
-        else:
-            warnings = ()
-        _publish(plan, piece, warnings)
+        _publish(plan, piece)
     except Exception as error:
         raise stopped(tools, run_id, error) from error
 
@@ -103,7 +101,7 @@ def _moved(planned: str, held: str) -> str:
     return "is gone" if not held else "its content changed"
 
 
-def _stage_batches(plan: Plan, piece: Workpiece) -> tuple[Verdict, ...]:
+def _stage_batches(plan: Plan, piece: Workpiece) -> None:
     done = {
         (entry.payload["batch"], entry.payload["dataset"])
         for entry in piece.tools.store.journal(piece.run_id)
@@ -114,14 +112,12 @@ def _stage_batches(plan: Plan, piece: Workpiece) -> tuple[Verdict, ...]:
         discard_leftovers(piece.tools.folder(dataset), piece.run_id, [f for u in units for f in u.files])
     total = sum(len(step.keys) for batch in plan.batches for step in batch.steps)
     count = 0
-    warnings: list[Verdict] = []
     for index, batch in enumerate(plan.batches):
         for step in batch.steps:
             count += len(step.keys)
             if (index, step.dataset) in done:
                 continue
-            found, words = _stage_step(piece, piece.graph[step.dataset], step.keys, index)
-            warnings += found
+            words = _stage_step(piece, piece.graph[step.dataset], step.keys, index)
             kind = EventKind.STAGED if words else EventKind.SKIPPED
             piece.tools.emit(
                 Event(
@@ -134,10 +130,9 @@ def _stage_batches(plan: Plan, piece: Workpiece) -> tuple[Verdict, ...]:
                 )
             )
         piece.tools.engine.forget()
-    return tuple(warnings)
 
 
-def _stage_step(piece: Workpiece, dataset: Dataset, keys: PartitionSet, batch: int) -> tuple[tuple[Verdict, ...], str]:
+def _stage_step(piece: Workpiece, dataset: Dataset, keys: PartitionSet, batch: int) -> str:
     due, _ = piece.due(dataset, keys)
     units: list[StagedUnit] = []
     warnings: tuple[Verdict, ...] = ()
@@ -150,9 +145,14 @@ def _stage_step(piece: Workpiece, dataset: Dataset, keys: PartitionSet, batch: i
         words = f"{due.describe()}: {counted(len(units) - same, 'partition')}, {counted(staged.rows, 'row')}"
         words += f", {same} came out the same" if same else ""
     piece.add(dataset.name, units)
-    payload = {"batch": batch, "dataset": dataset.name, "units": to_payload(units)}
+    payload = {
+        "batch": batch,
+        "dataset": dataset.name,
+        "units": to_payload(units),
+        "warnings": [str(w) for w in warnings],
+    }
     piece.tools.store.journal_append(piece.run_id, StepKind.STAGED, payload)
-    return warnings, words
+    return words
 
 
 def _rows_arrived(piece: Workpiece, dataset: Dataset, keys: PartitionSet) -> int | None:
@@ -166,12 +166,12 @@ def _rows_arrived(piece: Workpiece, dataset: Dataset, keys: PartitionSet) -> int
     return sum(arrived[k].digest.rows for k in input_keys(piece.graph, dataset, entry, keys) if k in arrived)
 
 
-def _publish(plan: Plan, piece: Workpiece, warnings: Iterable[Verdict]) -> None:
+def _publish(plan: Plan, piece: Workpiece) -> None:
     tools, run_id = piece.tools, piece.run_id
     changes = intended(tools, piece.graph, run_id)
     published = publish_tables(tools, run_id, changes)
     run, ended = tools.store.run(run_id), tools.now()
-    scope = _scope(plan, piece, warnings)
+    scope = _scope(plan, piece)
     outcome = Outcome(
         run_id=run_id,
         ended_at=ended,
@@ -258,7 +258,8 @@ def _watermarks(plan: Plan, piece: Workpiece) -> dict[DatasetName, str]:
     return {name: key for name, key in newest.items() if key > held.get(name, "")}
 
 
-def _scope(plan: Plan, piece: Workpiece, warnings: Iterable[Verdict]) -> Scope:
+def _scope(plan: Plan, piece: Workpiece) -> Scope:
+    journal = piece.tools.store.journal(piece.run_id)
     units = [(name, unit) for name, by_key in piece.staged.items() for unit in by_key.values()]
     changed = [unit for _, unit in units if not unit.is_confirmed]
     detail = {
@@ -266,7 +267,7 @@ def _scope(plan: Plan, piece: Workpiece, warnings: Iterable[Verdict]) -> Scope:
         "units": len(units),
         "units_published": len(changed),
         "units_unchanged": len(units) - len(changed),
-        "warnings": [str(w) for w in warnings],
+        "warnings": [w for entry in journal if entry.kind is StepKind.STAGED for w in entry.payload["warnings"]],
     }
     rows = sum(f.rows for u in changed for f in u.files)
     return Scope.of(piece.graph, ((name, unit.key) for name, unit in units), rows, detail)

@@ -23,7 +23,6 @@ _MONTH = re.compile(r"\d{4}-\d{2}")
 _FIRST_YEAR, _LAST_YEAR = 1900, 2199
 NULL_PARTITION = "__HIVE_DEFAULT_PARTITION__"
 """What Hive-style paths write for NULL; a real value spelled so could not be told from NULL."""
-_MAX_ENCODED = 255  # bytes of one path segment, column name and '=' included
 
 
 class Grain(StrEnum):
@@ -92,19 +91,6 @@ def _check_identity(text: str) -> None:
         )
     if text == NULL_PARTITION:
         raise InvalidKey(f"{text!r} cannot be a partition value: it is how paths spell NULL")
-
-
-def check_path_length(column: str, key: PartitionKey) -> None:
-    """Refuse a key whose directory name would not fit a file system (255 bytes once percent-encoded).
-
-    Raises:
-        InvalidKey: names the column, the encoded length and the limit.
-    """
-    encoded = len(column) + 1 + sum(1 if b < 0x80 and chr(b).isalnum() else 3 for b in key.encode())
-    if encoded > _MAX_ENCODED:
-        raise InvalidKey(
-            f"partition value {key[:40]!r}... of {column} needs {encoded} characters as a folder name; the limit is 255"
-        )
 
 
 def ordinal(grain: Grain, key: PartitionKey) -> int:
