@@ -71,7 +71,14 @@ def main() -> None:
 
     title("The free limit goes from 60 to 100: what follows from it?")
     edit_limit(60, 100)
-    why = ("--mode", "backfill", "--trigger", "rule_change", "--reason", "free plan limit raised from 60 to 100 a minute")
+    why = (
+        "--mode",
+        "backfill",
+        "--trigger",
+        "rule_change",
+        "--reason",
+        "free plan limit raised from 60 to 100 a minute",
+    )
     plan_id = plan(*why)
 
     title("Apply: recompute just that, check it, publish all tables together")
