@@ -243,7 +243,8 @@ def main() -> None:
         "",
         f"{datetime.now(UTC):%Y-%m-%d}: {asked.events:,} events over {asked.days} days, {os.cpu_count()} cores, Python "
         f"{platform.python_version()}, {packages}. {asked.runs} runs of each compared job, taking turns; medians, with",
-        f"the range of the wall times. The same small job varied by {before} before and {noise()} after the measurements.",
+        "the range of the wall times. "
+        f"The same small job varied by {before} before and {noise()} after the measurements.",
         "Written by `make bench`.",
         "",
         "| job | wall | CPU | peak memory | bar |",
