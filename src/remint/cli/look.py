@@ -215,7 +215,7 @@ def _diff_text(entry: DatasetDiff) -> str:
         f"  rows  {entry.rows_before:,} -> {entry.rows_after:,}: {shown.added:,} added, {shown.removed:,} removed, "
         f"{shown.changed:,} changed",
     ]
-    lines += [f"  column {column}: {number:,} rows" for column, number in shown.changed_columns.items()]
+    lines += [f"  column {column}: {counted(number, 'row')}" for column, number in shown.changed_columns.items()]
     lines += [f"  metric {m.name}: {_number(m.before)} -> {_number(m.after)}" for m in entry.metrics]
     for row in shown.sample[:3]:
         lines.append("  e.g. " + ", ".join(f"{k}={_pair(v)}" for k, v in row.items()))

@@ -113,7 +113,8 @@ class Comparison:
     changed_columns: Mapping[str, int]
     """By column, in how many of the changed rows it differs."""
     sample: Sequence[Mapping[str, Any]]
-    """A few differing rows: key columns, ``change``, and before/after of each differing column."""
+    """A few differing rows: key columns, ``change``, and the other columns; for a changed row those that differ, as
+    before and after."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

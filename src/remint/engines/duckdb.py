@@ -410,8 +410,11 @@ def _fits(found: str, declared: str) -> bool:
 def _sample_row(row: Mapping[str, Any], matched: Sequence[str], rest: Sequence[str]) -> dict[str, Any]:
     shown: dict[str, Any] = {"change": row["change"], **{k: row[k] for k in matched}}
     for column in rest:
-        if row["change"] != "changed" or row[f"differs_{column}"]:
-            shown[column] = [row[f"before_{column}"], row[f"after_{column}"]]
+        before, after = row[f"before_{column}"], row[f"after_{column}"]
+        if row["change"] != "changed":
+            shown[column] = after if row["change"] == "added" else before
+        elif row[f"differs_{column}"]:
+            shown[column] = [before, after]
     return shown
 
 
