@@ -10,7 +10,7 @@ from functools import cache, cached_property
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from remint.errors import NotResumable, PlanUsed, StoreError, UnknownPlan
+from remint.errors import NotResumable, PlanUsed, UnknownPlan
 from remint.loading.project import Project, load_project
 from remint.loading.settings import find_project
 from remint.model.dataset import Dataset, DatasetName
@@ -25,6 +25,7 @@ from remint.planner.build import build_plan
 from remint.planner.policy import Policy
 from remint.planner.survey import Verdicts, World, survey
 from remint.publishing.record import Scope, audit_entry
+from remint.publishing.scheme import require_scheme
 from remint.publishing.tools import Tools, timestamp
 from remint.store.base import AuditStatus, StoreReader
 
@@ -183,7 +184,7 @@ class Workspace:
                 f"plan {plan.plan_id} was applied by run {used.run_id}, which is {used.state}",
                 hint=f"remint resume {used.run_id}" if used.state in OUTSTANDING else "remint plan",
             )
-        self._require_scheme()
+        require_scheme(self._tools, self.graph)
         check_plan(self._tools, plan)
         asked = plan.request
         run = self._new_run(RunKind.APPLY, Ask(reason=asked.reason, trigger=asked.trigger, mode=asked.mode))
@@ -200,7 +201,7 @@ class Workspace:
         pending = pending_files(self._tools, chosen)
         if not pending:
             return None
-        self._require_scheme()
+        require_scheme(self._tools, self.graph)
         run = self._new_run(RunKind.INGEST, ask)
         self._start(run, None)
         run_ingest(self._tools, self.graph, run.run_id, pending)
@@ -276,22 +277,12 @@ class Workspace:
         self, selectors: Sequence[str], *, size: int, keys: Mapping[DatasetName, PartitionSet] | None = None
     ) -> list[VerifiedUnit]:
         """Recompute a sample of ``size`` units of each selected dataset, or exactly ``keys``, and compare."""
-        from remint.execution.verify import sample, verify
+        from remint.execution.verify import units_to_prove, verify
 
-        self._require_scheme()
+        require_scheme(self._tools, self.graph)
         observed = self.observe()
-        held = {
-            n: PartitionSet.of(self.graph[n].partition.grain, [k for k, h in heads.items() if not h.is_missing])
-            for n, heads in observed.heads.items()
-            if n in self.graph.select(selectors) and self.graph[n].transform
-        }
-        chosen = {n: h & keys[n] for n, h in held.items() if n in keys} if keys is not None else held
-        return verify(
-            self._tools,
-            self.graph,
-            observed,
-            sample(chosen, size if keys is None else max(map(len, chosen.values()), default=0)),
-        )
+        units = units_to_prove(self.graph, observed, self.graph.select(selectors), size, keys)
+        return verify(self._tools, self.graph, observed, units)
 
     def sql(self, query: str, *, as_of: int | None = None, limit: int = 1000) -> Rows:
         """Run a SELECT over every dataset, as published now or as of a ledger sequence number."""
@@ -307,22 +298,6 @@ class Workspace:
         from remint.execution.doctor import examine
 
         return examine(self._tools, self.graph, self.graph.select(selectors), read_data=read_data)
-
-    def _require_scheme(self) -> None:
-        """Refuse to compare digests that another row hash made.
-
-        Raises:
-            StoreError: the ledger holds digests of a scheme that this engine does not compute.
-        """
-        heads = self.store.heads([d.name for d in self.graph])
-        made = {h.digest.rsplit(":", 2)[0] for by_key in heads.values() for h in by_key.values() if h.digest}
-        other = made - {self._tools.engine.digest_scheme}
-        if other:
-            raise StoreError(
-                f"the ledger's digests are {', '.join(sorted(other))}; the engine installed here computes "
-                f"{self._tools.engine.digest_scheme}, so every partition would look changed",
-                hint="install the version of the engine that made them; DuckDB 1.3 to 2.0 compute duckdb-hash-1",
-            )
 
     def _new_run(self, kind: RunKind, ask: Ask) -> Run:
         now = self._clock()

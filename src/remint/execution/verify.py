@@ -37,16 +37,38 @@ class VerifiedUnit:
     found: str
 
 
-def sample(units: Mapping[DatasetName, PartitionSet], size: int) -> dict[DatasetName, list[PartitionKey]]:
-    """Return at most ``size`` keys of each dataset, evenly spread, first and last among them; the same every time."""
-    chosen = {}
-    for name, keys in units.items():
-        listed = list(keys)
-        if len(listed) > size:
-            last = len(listed) - 1
-            listed = sorted({listed[round(i * last / max(size - 1, 1))] for i in range(size)})
-        chosen[name] = listed
-    return chosen
+def units_to_prove(
+    graph: DatasetGraph,
+    observed: Observed,
+    names: Iterable[DatasetName],
+    size: int,
+    keys: Mapping[DatasetName, PartitionSet] | None,
+) -> dict[DatasetName, list[PartitionKey]]:
+    """Return the published units to recompute, by dataset.
+
+    Args:
+        graph: as declared.
+        observed: what is published.
+        names: datasets to take units of; those without a transform have none to prove.
+        size: most units of a dataset, evenly spread, first and last among them; the same every time.
+        keys: instead of a sample, all published units of these; a dataset that is no key has none.
+    """
+    found = {}
+    for name in (n for n in names if graph[n].transform):
+        held = [key for key, head in observed.heads[name].items() if not head.is_missing]
+        units = PartitionSet.of(graph[name].partition.grain, held)
+        if keys is not None:
+            found[name] = list(units & keys[name]) if name in keys else []
+        else:
+            found[name] = _spread(list(units), size)
+    return found
+
+
+def _spread(listed: list[PartitionKey], size: int) -> list[PartitionKey]:
+    if len(listed) <= size:
+        return listed
+    last = len(listed) - 1
+    return sorted({listed[round(i * last / max(size - 1, 1))] for i in range(size)})
 
 
 def verify(
