@@ -133,7 +133,7 @@ def _stage_batches(plan: Plan, piece: Workpiece) -> None:
 
 
 def _stage_step(piece: Workpiece, dataset: Dataset, keys: PartitionSet, batch: int) -> str:
-    due, _ = piece.due(dataset, keys)
+    due = piece.due(dataset, keys)
     units: list[StagedUnit] = []
     warnings: tuple[Verdict, ...] = ()
     words = ""

@@ -61,12 +61,11 @@ class Workpiece:
         chosen = {k: made[k].files for k in keys if k in made} | {k: r.files for k, r in published.items()}
         return [file for key in sorted(chosen) for file in chosen[key]]
 
-    def due(self, dataset: Dataset, keys: PartitionSet) -> tuple[PartitionSet, PartitionSet]:
-        """Return which of ``keys`` must be made, and which turned out to need nothing (early cutoff)."""
+    def due(self, dataset: Dataset, keys: PartitionSet) -> PartitionSet:
+        """Return which of ``keys`` must be made; the others turned out to need nothing (early cutoff)."""
         before, after = Contents.of(self.observed), self.contents()
         sure = self.certain.get(dataset.name, PartitionSet(keys.grain))
-        due = PartitionSet.of(keys.grain, (k for k in keys if k in sure or self._is_moved(dataset, k, before, after)))
-        return due, keys - due
+        return PartitionSet.of(keys.grain, (k for k in keys if k in sure or self._is_moved(dataset, k, before, after)))
 
     def _is_moved(self, dataset: Dataset, key: PartitionKey, before: Contents, after: Contents) -> bool:
         """Return whether this run changed what the unit reads; that it was stale before is not this run's business."""

@@ -8,7 +8,7 @@ from dataclasses import dataclass
 from graphlib import CycleError, TopologicalSorter
 
 from remint.errors import ProjectError, UnknownDataset
-from remint.model.dataset import Dataset, DatasetName, Input, Layer
+from remint.model.dataset import Dataset, DatasetName, Layer
 
 
 @dataclass(frozen=True, slots=True)
@@ -44,10 +44,6 @@ class DatasetGraph:
 
     def __getitem__(self, name: DatasetName) -> Dataset:
         return self.datasets[name]
-
-    def consumers(self, name: DatasetName) -> list[tuple[Dataset, Input]]:
-        """Return the datasets that read ``name``, with the input by which they do."""
-        return [(d, i) for d in self for i in d.inputs if i.dataset == name]
 
     def downstream(self, name: DatasetName) -> set[DatasetName]:
         """Return every dataset that reads ``name``, at any depth."""
