@@ -31,13 +31,14 @@ from remint.engines.duckdb_rows import (
     digest_aggregates,
     digest_scheme,
     key_sql,
+    keys_condition,
     open_connection,
     scan_sql,
 )
 from remint.errors import RefusedQuery, SchemaMismatch, TieInKeep, TransformFailed
 from remint.model.dataset import Column, Dataset
 from remint.model.digest import ContentDigest
-from remint.model.partition import PartitionKey, PartitionSet, PartitionSpec, first_day
+from remint.model.partition import PartitionKey
 from remint.model.provenance import DataFile
 
 _WIDENS = {
@@ -90,6 +91,10 @@ class DuckDBEngine:
         return Staged(
             files=tuple(files),
             digests={**_empty(work, self.digest_scheme), **measured.digests},
+            projections={
+                columns: {**_empty(work, self.digest_scheme), **found}
+                for columns, found in measured.projections.items()
+            },
             violations=measured.violations,
             strays={f.key: f.rows for f in files if f.key not in work.keys},
             rows_read=rows_read,
@@ -105,10 +110,11 @@ class DuckDBEngine:
         self.forget()
         return {**_empty(work, self.digest_scheme), **{k: d for k, d in digests.items() if k in work.keys}}
 
-    def digests(self, scan: Scan) -> Mapping[PartitionKey, ContentDigest]:
-        """Return the digest of each partition of published files."""
+    def digests(self, scan: Scan, columns: Sequence[str] | None = None) -> Mapping[PartitionKey, ContentDigest]:
+        """Return the digest of each partition of published files, over some columns or all."""
         key = key_sql(scan.partition)
-        return self._digest_rows(f"SELECT {key} AS k, {self._sums(scan.columns)} FROM ({scan_sql(scan)}) GROUP BY 1")
+        over = [c for c in scan.columns if columns is None or c.name in columns]
+        return self._digest_rows(f"SELECT {key} AS k, {self._sums(over)} FROM ({scan_sql(scan)}) GROUP BY 1")
 
     def ingest(self, work: IngestWork) -> Ingested:
         """Turn one source file into Bronze and quarantine files."""
@@ -197,12 +203,7 @@ class DuckDBEngine:
             # Adding floating point numbers on several threads gives another last digit every time.
             self._con.execute(f"SET threads = {1 if transform.single_thread else self._threads or _cores()}")
             self._check_columns(work.dataset, transform.sql)
-            casts = ", ".join(f"CAST({quoted(c.name)} AS {c.type}) AS {quoted(c.name)}" for c in work.dataset.columns)
-            made = f"SELECT {casts} FROM ({transform.sql}\n)"
-            spec = work.dataset.partition
-            if work.context:
-                made = f"SELECT * FROM ({made}) WHERE {_outside(spec, work.context)}"
-            yield made
+            yield _restricted(work, f"SELECT {', '.join(_casts(work.dataset))} FROM ({transform.sql}\n)")
         except duckdb.Error as error:
             raise TransformFailed(
                 f"{work.dataset.name} {work.keys.describe()}: {_first_line(error)}",
@@ -248,6 +249,8 @@ class DuckDBEngine:
 
     def _check_columns(self, dataset: Dataset, sql: str) -> None:
         found = {row[0]: row[1] for row in self._con.execute(f"DESCRIBE SELECT * FROM ({sql}\n)").fetchall()}
+        if dataset.version.column and dataset.version.column not in found:
+            found[dataset.version.column] = "VARCHAR"  # remint fills it in
         wrong = [
             f"{c.name}: expected {c.type}, the transform has no such column"
             for c in dataset.columns
@@ -270,7 +273,7 @@ class DuckDBEngine:
 
         Latest within a partition, so that a unit alone and a unit in a batch come out the same.
         """
-        key = ", ".join(quoted(c) for c in (dataset.partition.column, *dataset.key))
+        key = ", ".join(quoted(c) for c in (*dataset.partition.columns, *dataset.key))
         order = ", ".join(f"{quoted(c)} DESC" for c in dataset.keep)
         whole = ", ".join(quoted(c.name) for c in dataset.columns)
         # Equal keys have equal hashes: a collision only sends a row through the slower path.
@@ -289,7 +292,7 @@ class DuckDBEngine:
         ).fetchall()
         if ties:
             shown = ", ".join(
-                f"{c}={v}" for c, v in zip((dataset.partition.column, *dataset.key), ties[0], strict=False)
+                f"{c}={v}" for c, v in zip((*dataset.partition.columns, *dataset.key), ties[0], strict=False)
             )
             raise TieInKeep(
                 f"{dataset.name}: {ties[0][-1]} different rows of {shown} share the same {', '.join(dataset.keep)}; "
@@ -317,9 +320,9 @@ class DuckDBEngine:
             self._con.execute(f"DROP TABLE IF EXISTS {table}")
         return files
 
-    def _sums(self, columns: Sequence[Column]) -> str:
+    def _sums(self, columns: Sequence[Column], suffix: str = "") -> str:
         rows, total, parity = digest_aggregates(columns, self.digest_scheme)
-        return f"{rows} AS n, {total} AS total, {parity} AS parity"
+        return f"{rows} AS n{suffix}, {total} AS total{suffix}, {parity} AS parity{suffix}"
 
     def _digests(self, select: str, dataset: Dataset) -> Mapping[PartitionKey, ContentDigest]:
         key = key_sql(dataset.partition)
@@ -335,7 +338,7 @@ class DuckDBEngine:
         """Read the written files back: digests and every check, by partition, in one pass."""
         dataset = work.dataset
         if not files:
-            return _measured({}, {})
+            return _measured({}, {}, {columns: {} for columns in dataset.read_as})
         scan = Scan(
             root=work.root,
             paths=tuple(f.path for f in files),
@@ -348,12 +351,20 @@ class DuckDBEngine:
             # Distinct hashes prove distinct keys; equal ones are settled by the exact count below.
             checks[UNIQUE_KEY] = f"count(*) - count(DISTINCT hash({key}))"
         named = "".join(f", {sql} AS {quoted(f'check_{i}')}" for i, sql in enumerate(checks.values()))
+        over = [[c for c in dataset.columns if c.name in columns] for columns in dataset.read_as]
+        named += "".join(f", {self._sums(columns, f'_{i}')}" for i, columns in enumerate(over))
         # Written files have one value a key, and grouping by it is a tenth cheaper than by the key's text.
+        group = ", ".join(quoted(c) for c in dataset.partition.columns)
         rows = self._con.execute(
             f"SELECT {key_sql(dataset.partition)} AS k, {self._sums(dataset.columns)}{named} "
-            f"FROM ({scan_sql(scan)}) GROUP BY {quoted(dataset.partition.column)} ORDER BY k"
+            f"FROM ({scan_sql(scan)}) GROUP BY {group} ORDER BY k"
         ).fetchall()
         digests = {r[0]: _digest(self.digest_scheme, *r[1:4]) for r in rows}
+        first = 4 + len(checks)
+        projections = {
+            columns: {r[0]: _digest(self.digest_scheme, *r[first + 3 * i : first + 3 * i + 3]) for r in rows}
+            for i, columns in enumerate(dataset.read_as)
+        }
         violations: dict[str, dict[PartitionKey, int]] = {}
         for index, name in enumerate(checks):
             broken = {r[0]: int(r[4 + index] or 0) for r in rows if r[4 + index]}
@@ -361,7 +372,7 @@ class DuckDBEngine:
                 broken = self._duplicates(scan, dataset)
             if broken:
                 violations[name] = broken
-        return _measured(digests, violations)
+        return _measured(digests, violations, projections)
 
     def _duplicates(self, scan: Scan, dataset: Dataset) -> dict[PartitionKey, int]:
         key = ", ".join(quoted(c) for c in dataset.key)
@@ -374,10 +385,19 @@ class DuckDBEngine:
 
 
 def _measured(
-    digests: Mapping[PartitionKey, ContentDigest], violations: Mapping[str, Mapping[PartitionKey, int]]
+    digests: Mapping[PartitionKey, ContentDigest],
+    violations: Mapping[str, Mapping[PartitionKey, int]],
+    projections: Mapping[tuple[str, ...], Mapping[PartitionKey, ContentDigest]],
 ) -> Staged:
     return Staged(
-        files=(), digests=digests, violations=violations, strays={}, rows_read=0, rows_rejected=0, rows_superseded=0
+        files=(),
+        digests=digests,
+        projections=projections,
+        violations=violations,
+        strays={},
+        rows_read=0,
+        rows_rejected=0,
+        rows_superseded=0,
     )
 
 
@@ -389,10 +409,25 @@ def _digest(scheme: str, rows: int, total: int, parity: int) -> ContentDigest:
     return ContentDigest(scheme, int(rows), int(total) & ((1 << 64) - 1), int(parity) & ((1 << 64) - 1))
 
 
-def _outside(spec: PartitionSpec, keys: PartitionSet) -> str:
-    """Return the condition that a row belongs to none of ``keys``."""
-    listed = ", ".join(f"DATE {literal(first_day(spec.grain, key).isoformat())}" for key in keys)
-    return f"{quoted(spec.column)} NOT IN ({listed}) OR {quoted(spec.column)} IS NULL"
+def _casts(dataset: Dataset) -> list[str]:
+    """Return the table's columns, cast to their types; the version column holds the declared version."""
+    version = dataset.version
+    return [
+        f"{literal(version.label)} AS {quoted(c.name)}"
+        if c.name == version.column
+        else f"CAST({quoted(c.name)} AS {c.type}) AS {quoted(c.name)}"
+        for c in dataset.columns
+    ]
+
+
+def _restricted(work: StageWork, made: str) -> str:
+    """Return ``made`` without the rows of units that were only read along."""
+    if not work.context:
+        return made
+    spec = work.dataset.partition
+    label = None if work.dataset.fixed_value else spec.label
+    inside = keys_condition(work.context, spec.column, label, is_instant=spec.type == "TIMESTAMPTZ")
+    return f"SELECT * FROM ({made}) WHERE NOT coalesce({inside}, false)"
 
 
 def _spelled(found: str) -> str:
