@@ -69,7 +69,8 @@ def _close_up(tools: Tools, world: World, units: dict[DatasetName, PartitionSet]
     published, arrived = read_by(world, units)
     wanted = dict(published)
     for name, keys in units.items():
-        held = keys & observed.standings[name].present
+        # A unit that was taken back has a record too, which the next one must follow on.
+        held = keys & (observed.standings[name].present | observed.standings[name].withdrawn)
         wanted[name] = wanted[name] | held if name in wanted else held
     heads = tools.store.heads(list(wanted), wanted)
     return replace(
