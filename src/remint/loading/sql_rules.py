@@ -74,6 +74,11 @@ def problems(query: exp.Query, relations: Relations, required: Mapping[str, str]
     return sorted(set(found), key=lambda p: (p.line, p.message))
 
 
+def reads_no_input(function: exp.Expr) -> bool:
+    """True for a table function that makes rows from its arguments alone."""
+    return isinstance(function, _SOURCES) or function_name(function) in _SOURCE_NAMES
+
+
 def _kind(node: exp.Expr) -> str:
     return str(node.this).upper() if isinstance(node, exp.Command) else node.key.upper()
 
@@ -90,8 +95,8 @@ def _tables(query: exp.Query, relations: Relations, read: set[str]) -> Iterator[
     """Yield tables that may not be read; add the aliases that are read to ``read``."""
     for table in query.find_all(exp.Table):
         if isinstance(table.this, exp.Func):
-            name = function_name(table.this)
-            if not isinstance(table.this, _SOURCES) and name not in _SOURCE_NAMES:
+            if not reads_no_input(table.this):
+                name = function_name(table.this)
                 yield Problem(
                     f"{name}() reads what is not an input", line_of(table), "read files through a Bronze dataset"
                 )
