@@ -52,7 +52,7 @@ def analyse(spec: TransformSpec) -> Transform:
     found = (
         [query]
         if isinstance(query, Problem)
-        else problems(query, relations, {a: d for a, (d, _) in spec.inputs.items()})
+        else problems(query, relations, {a: d for a, (d, _) in spec.inputs.items()}, spec.allow)
     )
     if not isinstance(query, Problem):
         found += _output_problems(query.named_selects, spec.columns)

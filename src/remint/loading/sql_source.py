@@ -41,6 +41,8 @@ class TransformSpec:
     """Decides, with ``keep``, which rows there are."""
     reads: Mapping[str, str] = field(default_factory=dict)
     """By alias, in words: which dataset and which of its partitions."""
+    allow: tuple[str, ...] = ()
+    """Functions that are let through although a replay may give another answer."""
 
 
 def rejected_alias(parse: Parse) -> str:
