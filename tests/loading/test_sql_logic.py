@@ -37,7 +37,7 @@ def analysed(sql: str, **more: object) -> Transform:
         inputs={"orders": ("silver.orders", ORDERS)},
         columns=columns(**dict.fromkeys(dict.fromkeys(made or ["x"]), "BIGINT")),
     )
-    return analyse(TransformSpec(**{f: getattr(spec, f) for f in TransformSpec.__slots__} | more))  # type: ignore[arg-type]
+    return analyse(TransformSpec(**{f: getattr(spec, f) for f in TransformSpec.__slots__} | more)).transform  # type: ignore[arg-type]
 
 
 def refused(sql: str) -> list[str]:

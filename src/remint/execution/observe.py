@@ -142,7 +142,7 @@ def _settled(tools: Tools, graph: DatasetGraph, observed: Observed) -> Observed:
 
 def _why(tools: Tools, graph: DatasetGraph, observed: Observed, stale: set[int]) -> dict[str, str]:
     """Return, for each run that made what outdated units read, who it was and why it was made."""
-    readers = {d for d in graph if any(h.seq in stale for h in observed.heads.get(d.name, {}).values())}
+    readers = [d for d in graph if any(h.seq in stale for h in observed.heads.get(d.name, {}).values())]
     sources = {e.dataset for d in readers for e in d.inputs}
     ids = sorted({h.run_id for name in sources for h in observed.heads.get(name, {}).values()})
     if not stale or len(ids) > _LOADED_AT_ONCE:

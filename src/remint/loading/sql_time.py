@@ -9,12 +9,10 @@ import math
 import re
 from dataclasses import dataclass, replace
 from functools import cache
-from typing import Literal
 
 from sqlglot import exp
 
-TimeGrain = Literal["hour", "day", "week", "month"]
-"""What a partition in time spans; weeks begin on Monday."""
+from remint.loading.sql_source import TimeGrain
 
 HOUR, DAY, WEEK = 3600, 86400, 7 * 86400
 SECONDS: dict[TimeGrain, int] = {"hour": HOUR, "day": DAY, "week": WEEK}
