@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import random
+import re
 from datetime import UTC, date, datetime, timedelta
 from typing import Any
 
@@ -289,6 +290,15 @@ def test_a_reach_names_the_sql_that_proves_it_and_its_line() -> None:
     assert (reach.line, reach.sql) == (5, "b.day BETWEEN a.day - 6 AND a.day")
 
 
+def test_a_named_window_is_shown_with_its_frame() -> None:
+    sql = "SELECT day, sum(x) OVER w AS r FROM a\nWINDOW w AS (ORDER BY day RANGE BETWEEN 6 PRECEDING AND CURRENT ROW)"
+
+    (reach,) = found(sql)["a"]
+
+    assert "RANGE BETWEEN 6 PRECEDING" in reach.sql
+    assert "SUM(x) OVER w" in reach.sql
+
+
 @pytest.mark.parametrize(
     ("reach", "words"),
     [
@@ -347,7 +357,7 @@ def _shows(sql: str, grain: TimeGrain, alias: str, reach: Reach, *, is_before: b
     with duckdb.connect() as con:
         con.execute("SET TimeZone = 'UTC'")
         for seed in range(12):
-            _load(con, random.Random(seed), is_sparse=seed % 2 == 1)
+            _load(con, sql, random.Random(seed), is_sparse=seed % 2 == 1)
             for own in _units(grain):
                 unit = f"SELECT u::VARCHAR FROM ({sql}) AS u WHERE {grain} = {own}"
                 whole = sorted(map(repr, con.execute(unit).fetchall()))
@@ -376,8 +386,8 @@ def _units(grain: TimeGrain) -> list[str]:
     return [f"DATE '{date(2026, 3, 1) + timedelta(days=n)}'" for n in range(36)]
 
 
-def _load(con: duckdb.DuckDBPyConnection, rng: random.Random, *, is_sparse: bool) -> None:
-    """Fill every input with two keys over half a year; where it is sparse, months part the rows of the second."""
+def _load(con: duckdb.DuckDBPyConnection, sql: str, rng: random.Random, *, is_sparse: bool) -> None:
+    """Fill the inputs of ``sql`` with two keys over half a year; where it is sparse, months part rows of the second."""
     starts = {
         "a": [date(2026, 1, 1) + timedelta(days=n) for n in range(200)],
         "h": [datetime(2026, 3, 9, tzinfo=UTC) + timedelta(hours=n) for n in range(200)],
@@ -387,6 +397,8 @@ def _load(con: duckdb.DuckDBPyConnection, rng: random.Random, *, is_sparse: bool
     }
     starts["b"] = starts["a"]
     for alias, (column, columns) in TABLES.items():
+        if not re.search(rf"\b{alias}\b", sql, re.IGNORECASE):
+            continue
         rows = []
         for at in starts[alias]:
             for k in (1, 2) if alias != "e" else (rng.randint(1, 2),):

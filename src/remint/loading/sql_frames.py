@@ -24,6 +24,8 @@ class Frame:
     bounds: Bounds
     truncated: TimeGrain | None = None
     """What the order is truncated to."""
+    named: tuple[exp.Expr, ...] = ()
+    """The entry of the WINDOW clause that says it."""
 
 
 def frame_of(window: exp.Window, select: exp.Select, chain: Chain, anchor: Anchor, terms: Terms) -> Frame | None:
@@ -46,7 +48,7 @@ def frame_of(window: exp.Window, select: exp.Select, chain: Chain, anchor: Ancho
         return None
     if order[0].args.get("desc"):
         bounds = tuple(None if end is None else -end for end in reversed(bounds))  # type: ignore[assignment]
-    return Frame(bounds, term.truncated)
+    return Frame(bounds, term.truncated, tuple(_named(window, select)))
 
 
 def _clauses(
@@ -57,12 +59,18 @@ def _clauses(
     order, spec = window.args.get("order"), window.args.get("spec")
     alias = window.args.get("alias")
     if alias is not None:
-        named = [w for w in select.args.get("windows") or [] if w.this.name.lower() == alias.name.lower()]
+        named = _named(window, select)
         if len(named) != 1 or named[0].args.get("alias") is not None:
             return None, [], None
         partition = partition or list(named[0].args.get("partition_by") or [])
         order, spec = order or named[0].args.get("order"), spec or named[0].args.get("spec")
     return partition, list(order.expressions) if order is not None else [], spec
+
+
+def _named(window: exp.Window, select: exp.Select) -> list[exp.Window]:
+    alias = window.args.get("alias")
+    listed = select.args.get("windows") or []
+    return [w for w in listed if alias is not None and w.this.name.lower() == alias.name.lower()]
 
 
 def _chooses_by_time(function: exp.Expr, chain: Chain, select: exp.Select, anchor: Anchor, terms: Terms) -> bool:

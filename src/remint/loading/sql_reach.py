@@ -233,7 +233,9 @@ class _Walk:
             return
         for window in windows:
             frame = frame_of(window, place.select, place.chain, place.anchor, self.terms)
-            at = place.state.widened(frame.bounds, (window,)).below(frame.truncated) if frame is not None else None
+            if frame is None:
+                continue
+            at = place.state.widened(frame.bounds, (*frame.named, window)).below(frame.truncated)
             if at is not None:
                 at = replace(at, truncated=place.state.truncated)
                 inside = replace(place, live=[window])
