@@ -11,7 +11,7 @@ import duckdb
 import pytest
 
 from remint.loading.sql_reach import TimeColumn
-from remint.loading.sql_time import TimeGrain
+from remint.loading.sql_source import TimeGrain
 from remint.loading.sql_windows import Declared, Reach, ReachKind, describe, narrower, reaches
 from remint.model.dataset import Column
 

@@ -29,7 +29,7 @@ from remint.loading.text_files import read_text
 from remint.model.calendar import UTC_ZONE
 from remint.model.dataset import Dataset, DatasetName, Input, Layer, Transform, quarantine_name
 from remint.model.graph import DatasetGraph
-from remint.model.mapping import All, ByArrival, FanOut, Latest, Mapping, SelfBefore, Window, describe
+from remint.model.mapping import All, ByArrival, FanOut, Latest, Mapping, RollUp, SelfBefore, Window, describe
 from remint.model.partition import Grain, PartitionSpec
 
 CONTRACTS_FOLDER = "contracts"
@@ -257,7 +257,8 @@ def _declared(draft: Draft, declaration: Declaration) -> Iterable[tuple[str, Dec
         spec = source.arrivals.spec if is_arrival and source.arrivals else source.partition
         time = _time_of(spec)
         is_parsed = declaration.parse is not None and declaration.parse.alias == alias
-        if time is None or isinstance(mapping, All | Latest | FanOut) or (is_parsed and not is_arrival):
+        is_unlike = spec.grain is not declaration.partition.grain and not isinstance(mapping, RollUp)  # a mistake
+        if time is None or is_unlike or isinstance(mapping, All | Latest | FanOut) or (is_parsed and not is_arrival):
             continue
         before, after = 0, 0
         if isinstance(mapping, Window):

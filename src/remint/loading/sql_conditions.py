@@ -8,8 +8,9 @@ from dataclasses import dataclass, replace
 from sqlglot import exp
 
 from remint.loading.sql_scopes import Chain, Level, Relation, joins
+from remint.loading.sql_source import TimeGrain
 from remint.loading.sql_terms import Term, Terms
-from remint.loading.sql_time import DAY, HOUR, ZERO, Span, TimeGrain, coarser, unit_span
+from remint.loading.sql_time import DAY, HOUR, ZERO, Span, coarser, unit_span
 
 Bounds = tuple[Span | None, Span | None]
 """Earliest and latest distance; None: there is none."""

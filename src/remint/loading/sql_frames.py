@@ -9,8 +9,9 @@ from sqlglot import exp
 from remint.checks.sql_tree import function_name
 from remint.loading.sql_conditions import Anchor, Bounds
 from remint.loading.sql_scopes import Chain
+from remint.loading.sql_source import TimeGrain
 from remint.loading.sql_terms import Terms
-from remint.loading.sql_time import Span, TimeGrain, coarser, interval
+from remint.loading.sql_time import Span, coarser, interval
 
 _NUMBERS = frozenset(["row_number", "rank", "dense_rank"])
 _SHARES = frozenset(["percent_rank", "cume_dist", "ntile"])

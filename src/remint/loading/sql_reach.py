@@ -16,8 +16,9 @@ from remint.loading.sql_conditions import Anchor, Bounds, Conditions, conditions
 from remint.loading.sql_frames import frame_of
 from remint.loading.sql_rules import Relations
 from remint.loading.sql_scopes import Body, Chain, Level, Relation, Scopes, joins, output_name, star_of, starred
+from remint.loading.sql_source import TimeGrain
 from remint.loading.sql_terms import Terms
-from remint.loading.sql_time import ZERO, Span, TimeGrain, coarser, floored, nested
+from remint.loading.sql_time import ZERO, Span, coarser, floored, nested
 
 _ALL = "*"
 _MOST_STEPS = 2000

@@ -9,7 +9,8 @@ from sqlglot import exp
 
 from remint.loading.sql_rules import Relations
 from remint.loading.sql_scopes import Body, Chain, Relation, Scopes, joins, output_name, star_of, starred
-from remint.loading.sql_time import ZERO, Span, TimeGrain, coarser, interval, nested, truncation
+from remint.loading.sql_source import TimeGrain
+from remint.loading.sql_time import ZERO, Span, coarser, interval, nested, truncation
 
 _TIME_TYPE = re.compile(r"DATE|TIME", re.IGNORECASE)
 _TIME_WORDS = frozenset(

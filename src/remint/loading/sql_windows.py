@@ -14,7 +14,8 @@ from remint.checks.sql_tree import as_sql, line_of
 from remint.loading.sql_reach import Proof, TimeColumn, proofs
 from remint.loading.sql_rules import Problem, Relations, parse_transform
 from remint.loading.sql_scopes import CannotTell
-from remint.loading.sql_time import DAY, HOUR, WEEK, Span, TimeGrain, coarser, least_inside, partitions
+from remint.loading.sql_source import TimeGrain
+from remint.loading.sql_time import DAY, HOUR, WEEK, Span, coarser, least_inside, partitions
 
 _LONGEST = {"hour": HOUR, "day": DAY, "week": WEEK, "month": 31 * DAY}
 _SHORTEST = {**_LONGEST, "month": 28 * DAY}
