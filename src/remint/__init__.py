@@ -11,6 +11,7 @@ from remint.loading.declare import by_arrival as by_arrival
 from remint.loading.declare import day as day
 from remint.loading.declare import files as files
 from remint.loading.declare import gold as gold
+from remint.loading.declare import http_pages as http_pages
 from remint.loading.declare import identity as identity
 from remint.loading.declare import json_payload as json_payload
 from remint.loading.declare import month as month
@@ -30,6 +31,7 @@ __all__ = [
     "day",
     "files",
     "gold",
+    "http_pages",
     "identity",
     "json_payload",
     "month",

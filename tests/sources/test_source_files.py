@@ -11,7 +11,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from remint.errors import SourceRejected
-from remint.model.dataset import Source
+from remint.model.dataset import FileSource
 from remint.sources.base import Fetched, SourceFile
 from remint.sources.decoding import Decoder
 from remint.sources.files import discover, fetch
@@ -19,8 +19,8 @@ from remint.sources.files import discover, fetch
 LINE = b'{"id":1,"name":"caf\xc3\xa9"}\n'
 
 
-def source(url: str, file_format: str = "jsonl") -> Source:
-    return Source(url=url, format=file_format)
+def source(url: str, file_format: str = "jsonl") -> FileSource:
+    return FileSource(url=url, format=file_format)
 
 
 def uris(url: str, root: Path) -> list[str]:

@@ -10,8 +10,10 @@ from remint.model.dataset import Dataset, DatasetName
 from remint.model.graph import DatasetGraph
 from remint.model.observation import Observed
 from remint.model.partition import PartitionSet
+from remint.planner.coverage import covered_days
 from remint.planner.staleness import changed_heads
 from remint.publishing.tools import Tools
+from remint.store.base import CoverageKind
 
 
 def observe(tools: Tools, graph: DatasetGraph) -> Observed:
@@ -24,7 +26,19 @@ def observe(tools: Tools, graph: DatasetGraph) -> Observed:
         foreign=dict(_foreign(tools, graph)),
         outstanding=tuple(store.outstanding()),
     )
+    observed = replace(observed, covered=dict(_covered(tools, graph, observed)))
     return replace(observed, inputs=store.inputs(changed_heads(graph, observed)))
+
+
+def _covered(tools: Tools, graph: DatasetGraph, observed: Observed) -> Iterable[tuple[DatasetName, PartitionSet]]:
+    """Yield the days that each source has answered for."""
+    for dataset in graph:
+        if dataset.source is None:
+            continue
+        asked = [(c.start, c.end) for c in tools.store.coverage(dataset.name) if c.kind is CoverageKind.DAYS]
+        days = covered_days(dataset, asked, observed.arrivals.get(dataset.name, {}))
+        if days is not None:
+            yield dataset.name, days
 
 
 def _foreign(tools: Tools, graph: DatasetGraph) -> Iterable[tuple[DatasetName, PartitionSet]]:

@@ -21,6 +21,7 @@ from remint.model.plan import (
 from remint.model.request import Request
 from remint.model.wording import counted
 from remint.planner.batching import batches
+from remint.planner.coverage import absent_sources, refuse_absent
 from remint.planner.policy import Policy, refuse, refuse_unsettled
 from remint.planner.staleness import Finding, domains, in_words, input_keys, unit_state
 from remint.planner.survey import Verdicts, World, survey
@@ -41,11 +42,14 @@ def build_plan(request: Request, world: World, policy: Policy, now: datetime) ->
     Raises:
         InvalidRange: the range is in the future or names nothing.
         BronzeChanged: a Bronze table was changed by somebody else.
+        SourceAbsent: the range names days that a source never delivered.
         PlanError: the request breaks a limit.
     """
     graph, observed = world.graph, world.observed
     refuse_unsettled(graph, observed)
     selection = graph.select(request.selectors)
+    if request.range and not policy.allow_absent:
+        refuse_absent(absent_sources(graph, observed, selection, request.range), request.range)
     refuse(request, selection, domains(graph, observed), policy=policy, now=now)
     verdicts = survey(request, world)
     affected = {name: PartitionSet.of(graph[name].partition.grain, [*v.will, *v.may]) for name, v in verdicts.items()}

@@ -9,21 +9,23 @@ from __future__ import annotations
 import glob
 import hashlib
 import os
+import re
 import stat
 from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
-from datetime import datetime
+from datetime import date, datetime
 from pathlib import Path
 from typing import IO, Any
 
 import fsspec
 
 from remint.errors import SourceRejected
-from remint.model.dataset import Source
+from remint.model.dataset import DATE_PLACEHOLDER, FileSource
 from remint.sources.base import Fetched, SourceFile
 from remint.sources.decoding import Decoder
 
 _BLOCK_BYTES = 1 << 20
+_DATE_GLOB = "-".join("[0-9]" * digits for digits in (4, 2, 2))
 _IGNORED_ENDINGS = (".crc", ".tmp")
 _KINDS = (
     (stat.S_ISDIR, "a directory"),
@@ -34,15 +36,16 @@ _KINDS = (
 )
 
 
-def discover(source: Source, project_root: Path) -> tuple[SourceFile, ...]:
+def discover(source: FileSource, project_root: Path) -> tuple[SourceFile, ...]:
     """Return the files that the source's URL matches, by uri.
 
     Names that start with ``.`` or ``_`` and names that end in ``.crc`` or ``.tmp`` belong to writers and are left out.
 
     Raises:
-        SourceRejected: something that matches is no regular file, lies outside through a link, or cannot be listed.
+        SourceRejected: something that matches is no regular file, lies outside through a link, is named for a day
+            that is not in the calendar, or cannot be listed.
     """
-    url = source.url.removeprefix("file://")
+    url = source.url.removeprefix("file://").replace(DATE_PLACEHOLDER, _DATE_GLOB)
     found = _remote_files(source) if "://" in url else _local_files(source, url, project_root)
     files = tuple(sorted(found, key=lambda f: f.uri))
     if not files and not glob.has_magic(url):
@@ -52,7 +55,7 @@ def discover(source: Source, project_root: Path) -> tuple[SourceFile, ...]:
     return files
 
 
-def _local_files(source: Source, pattern: str, project_root: Path) -> Iterator[SourceFile]:
+def _local_files(source: FileSource, pattern: str, project_root: Path) -> Iterator[SourceFile]:
     root = project_root.resolve()
     fixed = Path(*_fixed_parts(pattern))
     base = (root / fixed).resolve()
@@ -77,6 +80,7 @@ def _local_files(source: Source, pattern: str, project_root: Path) -> Iterator[S
             format=source.format,
             size_bytes=status.st_size,
             mtime_ns=status.st_mtime_ns,
+            day=_day_of(source, match, uri),
         )
 
 
@@ -120,9 +124,9 @@ def _resolved(path: Path, base: Path, uri: str) -> Path:
     return resolved
 
 
-def _remote_files(source: Source) -> Iterator[SourceFile]:
+def _remote_files(source: FileSource) -> Iterator[SourceFile]:
     try:
-        system, pattern = fsspec.core.url_to_fs(source.url)
+        system, pattern = fsspec.core.url_to_fs(source.url.replace(DATE_PLACEHOLDER, _DATE_GLOB))
         system.invalidate_cache()
         found: Mapping[str, Mapping[str, Any]] = system.glob(pattern, detail=True)
     except (OSError, ImportError, ValueError) as error:
@@ -141,7 +145,30 @@ def _remote_files(source: Source) -> Iterator[SourceFile]:
             format=source.format,
             size_bytes=int(info.get("size") or 0),
             mtime_ns=_changed_ns(info),
+            day=_day_of(source, url, url),
         )
+
+
+def _day_of(source: FileSource, name: str, uri: str) -> str | None:
+    """Return the day that the file is for, by the place of ``{date}`` in the source's URL."""
+    if not source.says_days:
+        return None
+    found = re.fullmatch(_name_pattern(source.url.removeprefix("file://")), name)
+    day = found[1] if found else ""
+    try:
+        return date.fromisoformat(day).isoformat()
+    except ValueError:
+        raise SourceRejected(
+            f"{uri}: expected a day of the calendar in place of {DATE_PLACEHOLDER}, found {day!r}",
+            hint="rename the file to the day that it is for",
+        ) from None
+
+
+def _name_pattern(url: str) -> str:
+    """Return the regular expression of names that a URL pattern matches, its day as the only group."""
+    known = {"**/": "(?:.*/)?", "**": ".*", "*": "[^/]*", "?": "[^/]", DATE_PLACEHOLDER: r"(\d{4}-\d{2}-\d{2})"}
+    parts = re.split(r"(\*\*/|\*\*|\*|\?|\[[^\]]+\]|\{date\})", url)
+    return "".join(known.get(p) or (p if p.startswith("[") else re.escape(p)) for p in parts)
 
 
 def _changed_ns(info: Mapping[str, Any]) -> int:
