@@ -27,6 +27,7 @@ EMPTY_PAGES = 100
 _CONTENT_BYTES = 256 * 1024 * 1024
 _BLOCK_BYTES = 64 * 1024
 _CURSOR_CHARACTERS = 4096
+_ENCODER = json.JSONEncoder(ensure_ascii=False)
 _ENVIRONMENT = re.compile(r"\{([A-Za-z_][A-Za-z0-9_]*)\}")
 
 
@@ -276,7 +277,8 @@ def _parsed(uri: str, text: str, content_type: str) -> _Object:
             text, object_pairs_hook=_Object, parse_int=_Number, parse_float=_Number, parse_constant=_refuse_constant
         )
     except json.JSONDecodeError as error:
-        cut = "; the body seems cut" if error.pos >= len(text.rstrip()) else ""
+        is_cut = error.pos >= len(text.rstrip()) or error.msg.startswith("Unterminated")
+        cut = "; the body seems cut" if is_cut else ""
         raise SourceRejected(
             f"{uri}: expected JSON, found none: {error.msg} at character {error.pos + 1:,} of {len(text):,}{cut}",
             hint="open the URL as the program does; what is there now is read by: remint resume RUN",
@@ -352,5 +354,5 @@ def _written(value: Any) -> str:
 
 def _quoted(text: str) -> str:
     """Return a JSON string; one with half a surrogate pair stays escaped, because UTF-8 cannot hold it."""
-    quoted = json.dumps(text, ensure_ascii=False)
+    quoted = _ENCODER.encode(text)
     return quoted if quoted.isascii() or not any("\ud800" <= c <= "\udfff" for c in quoted) else json.dumps(text)

@@ -127,8 +127,9 @@ class Transport:
 
     def _body(self, uri: str, response: urllib3.BaseHTTPResponse) -> bytes:
         found = bytearray()
-        # urllib3 compares with Content-Length; gzip is undone, and verified, where files are.
-        for block in response.stream(_BLOCK_BYTES, decode_content=False):
+        # read1 gives what has come, so a trickle cannot outlast the budget. urllib3 compares with Content-Length; gzip
+        # is undone, and verified, where files are.
+        while block := response.read1(_BLOCK_BYTES, decode_content=False):
             found += block
             self._require_time(uri)
             if len(found) > REPLY_BYTES:
