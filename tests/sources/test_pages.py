@@ -263,7 +263,7 @@ class TestPatience:
     def test_a_trickle_ends_with_the_budget(self) -> None:
         started = time.monotonic()
         trickle = Answer(body=page({"id": 1}).body, pause_s=0.1)
-        with answering(lambda _: trickle) as api, pytest.raises(SourceUnavailable, match="budget_s=0.5"):
+        with answering(lambda _: trickle) as api, pytest.raises(SourceUnavailable, match=r"budget_s=0\.5"):
             read(api.url, budget_s=0.5)
 
         assert time.monotonic() - started < 3
