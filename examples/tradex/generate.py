@@ -6,7 +6,7 @@ entries that are no post at all. Companies are named by cashtag, by name, by nic
 entities is work; some days have bursts of posts about one company, so that signals have something to find.
 
 Rules: equal arguments give equal entries in equal order, on any machine; each day draws from its own stream of random
-numbers, so a longer history begins with the shorter one's posts.
+numbers, so a longer history holds the shorter one's posts as they are.
 
     python generate.py entities.csv    # the companies with their aliases, one row an alias
 """

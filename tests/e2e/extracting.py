@@ -21,8 +21,13 @@ from tests.e2e.projects import Project, contract, write_project
 
 sys.path.insert(0, str(Path(__file__).parents[2] / "examples" / "tradex"))
 
+import generate
+import server
 from generate import World
 from server import CALM, Feed, Moods, Server, serving
+
+__all__ = ["Feed", "Moods", "Server", "World", "generate", "server"]
+"""Names of the example that tests use from here."""
 
 POSTS = "bronze.x_posts"
 SMALL = World(days=8, posts_a_day=25, first_day=date(2026, 10, 20))

@@ -485,7 +485,9 @@ class TestCursors:
 class TestCoverage:
     def test_what_was_asked_for_reads_back_without_rows_too(self, store):
         found = [
-            Coverage(dataset=USAGE, kind=CoverageKind.DAYS, start="2026-10-14", end="2026-10-15", rows=n, run_id="run-1")
+            Coverage(
+                dataset=USAGE, kind=CoverageKind.DAYS, start="2026-10-14", end="2026-10-15", rows=n, run_id="run-1"
+            )
             for n in (0, 7)
         ]
         store.create_run(a_run())

@@ -274,9 +274,9 @@ def http_pages(  # noqa: PLR0913 - what users write, by keyword
         page_size_param=page_size_param,
         params=tuple((name, str(value)) for name, value in (params or {}).items()),
         headers=tuple(headers),
-        timeout_s=timeout_s,
+        timeout_s=_seconds(timeout_s),
         retries=retries,
-        budget_s=budget_s,
+        budget_s=_seconds(budget_s),
         ingested_at=ingested_at,
     )
 
@@ -373,6 +373,11 @@ def _inputs(inputs: Mapping[str, InputRef]) -> tuple[tuple[str, str, mappings.Ma
             raise TypeError(f"input {alias!r} must say which partitions it reads: same(...), trailing(...), ...")
         found.append((alias, *entry))
     return tuple(found)
+
+
+def _seconds(value: float) -> float:
+    """Return whole seconds as a float, so that plans spell them in one way; what is no number is left to be judged."""
+    return float(value) if type(value) is int else value
 
 
 def _metrics(metrics: Mapping[str, str] | None) -> tuple[Metric, ...]:

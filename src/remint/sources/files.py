@@ -45,10 +45,10 @@ def discover(source: FileSource, project_root: Path) -> tuple[SourceFile, ...]:
         SourceRejected: something that matches is no regular file, lies outside through a link, is named for a day
             that is not in the calendar, or cannot be listed.
     """
-    url = source.url.removeprefix("file://").replace(DATE_PLACEHOLDER, _DATE_GLOB)
+    url = source.url.removeprefix("file://")
     found = _remote_files(source) if "://" in url else _local_files(source, url, project_root)
     files = tuple(sorted(found, key=lambda f: f.uri))
-    if not files and not glob.has_magic(url):
+    if not files and not glob.has_magic(url) and not source.says_days:
         raise SourceRejected(
             f"{source.url}: expected a file, found nothing", hint="correct the URL of the source, or bring the file"
         )
@@ -59,7 +59,7 @@ def _local_files(source: FileSource, pattern: str, project_root: Path) -> Iterat
     root = project_root.resolve()
     fixed = Path(*_fixed_parts(pattern))
     base = (root / fixed).resolve()
-    for match in glob.glob(pattern, root_dir=root, recursive=True):
+    for match in glob.glob(pattern.replace(DATE_PLACEHOLDER, _DATE_GLOB), root_dir=root, recursive=True):
         path = root / match
         if _is_ignored(Path(match).relative_to(fixed).parts):
             continue
@@ -80,7 +80,7 @@ def _local_files(source: FileSource, pattern: str, project_root: Path) -> Iterat
             format=source.format,
             size_bytes=status.st_size,
             mtime_ns=status.st_mtime_ns,
-            day=_day_of(source, match, uri),
+            day=_day_of(pattern, match, uri),
         )
 
 
@@ -88,7 +88,7 @@ def _fixed_parts(pattern: str) -> list[str]:
     """Return the leading folders of a pattern that match nothing but themselves."""
     fixed: list[str] = []
     for part in Path(pattern).parts[:-1]:
-        if glob.has_magic(part):
+        if glob.has_magic(part) or DATE_PLACEHOLDER in part:
             break
         fixed.append(part)
     return fixed
@@ -126,9 +126,9 @@ def _resolved(path: Path, base: Path, uri: str) -> Path:
 
 def _remote_files(source: FileSource) -> Iterator[SourceFile]:
     try:
-        system, pattern = fsspec.core.url_to_fs(source.url.replace(DATE_PLACEHOLDER, _DATE_GLOB))
+        system, pattern = fsspec.core.url_to_fs(source.url)
         system.invalidate_cache()
-        found: Mapping[str, Mapping[str, Any]] = system.glob(pattern, detail=True)
+        found: Mapping[str, Mapping[str, Any]] = system.glob(pattern.replace(DATE_PLACEHOLDER, _DATE_GLOB), detail=True)
     except (OSError, ImportError, ValueError) as error:
         raise SourceRejected(
             f"{source.url}: cannot be listed: {error}", hint="check the URL, and that its fsspec driver is installed"
@@ -145,15 +145,15 @@ def _remote_files(source: FileSource) -> Iterator[SourceFile]:
             format=source.format,
             size_bytes=int(info.get("size") or 0),
             mtime_ns=_changed_ns(info),
-            day=_day_of(source, url, url),
+            day=_day_of(pattern, name, url),
         )
 
 
-def _day_of(source: FileSource, name: str, uri: str) -> str | None:
-    """Return the day that the file is for, by the place of ``{date}`` in the source's URL."""
-    if not source.says_days:
+def _day_of(pattern: str, name: str, uri: str) -> str | None:
+    """Return the day that a file is for, by the place of ``{date}`` in the pattern that its name matches."""
+    if DATE_PLACEHOLDER not in pattern:
         return None
-    found = re.fullmatch(_name_pattern(source.url.removeprefix("file://")), name)
+    found = re.fullmatch(_name_pattern(pattern), name)
     day = found[1] if found else ""
     try:
         return date.fromisoformat(day).isoformat()
@@ -164,10 +164,10 @@ def _day_of(source: FileSource, name: str, uri: str) -> str | None:
         ) from None
 
 
-def _name_pattern(url: str) -> str:
-    """Return the regular expression of names that a URL pattern matches, its day as the only group."""
+def _name_pattern(pattern: str) -> str:
+    """Return the regular expression of the names that a pattern matches, the day as its only group."""
     known = {"**/": "(?:.*/)?", "**": ".*", "*": "[^/]*", "?": "[^/]", DATE_PLACEHOLDER: r"(\d{4}-\d{2}-\d{2})"}
-    parts = re.split(r"(\*\*/|\*\*|\*|\?|\[[^\]]+\]|\{date\})", url)
+    parts = re.split(r"(\*\*/|\*\*|\*|\?|\[[^\]]+\]|\{date\})", pattern)
     return "".join(known.get(p) or (p if p.startswith("[") else re.escape(p)) for p in parts)
 
 
