@@ -206,7 +206,8 @@ def _stage_one(
         partition=bronze.partition,
     )
     run_id = token.rsplit("-", 1)[0]
-    known_contents = {r.sha256 for r in (*tools.store.source_files(bronze.name).values(), *intake.sources)}
+    mine = [s for s in intake.sources if s.dataset == bronze.name]
+    known_contents = {r.sha256 for r in (*tools.store.source_files(bronze.name).values(), *mine)}
     made = (
         replace(_NOTHING, rows_read=entry.rows_repeated, rows_duplicate=entry.rows_repeated)
         if fetched.sha256 in known_contents
