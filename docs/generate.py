@@ -58,6 +58,7 @@ _TABLES = {
     "arrivals": "Rows of one event partition in one Bronze file.",
     "arrived": "Those rows summed by event partition.",
     "source_files": "Every source file that was ingested, with its hash and what became of its rows.",
+    "coverage": "What each source was asked for in a run, by days or by cursors, and how many rows came: none, too.",
     "logic": "Every logic that was published, numbered by dataset: the `v1`, `v2` of a plan's reasons.",
     "tables_seen": "The table version up to which every live file is accounted for.",
     "releases": "One row for each run that ended well: a consistent cut over all tables.",

@@ -30,7 +30,7 @@ ABSOLUTE = re.compile(
     r"(?<![\w.:/<*)\]}$-])/\w[\w.-]*/\w|\b[A-Za-z]:\\|file://\w|localhost|\b\d{1,3}(?:\.\d{1,3}){3}\b"
 )
 HOST = re.compile(r"https?://([\w.-]+)")
-KNOWN_HOSTS = {"keepachangelog.com", "semver.org"}
+KNOWN_HOSTS = {"api.example.com", "keepachangelog.com", "semver.org"}
 """Hosts that a page may name; packages come from wherever a machine gets them."""
 
 

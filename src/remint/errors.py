@@ -9,13 +9,15 @@ The tree::
     │   ├── UnknownDataset    RM103  (also a KeyError)
     │   ├── UnknownRun        RM104  (also a KeyError)
     │   ├── UnknownPlan       RM105  (also a KeyError)
-    │   └── RefusedQuery      RM106
+    │   ├── RefusedQuery      RM106
+    │   └── MissingCredential RM107           a declared environment variable is not set
     ├── ProjectError          RM2xx  exit 2   one mistake in a project, with file and line
     │   └── ProjectInvalid    RM200           all mistakes of a project at once
     ├── PlanError             RM3xx
     │   ├── PlanOutdated      RM301  exit 6   the world moved where the plan reads or writes
     │   ├── PlanUsed          RM302  exit 6   a plan is applied once
     │   ├── BronzeChanged     RM303  exit 6   something other than an append happened to Bronze
+    │   ├── SourceAbsent      RM304  exit 2   the range names days that a source never delivered
     │   └── VersionNotRaised  RM320  exit 2   logic changed and its version did not
     ├── RunError              RM4xx
     │   ├── ChecksFailed      RM401  exit 5   a blocking check failed; nothing was published
@@ -27,7 +29,8 @@ The tree::
     │   ├── NotResumable      RM407  exit 1   the run is in a state that resume cannot continue
     │   ├── RollbackRefused   RM408  exit 6   it could not be exact
     │   ├── HalfPublished     RM410  exit 1   a conflict, and a commit that could not be taken back
-    │   └── SourceRejected    RM409  exit 2   a source file was refused as a whole
+    │   ├── SourceRejected    RM409  exit 2   a source file or page was refused as a whole
+    │   └── SourceUnavailable RM411  exit 1   a source did not answer in time (retryable)
     ├── StoreError            RM5xx
     │   ├── StoreNewer        RM501  exit 1   state written by a newer remint
     │   └── StoreBusy         RM502  exit 1   another process holds the database (retryable)
@@ -111,6 +114,12 @@ class RefusedQuery(UsageError):
     code = "RM106"
 
 
+class MissingCredential(UsageError):
+    """An environment variable that a source's headers name is not set, or cannot be sent."""
+
+    code = "RM107"
+
+
 class ProjectError(RemintError):
     """One mistake in a project directory."""
 
@@ -185,6 +194,12 @@ class BronzeChanged(PlanError):
 
     code = "RM303"
     exit_code = 6
+
+
+class SourceAbsent(PlanError):
+    """The range names days that a source never delivered: not empty days, but days that nobody knows of."""
+
+    code = "RM304"
 
 
 class VersionNotRaised(PlanError):
@@ -265,11 +280,19 @@ class RollbackRefused(RunError):
 
 
 class SourceRejected(RunError):
-    """A source file was refused as a whole."""
+    """A source file or page was refused as a whole."""
 
     code = "RM409"
     exit_code = 2
-    leaves = "nothing of this file was ingested"
+    leaves = "nothing of the run was ingested"
+
+
+class SourceUnavailable(RunError):
+    """A source could not be reached, was too slow, or went on refusing, after all attempts."""
+
+    code = "RM411"
+    retryable = True
+    leaves = "nothing of the run was ingested; pages that arrived are kept for resume"
 
 
 class StoreError(RemintError):

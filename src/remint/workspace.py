@@ -8,20 +8,22 @@ from dataclasses import dataclass, replace
 from datetime import UTC, datetime
 from functools import cache, cached_property
 from pathlib import Path
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 from remint.errors import NotResumable, PlanUsed, UnknownPlan
 from remint.loading.project import Project, load_project
-from remint.loading.settings import find_project
+from remint.loading.settings import credential, find_project
 from remint.model.dataset import Dataset, DatasetName
+from remint.model.digest import canonical
 from remint.model.event import Event
 from remint.model.graph import DatasetGraph
 from remint.model.observation import Observed
 from remint.model.partition import PartitionSet
 from remint.model.plan import Plan
-from remint.model.request import Mode, Request, Trigger
+from remint.model.request import Extraction, Mode, Request, Trigger
 from remint.model.run import OUTSTANDING, Run, RunKind, RunState
 from remint.planner.build import build_plan
+from remint.planner.coverage import absent_sources
 from remint.planner.policy import Policy
 from remint.planner.survey import Verdicts, World, survey
 from remint.publishing.record import Scope, audit_entry
@@ -53,6 +55,8 @@ class Survey:
     verdicts: Mapping[DatasetName, Verdicts]
     """By selected dataset, upstream first; empty verdicts for Bronze."""
     totals: Mapping[DatasetName, Totals]
+    absent: Mapping[DatasetName, PartitionSet]
+    """By dataset, the days within its history that its source never delivered; only where there are some."""
 
 
 def _silent(_: Event) -> None:
@@ -108,6 +112,7 @@ class Workspace:
             scratch=self._scratch,
             clock=self._clock,
             emit=self._emit,
+            credential=credential,
         )
 
     @property
@@ -134,9 +139,16 @@ class Workspace:
         changes = logic_changes(self.graph, published)
         return replace(observe(self._tools, self.graph, request), logic_changes=changes)
 
-    def make_plan(self, request: Request, *, allow_all: bool = False, allow_future: bool = False) -> Plan:
+    def make_plan(
+        self, request: Request, *, allow_all: bool = False, allow_future: bool = False, allow_absent: bool = False
+    ) -> Plan:
         """Return what to do about ``request``, unsaved."""
-        policy = Policy(batch_rows=self.project.settings.batch_rows, allow_all=allow_all, allow_future=allow_future)
+        policy = Policy(
+            batch_rows=self.project.settings.batch_rows,
+            allow_all=allow_all,
+            allow_future=allow_future,
+            allow_absent=allow_absent,
+        )
         world = World(project=self.project.name, graph=self.graph, observed=self.observe(request))
         return build_plan(request, world, policy, self._clock())
 
@@ -148,7 +160,7 @@ class Workspace:
         verdicts = survey(Request(selectors=tuple(selectors), requested_by=self.project.settings.user), world)
         chosen = self.graph.select(selectors)
         found = {n: verdicts.get(n, Verdicts([], [], self.graph[n].no_units())) for n in chosen}
-        return Survey(world, found, self.store.totals())
+        return Survey(world, found, self.store.totals(), absent_sources(self.graph, world.observed, chosen))
 
     def save_plan(self, plan: Plan) -> Path:
         """Write the plan where ``apply`` finds it, and return the file."""
@@ -196,17 +208,29 @@ class Workspace:
         run_plan(self._tools, plan, run.run_id)
         return self.store.run(run.run_id)
 
-    def ingest(self, names: Sequence[str], ask: Ask) -> Run | None:
-        """Ingest every new source file of the named Bronze datasets (all without names); None when there is none."""
-        from remint.ingestion.ingest import pending_files, run_ingest
+    def ingest(self, names: Sequence[str], ask: Ask, extraction: Extraction | None = None) -> Run | None:
+        """Ingest new files and pages of the named Bronze datasets (all without names); None when nothing is to be read.
 
+        Args:
+            names: as ``remint ingest`` takes them.
+            ask: who asks and why; its mode is the extraction's where one is given.
+            extraction: what pages to read; None reads on from the watermarks.
+        """
+        from remint.ingestion.extraction import refuse_extraction, require_credentials
+        from remint.ingestion.ingest import Begun, pending_files, run_ingest
+
+        asked = extraction or Extraction(mode=ask.mode)
         chosen = [self.graph[n] for n in self.graph.select(names)]
-        pending = pending_files(self._tools, chosen)
-        if not pending:
+        refuse_extraction(chosen, asked, self._clock())
+        begun = Begun.of(chosen, asked, self.store.watermarks())
+        pending = pending_files(self._tools, self.graph, begun)
+        if not pending and not begun.windows:
             return None
+        require_credentials(self._tools, chosen)
         require_scheme(self._tools, self.graph)
-        run = self._new_run(RunKind.INGEST, ask)
-        self._start(run, None)
+        run = self._new_run(RunKind.INGEST, replace(ask, mode=asked.mode))
+        run = replace(run, override_state=asked.override_state)
+        self._start(run, None, canonical(begun))
         run_ingest(self._tools, self.graph, run.run_id, pending)
         return self.store.run(run.run_id)
 
@@ -218,7 +242,7 @@ class Workspace:
         """
         from remint.execution.apply import run_plan
         from remint.execution.rollback import run_rollback
-        from remint.ingestion.ingest import pending_files, run_ingest
+        from remint.ingestion.ingest import begun_of, pending_files, run_ingest
         from remint.loading.plan_file import read_plan
 
         run = self.store.run(run_id)
@@ -227,7 +251,8 @@ class Workspace:
         if run.kind is RunKind.APPLY:
             run_plan(self._tools, read_plan(self.store.plan_json(run.run_id) or ""), run.run_id)
         elif run.kind is RunKind.INGEST:
-            run_ingest(self._tools, self.graph, run.run_id, pending_files(self._tools, self.graph))
+            pending = pending_files(self._tools, self.graph, begun_of(self._tools, run.run_id))
+            run_ingest(self._tools, self.graph, run.run_id, pending)
         else:
             run_rollback(self._tools, self._graph_of(run), run.run_id, self.store.run(run.of_run or ""))
         return self.store.run(run.run_id)
@@ -322,6 +347,6 @@ class Workspace:
             started_at=timestamp(now),
         )
 
-    def _start(self, run: Run, plan_json: str | None) -> None:
-        entry = audit_entry(run, Scope(), AuditStatus.STARTED, run.started_at)
-        self._tools.store.create_run(run, plan_json, entry)
+    def _start(self, run: Run, plan_json: str | None, begun: Mapping[str, Any] | None = None) -> None:
+        entry = audit_entry(run, Scope(detail=begun or {}), AuditStatus.STARTED, run.started_at)
+        self._tools.store.create_run(run, plan_json, entry, begun)

@@ -12,7 +12,7 @@ from remint.errors import NotResumable, PublishConflict, RemintError, StoreBusy,
 from remint.model.dataset import Logic, LogicVersion
 from remint.model.digest import ContentDigest
 from remint.model.run import RunState, StepKind
-from remint.store.base import AuditStatus
+from remint.store.base import AuditStatus, Coverage, CoverageKind, CursorMove
 from remint.store.sql_store import open_store
 
 
@@ -450,6 +450,68 @@ class TestWatermarks:
         self.move(store, "run-2", "2026-10-01", mode="backfill", override_state=True)
 
         assert store.watermarks() == {USAGE: "2026-10-01"}
+
+
+class TestCursors:
+    def move(self, store, run_id, began_at, value, **changes):
+        store.create_run(a_run(run_id, **changes))
+        store.finish(an_outcome(run_id, cursors={USAGE: CursorMove(began_at=began_at, value=value)}))
+
+    def test_they_are_set_and_not_compared(self, store):
+        self.move(store, "run-1", None, "zzz")
+        self.move(store, "run-2", "zzz", "aaa")
+
+        assert store.watermarks() == {USAGE: "aaa"}
+        assert [m.value for m in store.watermark_history(USAGE)] == ["zzz", "aaa"]
+
+    def test_one_that_moved_since_the_run_began_stays(self, store):
+        self.move(store, "run-1", None, "b")
+        self.move(store, "run-2", None, "a")
+
+        assert [m.run_id for m in store.watermark_history(USAGE)] == ["run-1"]
+
+    def test_one_that_stays_where_it_is_does_not_count_as_a_move(self, store):
+        self.move(store, "run-1", None, "a")
+        self.move(store, "run-2", "a", "a")
+
+        assert [m.run_id for m in store.watermark_history(USAGE)] == ["run-1"]
+
+    def test_a_backfill_sets_none(self, store, rows_of):
+        store.create_run(a_run(mode="backfill"))
+        before = rows_of()
+
+        with pytest.raises(StoreError, match="may not move watermarks"):
+            store.finish(an_outcome(cursors={USAGE: CursorMove(began_at=None, value="a")}))
+
+        assert rows_of() == before
+
+    def test_an_override_sets_it_from_wherever_it_stands(self, store):
+        self.move(store, "run-1", None, "b")
+        self.move(store, "run-2", None, "a", mode="backfill", override_state=True)
+
+        assert store.watermarks() == {USAGE: "a"}
+
+
+class TestCoverage:
+    def test_what_was_asked_for_reads_back_without_rows_too(self, store):
+        found = [
+            Coverage(
+                dataset=USAGE, kind=CoverageKind.DAYS, start="2026-10-14", end="2026-10-15", rows=n, run_id="run-1"
+            )
+            for n in (0, 7)
+        ]
+        store.create_run(a_run())
+        store.finish(an_outcome(coverage=tuple(found)))
+
+        assert store.coverage(USAGE) == found
+        assert store.coverage("silver.other") == []
+
+    def test_what_an_ingest_asks_for_stands_in_the_journal_from_the_first_moment(self, store):
+        store.create_run(a_run(), begun={"datasets": ["bronze.raw"]})
+
+        (step,) = store.journal("run-1")
+        assert (step.seq, step.kind, step.payload) == (1, StepKind.INGEST_BEGUN, {"datasets": ["bronze.raw"]})
+        assert store.journal_append("run-1", StepKind.INGEST_STAGED, {}) == 2
 
 
 class TestAuditLog:

@@ -42,9 +42,10 @@ def runs(ctx: click.Context, limit: int, *, as_json: bool) -> None:
 
 @click.command()
 @click.argument("name", required=False)
+@click.option("--watermarks", is_flag=True, help="Of a dataset: every move of its watermark, and by which run.")
 @json_option
 @click.pass_context
-def show(ctx: click.Context, name: str | None, *, as_json: bool) -> None:
+def show(ctx: click.Context, name: str | None, *, watermarks: bool, as_json: bool) -> None:
     """Show a run, a saved plan or a dataset; without NAME, list the datasets."""
     workspace = open_workspace(ctx, quiet=True)
     if name is None:
@@ -57,6 +58,8 @@ def show(ctx: click.Context, name: str | None, *, as_json: bool) -> None:
             click.echo(render.plan(plan))
     elif name.startswith("r-"):
         _show_run(workspace, name, as_json=as_json)
+    elif watermarks:
+        _show_watermarks(workspace, workspace.graph.find(name), as_json=as_json)
     else:
         _show_dataset(workspace, workspace.graph.find(name), as_json=as_json)
 
@@ -118,6 +121,17 @@ def _show_dataset(workspace: Workspace, dataset: Dataset, *, as_json: bool) -> N
     for check in dataset.checks:
         click.echo(f"  check           {check.severity}: {check.name}")
     click.echo(render.table(("column", "type", "required"), [(c.name, c.type, c.required) for c in dataset.columns]))
+
+
+def _show_watermarks(workspace: Workspace, dataset: Dataset, *, as_json: bool) -> None:
+    moves = workspace.store.watermark_history(dataset.name)
+    if as_json:
+        print_json("watermarks", dataset=dataset.name, moves=moves)
+        return
+    if not moves:
+        click.echo(f"{dataset.name}: its watermark never moved")
+        return
+    click.echo(render.table(("watermark", "moved at", "by run"), [(m.value, m.moved_at, m.run_id) for m in moves]))
 
 
 @click.command()

@@ -40,6 +40,7 @@ def request_options(command: Callable[..., Any]) -> Callable[..., Any]:
         click.option("--rebuild", is_flag=True, help="Recompute fresh partitions too."),
         click.option("--all", "allow_all", is_flag=True, help="Mean it when --rebuild covers the whole history."),
         click.option("--allow-future", is_flag=True, help="Mean it when the range ends after today."),
+        click.option("--allow-absent", is_flag=True, help="Mean it when a source never delivered days of the range."),
         click.option(
             "--mode", type=click.Choice([m.value for m in Mode]), help="Default: backfill with --range or --rebuild."
         ),
@@ -72,7 +73,8 @@ def _make_plan(workspace: Workspace, asked: dict[str, Any]) -> Plan:
         requested_by=workspace.project.settings.user,
         **fields,
     )
-    return workspace.make_plan(request, allow_all=asked["allow_all"], allow_future=asked["allow_future"])
+    allowed = {name: asked[name] for name in ("allow_all", "allow_future", "allow_absent")}
+    return workspace.make_plan(request, **allowed)
 
 
 @click.command()

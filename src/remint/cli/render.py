@@ -2,10 +2,11 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from typing import Any
 
-from remint.model.dataset import Layer
+from remint.model.dataset import DatasetName, Layer
+from remint.model.partition import PartitionSet
 from remint.model.plan import Action, ActionKind, Plan
 from remint.model.run import Run
 from remint.model.wording import counted
@@ -112,6 +113,11 @@ def _total(shown: Plan) -> str:
         f"total: {will:,} will run, {may:,} may run, {shown.fresh_units:,} fresh; reads up to {rows:,} published rows "
         f"in {len(shown.batches)} batch{'' if len(shown.batches) == 1 else 'es'}"
     )
+
+
+def absent(days: Mapping[DatasetName, PartitionSet]) -> list[str]:
+    """Return a line for every source that never delivered days of its history."""
+    return [f"source absent: {name} {missing.describe()}" for name, missing in days.items()]
 
 
 def run_line(run: Run) -> str:

@@ -121,6 +121,11 @@ def read_settings(root: Path, environ: Mapping[str, str] | None = None) -> Setti
     return _resolved(values, root, env)
 
 
+def credential(name: str) -> str | None:
+    """Return the value of an environment variable that a declaration names; the caller keeps it to itself."""
+    return os.environ.get(name)
+
+
 def _from_file(raw: Mapping[str, Any], text: str, mistakes: list[ProjectError]) -> dict[tuple[str, str], Any]:
     sections = sorted({section for section, _ in _KEYS})
     found: dict[tuple[str, str], Any] = {}

@@ -48,6 +48,8 @@ class Observed:
     inputs: Mapping[int, Mapping[str, Mapping[str, str]]] = field(default_factory=dict)
     """By ledger sequence number: the input digests that a head was made from; for heads that are not fresh."""
     outstanding: tuple[Run, ...] = ()
+    covered: Mapping[DatasetName, PartitionSet] = field(default_factory=dict)
+    """Days that each source has answered for, with rows or without; only sources that go by days."""
     runs: Mapping[str, str] = field(default_factory=dict)
     """Why a run was made, in words, for runs that made what stale units read."""
 

@@ -74,6 +74,8 @@ class StepKind(StrEnum):
     """The run met a conflict; what its attempt had committed is about to be taken back."""
     WITHDRAWN = "withdrawn"
     """Nothing of the attempt is live any more."""
+    INGEST_BEGUN = "ingest_begun"
+    """What an ingest was asked for: datasets, and the windows and cursors from which pages are read."""
     INGEST_STAGED = "ingest_staged"
     """Bronze and quarantine files of one ingest, with arrivals and counts."""
 

@@ -23,6 +23,7 @@ from remint.model.plan import (
 from remint.model.request import Request
 from remint.model.wording import counted
 from remint.planner.batching import batches
+from remint.planner.coverage import absent_sources, refuse_absent
 from remint.planner.policy import Policy, refuse, refuse_unsettled, refuse_unversioned
 from remint.planner.staleness import in_words, input_keys
 from remint.planner.survey import Group, Verdicts, World, survey
@@ -43,12 +44,15 @@ def build_plan(request: Request, world: World, policy: Policy, now: datetime) ->
     Raises:
         InvalidRange: the range is in the future or names nothing.
         BronzeChanged: a Bronze table was changed by somebody else.
+        SourceAbsent: the range names days that a source never delivered.
         PlanError: the request breaks a limit.
     """
     graph, observed = world.graph, world.observed
     refuse_unsettled(graph, observed)
     selection = graph.select(request.selectors)
     refuse_unversioned(graph, observed, selection)
+    if request.range and not policy.allow_absent:
+        refuse_absent(absent_sources(graph, observed, selection, request.range), request.range)
     refuse(request, selection, world.units, policy=policy, now=now)
     verdicts = survey(request, world)
     affected = {n: keys for n, v in verdicts.items() if (keys := v.affected)}

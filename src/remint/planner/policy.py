@@ -22,6 +22,8 @@ class Policy:
     batch_rows: int = 4_000_000
     """Rows that one staging query may read."""
     allow_future: bool = False
+    allow_absent: bool = False
+    """The caller knows that a source never delivered some of the days."""
     allow_all: bool = False
     """The caller said ``--all``: recomputing the whole history is meant."""
 

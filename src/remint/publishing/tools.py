@@ -30,6 +30,8 @@ class Tools:
     """Folder for files that no run needs again."""
     clock: Callable[[], datetime]
     emit: Callable[[Event], None]
+    credential: Callable[[str], str | None]
+    """Gives the value of an environment variable that a source's headers name."""
 
     @property
     def engine(self) -> Engine:

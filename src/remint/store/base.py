@@ -69,6 +69,37 @@ class WatermarkMove:
     moved_at: str
 
 
+@dataclass(frozen=True, slots=True, kw_only=True)
+class CursorMove:
+    """Where a run leaves the cursor of a source; cursors are opaque, so they are set and never compared."""
+
+    began_at: str | None
+    """Watermark that the run read when it began; one that moved meanwhile stays, unless the run overrides state."""
+    value: str
+
+
+class CoverageKind(StrEnum):
+    """How a source was asked."""
+
+    DAYS = "days"
+    """For whole days: ``start`` is the first, ``end`` the day after the last."""
+    CURSORS = "cursors"
+    """From one cursor to another; an empty ``start`` is the beginning, an empty ``end`` a source that named none."""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Coverage:
+    """What a source was asked for in a run, and how many rows came: none is an answer, too."""
+
+    dataset: DatasetName
+    kind: CoverageKind
+    start: str
+    end: str
+    rows: int
+    """Rows read: added, known already or rejected."""
+    run_id: str
+
+
 class AuditStatus(StrEnum):
     """How the audited act stood when the entry was written."""
 
@@ -155,6 +186,9 @@ class Outcome:
     """Table versions that the ledger accounts for from now on."""
     watermarks: Mapping[DatasetName, str] = field(default_factory=dict)
     """Last event key processed; empty for a run whose mode may not move watermarks."""
+    cursors: Mapping[DatasetName, CursorMove] = field(default_factory=dict)
+    """Cursors at which sources are to be read on; empty for a run whose mode may not move watermarks."""
+    coverage: tuple[Coverage, ...] = ()
     rolled_back: tuple[AuditEntry, ...] = ()
     """What the log says about each run that this one undid as a whole; those runs become ``ROLLED_BACK``."""
 
@@ -260,6 +294,10 @@ class StoreReader(Protocol):
         """Return the newest record of each source file, by URI."""
         ...
 
+    def coverage(self, dataset: DatasetName) -> list[Coverage]:
+        """Return what a dataset's source was asked for, oldest first."""
+        ...
+
     def run(self, run_id: str) -> Run:
         """Return a run by its id or by a prefix that only one id has.
 
@@ -316,8 +354,17 @@ class StoreReader(Protocol):
 class StoreWriter(StoreReader, Protocol):
     """Everything that can be changed: each method is one durable transaction, all or nothing."""
 
-    def create_run(self, run: Run, plan_json: str | None = None, audit: AuditEntry | None = None) -> None:
-        """Record a new run, with the plan that it applies and an audit entry of its start."""
+    def create_run(
+        self,
+        run: Run,
+        plan_json: str | None = None,
+        audit: AuditEntry | None = None,
+        begun: Mapping[str, Any] | None = None,
+    ) -> None:
+        """Record a new run, with the plan that it applies, an audit entry of its start, and what an ingest asks for.
+
+        ``begun`` becomes the first step of the journal: there is no moment at which a run exists without it.
+        """
         ...
 
     def save_standings(self, standings: Mapping[DatasetName, Standing]) -> None:

@@ -14,10 +14,22 @@ from remint.model.partition import PartitionKey, PartitionSet
 from remint.model.provenance import ArrivedContent, Head, LogicRecord, ProvenanceRecord, Release
 from remint.model.run import Run, RunState, StepKind
 from remint.model.standing import RunChanges, Standing
-from remint.store import arrivals, audit_log, ledger, projections, releases, runs, schema, standings, watermarks
+from remint.store import (
+    arrivals,
+    audit_log,
+    coverage,
+    ledger,
+    projections,
+    releases,
+    runs,
+    schema,
+    standings,
+    watermarks,
+)
 from remint.store.base import (
     AuditEntry,
     AuditRecord,
+    Coverage,
     InputDigests,
     JournalEntry,
     Outcome,
@@ -145,6 +157,10 @@ class SqlStore:
         with self._database.reading() as connection:
             return arrivals.source_files(connection, dataset)
 
+    def coverage(self, dataset: DatasetName) -> list[Coverage]:
+        with self._database.reading() as connection:
+            return coverage.of(connection, dataset)
+
     def run(self, run_id: str) -> Run:
         with self._database.reading() as connection:
             return runs.named(connection, run_id)
@@ -194,9 +210,17 @@ class SqlStore:
         with self._database.reading() as connection:
             return audit_log.newest(connection, limit)
 
-    def create_run(self, run: Run, plan_json: str | None = None, audit: AuditEntry | None = None) -> None:
+    def create_run(
+        self,
+        run: Run,
+        plan_json: str | None = None,
+        audit: AuditEntry | None = None,
+        begun: Mapping[str, Any] | None = None,
+    ) -> None:
         with self._writing() as connection:
             runs.create(connection, run, plan_json)
+            if begun is not None:
+                runs.append_step(connection, run.run_id, StepKind.INGEST_BEGUN, begun)
             if audit is not None:
                 audit_log.append(connection, audit)
 

@@ -1,9 +1,9 @@
 """Tables of the state database; ``migrations`` brings older databases to this shape.
 
-Rules: ``ledger``, ``journal``, ``arrivals``, ``source_files``, ``logic``, ``watermarks``, ``releases``, ``audit_log``
-are append-only: nothing in remint updates or deletes their rows. ``heads``, ``arrived`` and ``standings`` are derived
-from them and can be made again; ``projections`` are facts about content, added as they are learned. Sequence numbers
-are given under the write lock, so their order is the order of commits on every database.
+Rules: ``ledger``, ``journal``, ``arrivals``, ``source_files``, ``coverage``, ``logic``, ``watermarks``, ``releases``,
+and ``audit_log`` are append-only: nothing in remint updates or deletes their rows. ``heads``, ``arrived`` and ``standings``
+are derived from them and can be made again; ``projections`` are facts about content, added as they are learned.
+Sequence numbers are given under the write lock, so their order is the order of commits on every database.
 """
 
 from __future__ import annotations
@@ -195,6 +195,18 @@ source_files = Table(
     Column("run_id", Text, ForeignKey("runs.run_id"), nullable=False),
 )
 
+coverage = Table(
+    "coverage",
+    metadata,
+    Column("seq", SEQ, primary_key=True, autoincrement=False),
+    Column("dataset", Text, nullable=False, index=True),
+    Column("kind", Text, nullable=False),
+    Column("start", Text, nullable=False),
+    Column("end", Text, nullable=False),
+    Column("rows", BigInteger, nullable=False),
+    Column("run_id", Text, ForeignKey("runs.run_id"), nullable=False),
+)
+
 logic = Table(
     "logic",
     metadata,
@@ -259,5 +271,5 @@ audit_log = Table(
     Column("detail", Text, nullable=False),
 )
 
-APPEND_ONLY: Final = (ledger, journal, arrivals, source_files, logic, releases, watermarks, audit_log)
+APPEND_ONLY: Final = (ledger, journal, arrivals, source_files, coverage, logic, releases, watermarks, audit_log)
 """Tables whose rows are never changed or removed."""

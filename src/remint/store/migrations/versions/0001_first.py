@@ -171,6 +171,19 @@ def _arrivals() -> None:
         sa.PrimaryKeyConstraint("seq", name="pk_source_files"),
     )
     op.create_index("ix_source_files_dataset", "source_files", ["dataset"])
+    op.create_table(
+        "coverage",
+        sa.Column("seq", SEQ, autoincrement=False, nullable=False),
+        sa.Column("dataset", sa.Text(), nullable=False),
+        sa.Column("kind", sa.Text(), nullable=False),
+        sa.Column("start", sa.Text(), nullable=False),
+        sa.Column("end", sa.Text(), nullable=False),
+        sa.Column("rows", sa.BigInteger(), nullable=False),
+        sa.Column("run_id", sa.Text(), nullable=False),
+        sa.ForeignKeyConstraint(["run_id"], ["runs.run_id"], name="fk_coverage_run_id_runs"),
+        sa.PrimaryKeyConstraint("seq", name="pk_coverage"),
+    )
+    op.create_index("ix_coverage_dataset", "coverage", ["dataset"])
 
 
 def _state() -> None:
