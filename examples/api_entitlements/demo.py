@@ -74,6 +74,7 @@ def main() -> None:
     why = (
         "--mode",
         "backfill",
+        "--no-override-state",
         "--trigger",
         "rule_change",
         "--reason",

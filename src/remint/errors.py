@@ -16,6 +16,20 @@ The tree::
     │   ├── PlanOutdated      RM301  exit 6   the world moved where the plan reads or writes
     │   ├── PlanUsed          RM302  exit 6   a plan is applied once
     │   └── BronzeChanged     RM303  exit 6   something other than an append happened to Bronze
+    │   ├── PolicyRefused     RM310  exit 4   a rule of the project's policy refuses it
+    │   │   ├── TooManySeconds        RM311
+    │   │   ├── TooMuchMoney          RM312
+    │   │   ├── TooManyBytes          RM313
+    │   │   ├── TooManyRows           RM314
+    │   │   ├── WindowTooLong         RM315
+    │   │   ├── WholeHistory          RM316  exit 2
+    │   │   ├── PeakHours             RM317          (retryable)
+    │   │   └── TooManyRuns           RM318          (retryable)
+    │   └── ApprovalError     RM320  exit 4   a second person must consent
+    │       ├── ApprovalMissing       RM321
+    │       ├── ApprovalExpired       RM322
+    │       ├── ApprovalUsed          RM323
+    │       └── ApprovalBySamePerson  RM324
     ├── RunError              RM4xx
     │   ├── ChecksFailed      RM401  exit 5   a blocking check failed; nothing was published
     │   ├── TransformFailed   RM402  exit 1   the transform's own SQL failed
@@ -184,6 +198,95 @@ class BronzeChanged(PlanError):
 
     code = "RM303"
     exit_code = 6
+
+
+class PolicyRefused(PlanError):
+    """A rule of the project's policy refuses the plan, or its start at this time."""
+
+    code = "RM310"
+    exit_code = 4
+
+
+class TooManySeconds(PolicyRefused):
+    """The plan is expected to stage longer than ``[policy] max_seconds``."""
+
+    code = "RM311"
+
+
+class TooMuchMoney(PolicyRefused):
+    """The plan is expected to cost more than ``[policy] max_money``."""
+
+    code = "RM312"
+
+
+class TooManyBytes(PolicyRefused):
+    """The plan is expected to open more bytes than ``[policy] max_bytes_scanned``."""
+
+    code = "RM313"
+
+
+class TooManyRows(PolicyRefused):
+    """The plan reads more rows than ``[policy] max_rows``."""
+
+    code = "RM314"
+
+
+class WindowTooLong(PolicyRefused):
+    """The plan covers more days than ``[policy] largest_window_days``."""
+
+    code = "RM315"
+
+
+class WholeHistory(PolicyRefused):
+    """A rebuild without a range covers everything that is selected, and nobody said that it is meant."""
+
+    code = "RM316"
+    exit_code = 2
+
+
+class PeakHours(PolicyRefused):
+    """A backfill would start in ``[policy] peak_hours``."""
+
+    code = "RM317"
+    retryable = True
+
+
+class TooManyRuns(PolicyRefused):
+    """As many runs are in progress as ``[policy] max_running`` allows."""
+
+    code = "RM318"
+    retryable = True
+
+
+class ApprovalError(PlanError):
+    """The plan needs the approval of a second person, and there is none that counts."""
+
+    code = "RM320"
+    exit_code = 4
+
+
+class ApprovalMissing(ApprovalError):
+    """Nobody approved the plan."""
+
+    code = "RM321"
+
+
+class ApprovalExpired(ApprovalError):
+    """The approval ran out before the plan was applied."""
+
+    code = "RM322"
+
+
+class ApprovalUsed(ApprovalError):
+    """The approval was used by an earlier run: it is good for one."""
+
+    code = "RM323"
+
+
+class ApprovalBySamePerson(ApprovalError):
+    """The approver is the person who asked for the plan."""
+
+    code = "RM324"
 
 
 class RunError(RemintError):

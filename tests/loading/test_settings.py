@@ -29,7 +29,7 @@ def test_everything_but_the_name_has_a_default(tmp_path: Path) -> None:
     assert settings.name == "shop"
     assert settings.lake == str(tmp_path / "lake")
     assert settings.store_url == f"sqlite:///{tmp_path}/.remint/state.db"
-    assert (settings.memory_limit, settings.threads, settings.batch_rows) == ("2GB", 0, 4_000_000)
+    assert (settings.memory_limit, settings.threads, settings.policy.batch_rows) == ("2GB", 0, 4_000_000)
     assert settings.user == "ana"
 
 

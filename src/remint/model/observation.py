@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Mapping
 from dataclasses import dataclass, field
 
+from remint.model.cost import Timings
 from remint.model.dataset import DatasetName
 from remint.model.partition import PartitionKey, PartitionSet
 from remint.model.provenance import ArrivedContent, Head
@@ -25,3 +26,5 @@ class Observed:
     inputs: Mapping[int, Mapping[str, Mapping[str, str]]] = field(default_factory=dict)
     """By ledger sequence number: the input digests that a head was made from; for heads that are not fresh."""
     outstanding: tuple[Run, ...] = ()
+    timings: Timings = field(default_factory=dict)
+    """What staging took in the newest runs; empty where nobody plans from it."""

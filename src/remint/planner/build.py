@@ -21,7 +21,8 @@ from remint.model.plan import (
 from remint.model.request import Request
 from remint.model.wording import counted
 from remint.planner.batching import batches
-from remint.planner.policy import Policy, refuse, refuse_unsettled
+from remint.planner.cost import with_costs
+from remint.planner.policy import Policy, judge, refuse, refuse_unsettled
 from remint.planner.staleness import Finding, domains, in_words, input_keys, unit_state
 from remint.planner.survey import Verdicts, World, survey
 
@@ -41,12 +42,12 @@ def build_plan(request: Request, world: World, policy: Policy, now: datetime) ->
     Raises:
         InvalidRange: the range is in the future or names nothing.
         BronzeChanged: a Bronze table was changed by somebody else.
-        PlanError: the request breaks a limit.
+        PolicyRefused: the plan breaks a limit that does not ask for an approval.
     """
     graph, observed = world.graph, world.observed
     refuse_unsettled(graph, observed)
     selection = graph.select(request.selectors)
-    refuse(request, selection, domains(graph, observed), policy=policy, now=now)
+    asks = refuse(request, selection, domains(graph, observed), policy=policy, now=now)
     verdicts = survey(request, world)
     affected = {name: PartitionSet.of(graph[name].partition.grain, [*v.will, *v.may]) for name, v in verdicts.items()}
     actions = _actions(world, verdicts)
@@ -64,6 +65,8 @@ def build_plan(request: Request, world: World, policy: Policy, now: datetime) ->
         untouched=_untouched(world, selection, verdicts, affected),
         fresh_units=sum(v.fresh for n, v in verdicts.items() if n in selection),
     )
+    plan = with_costs(plan, observed.timings, policy.prices)
+    plan = replace(plan, needs_approval=(*asks, *judge(plan, policy)))
     return replace(plan, plan_id=plan_digest(plan))
 
 

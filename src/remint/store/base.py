@@ -10,6 +10,8 @@ from dataclasses import dataclass, field
 from enum import StrEnum
 from typing import Any, Protocol
 
+from remint.model.approval import Approval
+from remint.model.cost import Timing
 from remint.model.dataset import DatasetName, Logic
 from remint.model.partition import PartitionKey
 from remint.model.provenance import Arrival, ArrivedContent, Head, LogicRecord, ProvenanceRecord, Release
@@ -85,7 +87,7 @@ class AuditEntry:
     at: str
     """When the entry was written."""
     action: str
-    """``apply``, ``ingest``, ``rollback``, ``abandon``."""
+    """``apply``, ``ingest``, ``rollback``; ``approve``; ``intend`` and ``publish`` of a forced run; ``alert``."""
     actor: str
     run_id: str | None
     """The reprocessing id; None for an act that is no run."""
@@ -101,6 +103,8 @@ class AuditEntry:
     record_count: int = 0
     status: AuditStatus
     mode: str = ""
+    type: str = ""
+    """Type of the backfill; empty for what is none."""
     override_state: bool = False
     trigger: str = ""
     datasets: tuple[DatasetName, ...] = ()
@@ -114,6 +118,16 @@ class AuditRecord:
 
     seq: int
     entry: AuditEntry
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Admission:
+    """What must hold for a run to begin, looked at in the transaction that creates it."""
+
+    needs_approval: tuple[str, ...] = ()
+    """In words, why the plan needs one; an open approval is used up. Empty: it needs none."""
+    max_running: int | None = None
+    """Runs that may be in progress, with this one."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -255,16 +269,60 @@ class StoreReader(Protocol):
         """Return the newest audit entries, newest first."""
         ...
 
+    def audit_of(self, run_id: str) -> list[AuditRecord]:
+        """Return the audit entries about a run, oldest first."""
+        ...
+
+    def approvals(self, limit: int) -> list[Approval]:
+        """Return approvals, newest first."""
+        ...
+
+    def approvals_of(self, plan_id: str) -> list[Approval]:
+        """Return the approvals of a plan, oldest first."""
+        ...
+
+    def timings(self, datasets: Collection[DatasetName], limit: int) -> dict[DatasetName, tuple[Timing, ...]]:
+        """Return what staging took, by dataset, newest first; a dataset that never ran is absent."""
+        ...
+
+    def timings_of(self, run_id: str) -> list[Timing]:
+        """Return what each step of a run took, in the order in which they were taken."""
+        ...
+
 
 class StoreWriter(StoreReader, Protocol):
     """Everything that can be changed: each method is one durable transaction, all or nothing."""
 
-    def create_run(self, run: Run, plan_json: str | None = None, audit: AuditEntry | None = None) -> None:
-        """Record a new run, with the plan that it applies and an audit entry of its start."""
+    def create_run(
+        self,
+        run: Run,
+        plan_json: str | None = None,
+        audit: AuditEntry | None = None,
+        admission: Admission = Admission(),
+    ) -> Run:
+        """Record a new run, with the plan that it applies and an audit entry of its start; return it.
+
+        A run that needed an approval comes back with the approver; its audit entry says so too. A forced run's
+        intent is logged before its start.
+
+        Raises:
+            ApprovalError: the run needs an approval and none is open; nothing is written.
+            TooManyRuns: as many runs are in progress as may be; nothing is written.
+        """
         ...
 
-    def journal_append(self, run_id: str, kind: StepKind, payload: Mapping[str, Any]) -> int:
-        """Append a step to a run's journal and return its sequence number; durable on return.
+    def grant(self, approval: Approval, audit: AuditEntry) -> None:
+        """Record an approval, with the audit entry that says so."""
+        ...
+
+    def log(self, entry: AuditEntry) -> None:
+        """Append an audit entry that goes with no other change."""
+        ...
+
+    def journal_append(
+        self, run_id: str, kind: StepKind, payload: Mapping[str, Any], timing: Timing | None = None
+    ) -> int:
+        """Append a step to a run's journal, with what it took, and return its sequence number; durable on return.
 
         Raises:
             UnknownRun: no run has exactly this id.

@@ -9,12 +9,16 @@ from typing import Any
 
 from sqlalchemy import Connection
 
+from remint.model.approval import Approval
+from remint.model.cost import Timing
 from remint.model.dataset import DatasetName
 from remint.model.partition import PartitionKey
 from remint.model.provenance import ArrivedContent, Head, LogicRecord, ProvenanceRecord, Release
 from remint.model.run import Run, RunState, StepKind
-from remint.store import arrivals, audit_log, ledger, releases, runs, schema, watermarks
+from remint.store import approvals, arrivals, audit_log, ledger, releases, runs, schema, timings, watermarks
+from remint.store.admission import admit
 from remint.store.base import (
+    Admission,
     AuditEntry,
     AuditRecord,
     InputDigests,
@@ -165,14 +169,51 @@ class SqlStore:
         with self._database.reading() as connection:
             return audit_log.newest(connection, limit)
 
-    def create_run(self, run: Run, plan_json: str | None = None, audit: AuditEntry | None = None) -> None:
-        with self._writing() as connection:
-            runs.create(connection, run, plan_json)
-            if audit is not None:
-                audit_log.append(connection, audit)
+    def audit_of(self, run_id: str) -> list[AuditRecord]:
+        with self._database.reading() as connection:
+            return audit_log.of_run(connection, run_id)
 
-    def journal_append(self, run_id: str, kind: StepKind, payload: Mapping[str, Any]) -> int:
+    def approvals(self, limit: int) -> list[Approval]:
+        with self._database.reading() as connection:
+            return approvals.newest(connection, limit)
+
+    def approvals_of(self, plan_id: str) -> list[Approval]:
+        with self._database.reading() as connection:
+            return approvals.of_plan(connection, plan_id)
+
+    def timings(self, datasets: Collection[DatasetName], limit: int) -> dict[DatasetName, tuple[Timing, ...]]:
+        with self._database.reading() as connection:
+            return timings.newest(connection, datasets, limit)
+
+    def timings_of(self, run_id: str) -> list[Timing]:
+        with self._database.reading() as connection:
+            return timings.of_run(connection, run_id)
+
+    def create_run(
+        self,
+        run: Run,
+        plan_json: str | None = None,
+        audit: AuditEntry | None = None,
+        admission: Admission = Admission(),  # noqa: B008 - frozen
+    ) -> Run:
         with self._writing() as connection:
+            return admit(connection, run, plan_json, audit, admission)
+
+    def grant(self, approval: Approval, audit: AuditEntry) -> None:
+        with self._writing() as connection:
+            approvals.grant(connection, approval)
+            audit_log.append(connection, audit)
+
+    def log(self, entry: AuditEntry) -> None:
+        with self._writing() as connection:
+            audit_log.append(connection, entry)
+
+    def journal_append(
+        self, run_id: str, kind: StepKind, payload: Mapping[str, Any], timing: Timing | None = None
+    ) -> int:
+        with self._writing() as connection:
+            if timing is not None:
+                timings.append(connection, timing)
             return runs.append_step(connection, run_id, kind, payload)
 
     def set_state(
