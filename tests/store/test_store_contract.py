@@ -574,8 +574,8 @@ class TestTimings:
     def test_they_come_newest_first_by_dataset(self, store):
         store.create_run(a_run())
         for number in range(4):
-            store.journal_append("run-1", StepKind.STAGED, {}, a_timing(batch=number))
-        store.journal_append("run-1", StepKind.STAGED, {}, a_timing(dataset="gold.x"))
+            store.journal_append("run-1", StepKind.STAGED, {}, timing=a_timing(batch=number))
+        store.journal_append("run-1", StepKind.STAGED, {}, timing=a_timing(dataset="gold.x"))
         store.journal_append("run-1", StepKind.STAGED, {})
 
         found = store.timings([USAGE, "gold.x", "gold.none"], 3)
@@ -588,6 +588,6 @@ class TestTimings:
         before = rows_of()
 
         with pytest.raises(RemintError):
-            store.journal_append("run-9", StepKind.STAGED, {}, a_timing("run-9"))
+            store.journal_append("run-9", StepKind.STAGED, {}, timing=a_timing("run-9"), audit=an_entry(None))
 
         assert rows_of() == before

@@ -159,7 +159,7 @@ def _stage_step(piece: Workpiece, dataset: Dataset, keys: PartitionSet, batch: i
         "warnings": [str(w) for w in warnings],
         "seconds": watch.seconds,
     }
-    piece.tools.store.journal_append(piece.run_id, StepKind.STAGED, payload, timing)
+    piece.tools.store.journal_append(piece.run_id, StepKind.STAGED, payload, timing=timing)
     return words
 
 

@@ -22,7 +22,7 @@ from remint.model.run import RunState, StepKind
 from remint.model.wording import counted
 from remint.publishing.record import Scope, audit_entry
 from remint.publishing.tools import Tools
-from remint.store.base import AuditStatus, Outcome
+from remint.store.base import AuditEntry, AuditStatus, Outcome
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -191,22 +191,23 @@ def _publish(tools: Tools, run_id: str, change: TableChange, attempt: int) -> in
         version = tools.tables.publish(table, _replacement(run_id, change, attempt))
     seconds = round(tools.stopwatch() - began, 6)
     payload = {"dataset": table.name, "version": version, "seconds": seconds}
-    tools.store.journal_append(run_id, StepKind.PUBLISHED, payload)
-    _log_forced(tools, run_id, change, version)
+    tools.store.journal_append(run_id, StepKind.PUBLISHED, payload, audit=_logged(tools, run_id, change, version))
     detail = f"version {version}, {counted(len(change.adds), 'file')} in, {len(change.removes)} out"
     tools.emit(Event(kind=EventKind.PUBLISHED, run_id=run_id, dataset=table.name, detail=detail))
     return version
 
 
-def _log_forced(tools: Tools, run_id: str, change: TableChange, version: int) -> None:
-    """Log every table that a forced run publishes, with its approver: an ordinary run is logged as a whole."""
-    run = tools.store.run(run_id)
+def _logged(tools: Tools, run_id: str, change: TableChange, version: int) -> AuditEntry | None:
+    """Return what the log says of one table of a forced run, once; an ordinary run is logged as a whole."""
+    run, name = tools.store.run(run_id), change.dataset.name
     if run.type != BackfillType.FORCED:
-        return
+        return None
+    for step in tools.store.journal(run_id):
+        if step.kind is StepKind.PUBLISHED and (step.payload["dataset"], step.payload["version"]) == (name, version):
+            return None
     detail = {"version": version, "files_in": len(change.adds), "files_out": len(change.removes)}
-    touched = Scope(datasets=(change.dataset.name,), record_count=sum(f.rows for f in change.adds), detail=detail)
-    entry = audit_entry(run, touched, AuditStatus.SUCCESS, tools.now())
-    tools.store.log(replace(entry, action="publish"))
+    touched = Scope(datasets=(name,), record_count=sum(f.rows for f in change.adds), detail=detail)
+    return replace(audit_entry(run, touched, AuditStatus.SUCCESS, tools.now()), action="publish")
 
 
 def _is_accounted(tools: Tools, change: TableChange, version: int, seen: int | None) -> bool:

@@ -320,9 +320,18 @@ class StoreWriter(StoreReader, Protocol):
         ...
 
     def journal_append(
-        self, run_id: str, kind: StepKind, payload: Mapping[str, Any], timing: Timing | None = None
+        self,
+        run_id: str,
+        kind: StepKind,
+        payload: Mapping[str, Any],
+        *,
+        timing: Timing | None = None,
+        audit: AuditEntry | None = None,
     ) -> int:
-        """Append a step to a run's journal, with what it took, and return its sequence number; durable on return.
+        """Append a step to a run's journal, with what it took and what the log says; durable on return.
+
+        Returns:
+            The number of the step.
 
         Raises:
             UnknownRun: no run has exactly this id.

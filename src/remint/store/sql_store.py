@@ -209,11 +209,19 @@ class SqlStore:
             audit_log.append(connection, entry)
 
     def journal_append(
-        self, run_id: str, kind: StepKind, payload: Mapping[str, Any], timing: Timing | None = None
+        self,
+        run_id: str,
+        kind: StepKind,
+        payload: Mapping[str, Any],
+        *,
+        timing: Timing | None = None,
+        audit: AuditEntry | None = None,
     ) -> int:
         with self._writing() as connection:
             if timing is not None:
                 timings.append(connection, timing)
+            if audit is not None:
+                audit_log.append(connection, audit)
             return runs.append_step(connection, run_id, kind, payload)
 
     def set_state(
