@@ -25,11 +25,11 @@ The tree::
     │   │   ├── WholeHistory          RM316  exit 2
     │   │   ├── PeakHours             RM317          (retryable)
     │   │   └── TooManyRuns           RM318          (retryable)
-    │   └── ApprovalError     RM320  exit 4   a second person must consent
-    │       ├── ApprovalMissing       RM321
-    │       ├── ApprovalExpired       RM322
-    │       ├── ApprovalUsed          RM323
-    │       └── ApprovalBySamePerson  RM324
+    │   └── ApprovalError     RM330  exit 4   a second person must consent
+    │       ├── ApprovalMissing       RM331
+    │       ├── ApprovalExpired       RM332
+    │       ├── ApprovalUsed          RM333
+    │       └── ApprovalBySamePerson  RM334
     ├── RunError              RM4xx
     │   ├── ChecksFailed      RM401  exit 5   a blocking check failed; nothing was published
     │   ├── TransformFailed   RM402  exit 1   the transform's own SQL failed
@@ -261,32 +261,32 @@ class TooManyRuns(PolicyRefused):
 class ApprovalError(PlanError):
     """The plan needs the approval of a second person, and there is none that counts."""
 
-    code = "RM320"
+    code = "RM330"
     exit_code = 4
 
 
 class ApprovalMissing(ApprovalError):
     """Nobody approved the plan."""
 
-    code = "RM321"
+    code = "RM331"
 
 
 class ApprovalExpired(ApprovalError):
     """The approval ran out before the plan was applied."""
 
-    code = "RM322"
+    code = "RM332"
 
 
 class ApprovalUsed(ApprovalError):
     """The approval was used by an earlier run: it is good for one."""
 
-    code = "RM323"
+    code = "RM333"
 
 
 class ApprovalBySamePerson(ApprovalError):
     """The approver is the person who asked for the plan."""
 
-    code = "RM324"
+    code = "RM334"
 
 
 class RunError(RemintError):

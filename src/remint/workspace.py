@@ -36,7 +36,7 @@ from remint.store.base import Admission, AuditStatus, StoreReader
 if TYPE_CHECKING:
     from remint.engines.base import Engine, Rows
     from remint.execution.account import RunAccount
-    from remint.execution.approve import Standing
+    from remint.execution.approve import Readiness
     from remint.execution.diff import DatasetDiff
     from remint.execution.doctor import Symptom
     from remint.execution.verify import VerifiedUnit
@@ -237,11 +237,11 @@ class Workspace:
         approve(self._tools, plan, approval)
         return approval
 
-    def standing(self, plan: Plan) -> Standing:
+    def readiness(self, plan: Plan) -> Readiness:
         """Return what ``plan`` waits for before it can be applied, as of now."""
-        from remint.execution.approve import standing
+        from remint.execution.approve import readiness
 
-        return standing(self._tools, plan, self.policy, self._clock())
+        return readiness(self._tools, plan, self.policy, self._clock())
 
     def account(self, run: Run) -> RunAccount:
         """Return what a run did and took, against what its plan expected."""

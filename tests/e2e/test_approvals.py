@@ -211,7 +211,7 @@ def test_of_two_processes_with_one_approval_one_runs(project: Project) -> None:
 
     assert said[0].startswith("ran r-")
     run_id = said[0].split()[1]
-    assert said[1].startswith("refused RM323")
+    assert said[1].startswith("refused RM333")
     assert run_id in said[1]
     assert [r.run_id for r in project.open().store.runs(99) if r.plan_id == plan.plan_id] == [run_id]
     assert project.tables() == project.expected()
@@ -285,7 +285,7 @@ def test_run_stops_after_the_plan_and_says_what_the_second_person_types(
 
     assert code == 4
     assert plan_id in out
-    assert "error RM321" in err
+    assert "error RM331" in err
     assert f'remint approve {plan_id} --as NAME --reason "..."; then: remint apply {plan_id}' in err
     assert call(project, "approve", plan_id, "--as", "ANA", "--reason", "me")[0] == 4
     assert call(project, "approve", plan_id, "--as", "bea", "--reason", "agreed", "--expires", "2h")[0] == 0

@@ -114,26 +114,26 @@ def plan(ctx: click.Context, /, *, detailed_exitcode: bool, as_json: bool, **ask
 
 def show_plan(workspace: Workspace, plan: Plan, *, as_json: bool, **more: Any) -> None:
     """Print a plan, with what it waits for."""
-    standing = workspace.standing(plan)
+    readiness = workspace.readiness(plan)
     now = workspace.now()
-    approvals = [{"state": a.state(now), "approval": a} for a in standing.approvals]
-    refused = standing.refused.as_dict() if standing.refused else None
+    approvals = [{"state": a.state(now), "approval": a} for a in readiness.approvals]
+    refused = readiness.refused.as_dict() if readiness.refused else None
     if as_json:
-        waits = {"needs_approval": standing.needs_approval, "approvals": approvals, "refused_now": refused}
-        print_json("plan", plan=plan, **waits, notes=standing.notes, **more)
+        waits = {"needs_approval": readiness.needs_approval, "approvals": approvals, "refused_now": refused}
+        print_json("plan", plan=plan, **waits, notes=readiness.notes, **more)
         return
     click.echo(render.plan(plan))
-    for note in standing.notes:
+    for note in readiness.notes:
         click.echo(f"note: {note}")
-    for why in standing.needs_approval:
+    for why in readiness.needs_approval:
         click.echo(f"needs approval: {why}")
-    for approval in standing.approvals:
+    for approval in readiness.approvals:
         click.echo(f"{render.approval(approval, now)}")
     if plan.is_empty:
         return
-    if standing.refused:
-        click.echo(f"would be refused now: {standing.refused.message}\nnext: {standing.refused.hint}")
-    elif standing.needs_approval and not any(a["state"] == "open" for a in approvals):
+    if readiness.refused:
+        click.echo(f"would be refused now: {readiness.refused.message}\nnext: {readiness.refused.hint}")
+    elif readiness.needs_approval and not any(a["state"] == "open" for a in approvals):
         click.echo(f'next: a second person runs: remint approve {plan.plan_id} --as NAME --reason "..."')
     else:
         click.echo(f"next: remint apply {plan.plan_id}")

@@ -18,7 +18,7 @@ LONGEST = timedelta(days=30)
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
-class Standing:
+class Readiness:
     """How a plan stands now: what it waits for before it can be applied."""
 
     needs_approval: tuple[str, ...]
@@ -95,7 +95,7 @@ def admission(tools: Tools, plan: Plan, policy: Policy, now: datetime) -> Admiss
     return Admission(needs_approval=tuple(dict.fromkeys(why)), max_running=quota)
 
 
-def standing(tools: Tools, plan: Plan, policy: Policy, now: datetime) -> Standing:
+def readiness(tools: Tools, plan: Plan, policy: Policy, now: datetime) -> Readiness:
     """Return how ``plan`` stands now; writes nothing."""
     refused, needed = None, plan.needs_approval
     try:
@@ -103,7 +103,7 @@ def standing(tools: Tools, plan: Plan, policy: Policy, now: datetime) -> Standin
     except PolicyRefused as error:
         refused = error
     given = tuple(tools.store.approvals_of(plan.plan_id))
-    return Standing(needs_approval=needed, approvals=given, refused=refused, notes=unjudged(plan, policy))
+    return Readiness(needs_approval=needed, approvals=given, refused=refused, notes=unjudged(plan, policy))
 
 
 def new_approval(plan: Plan, approver: str, reason: str, approval_id: str, span: tuple[datetime, datetime]) -> Approval:
