@@ -180,6 +180,7 @@ def problem(line: str) -> str:
         words = words[2:]  # -C FOLDER
     if not words or words[0] not in cli.commands:
         return f"no command {words[0] if words else ''}"
-    known = {o for p in cli.commands[words[0]].params if isinstance(p, click.Option) for o in p.opts}
+    options = [p for p in cli.commands[words[0]].params if isinstance(p, click.Option)]
+    known = {o for p in options for o in (*p.opts, *p.secondary_opts)}
     unknown = [w for w in words[1:] if w.startswith("--") and w not in known]
     return f"{words[0]} has no option {unknown[0]}" if unknown else ""

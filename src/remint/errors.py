@@ -18,7 +18,21 @@ The tree::
     │   ├── PlanUsed          RM302  exit 6   a plan is applied once
     │   ├── BronzeChanged     RM303  exit 6   something other than an append happened to Bronze
     │   ├── SourceAbsent      RM304  exit 2   the range names days that a source never delivered
-    │   └── VersionNotRaised  RM320  exit 2   logic changed and its version did not
+    │   ├── VersionNotRaised  RM320  exit 2   logic changed and its version did not
+    │   ├── PolicyRefused     RM310  exit 4   a rule of the project's policy refuses it
+    │   │   ├── TooManySeconds        RM311
+    │   │   ├── TooMuchMoney          RM312
+    │   │   ├── TooManyBytes          RM313
+    │   │   ├── TooManyRows           RM314
+    │   │   ├── WindowTooLong         RM315
+    │   │   ├── WholeHistory          RM316  exit 2
+    │   │   ├── PeakHours             RM317          (retryable)
+    │   │   └── TooManyRuns           RM318          (retryable)
+    │   └── ApprovalError     RM330  exit 4   a second person must consent
+    │       ├── ApprovalMissing       RM331
+    │       ├── ApprovalExpired       RM332
+    │       ├── ApprovalUsed          RM333
+    │       └── ApprovalBySamePerson  RM334
     ├── RunError              RM4xx
     │   ├── ChecksFailed      RM401  exit 5   a blocking check failed; nothing was published
     │   ├── TransformFailed   RM402  exit 1   the transform's own SQL failed
@@ -206,6 +220,95 @@ class VersionNotRaised(PlanError):
     """Logic changed under a version that was published, or the version went backwards."""
 
     code = "RM320"
+
+
+class PolicyRefused(PlanError):
+    """A rule of the project's policy refuses the plan, or its start at this time."""
+
+    code = "RM310"
+    exit_code = 4
+
+
+class TooManySeconds(PolicyRefused):
+    """The plan is expected to stage longer than ``[policy] max_seconds``."""
+
+    code = "RM311"
+
+
+class TooMuchMoney(PolicyRefused):
+    """The plan is expected to cost more than ``[policy] max_money``."""
+
+    code = "RM312"
+
+
+class TooManyBytes(PolicyRefused):
+    """The plan is expected to open more bytes than ``[policy] max_bytes_scanned``."""
+
+    code = "RM313"
+
+
+class TooManyRows(PolicyRefused):
+    """The plan reads more rows than ``[policy] max_rows``."""
+
+    code = "RM314"
+
+
+class WindowTooLong(PolicyRefused):
+    """The plan covers more days than ``[policy] largest_window_days``."""
+
+    code = "RM315"
+
+
+class WholeHistory(PolicyRefused):
+    """A rebuild without a range covers everything that is selected, and nobody said that it is meant."""
+
+    code = "RM316"
+    exit_code = 2
+
+
+class PeakHours(PolicyRefused):
+    """A backfill would start in ``[policy] peak_hours``."""
+
+    code = "RM317"
+    retryable = True
+
+
+class TooManyRuns(PolicyRefused):
+    """As many runs are in progress as ``[policy] max_running`` allows."""
+
+    code = "RM318"
+    retryable = True
+
+
+class ApprovalError(PlanError):
+    """The plan needs the approval of a second person, and there is none that counts."""
+
+    code = "RM330"
+    exit_code = 4
+
+
+class ApprovalMissing(ApprovalError):
+    """Nobody approved the plan."""
+
+    code = "RM331"
+
+
+class ApprovalExpired(ApprovalError):
+    """The approval ran out before the plan was applied."""
+
+    code = "RM332"
+
+
+class ApprovalUsed(ApprovalError):
+    """The approval was used by an earlier run: it is good for one."""
+
+    code = "RM333"
+
+
+class ApprovalBySamePerson(ApprovalError):
+    """The approver is the person who asked for the plan."""
+
+    code = "RM334"
 
 
 class RunError(RemintError):

@@ -44,6 +44,9 @@ _ALLOWED: dict[RunState, frozenset[RunState]] = {
     RunState.ROLLED_BACK: frozenset(),
 }
 
+RUNNING = frozenset({RunState.STAGING, RunState.PUBLISHING})
+"""States of a run that is at work, or was when its process ended."""
+
 OUTSTANDING = frozenset({RunState.STAGING, RunState.PUBLISHING, RunState.FAILED})
 """States that ``status`` shows until somebody ends them."""
 
@@ -80,6 +83,17 @@ class StepKind(StrEnum):
     """Bronze and quarantine files of one ingest, with arrivals and counts."""
 
 
+class Stage(StrEnum):
+    """Where in its life a run spends time or fails."""
+
+    STAGE = "stage"
+    """Queries write files that nobody sees."""
+    AUDIT = "audit"
+    """Checks judge what was written."""
+    PUBLISH = "publish"
+    """Commits name the files."""
+
+
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Run:
     """One execution of one plan, ingest or rollback."""
@@ -89,6 +103,8 @@ class Run:
     state: RunState
     plan_id: str | None
     mode: str
+    type: str = ""
+    """Type of the backfill; empty for an incremental run."""
     override_state: bool
     trigger: str
     reason: str
@@ -100,3 +116,6 @@ class Run:
     error: str | None = None
     of_run: str | None = None
     """For a rollback, the run that it undoes."""
+    approved_by: str | None = None
+    """Who consented, where the run needed an approval."""
+    approval_reason: str | None = None

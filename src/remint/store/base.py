@@ -10,6 +10,8 @@ from dataclasses import dataclass, field
 from enum import StrEnum
 from typing import Any, Protocol
 
+from remint.model.approval import Approval
+from remint.model.cost import Timing
 from remint.model.dataset import DatasetName, Logic, LogicVersion
 from remint.model.partition import PartitionKey, PartitionSet
 from remint.model.provenance import Arrival, ArrivedContent, Head, LogicRecord, ProvenanceRecord, Release
@@ -117,7 +119,7 @@ class AuditEntry:
     at: str
     """When the entry was written."""
     action: str
-    """``apply``, ``ingest``, ``rollback``, ``abandon``."""
+    """``apply``, ``ingest``, ``rollback``; ``approve``; ``intend`` and ``publish`` of a forced run; ``alert``."""
     actor: str
     run_id: str | None
     """The reprocessing id; None for an act that is no run."""
@@ -133,6 +135,8 @@ class AuditEntry:
     record_count: int = 0
     status: AuditStatus
     mode: str = ""
+    type: str = ""
+    """Type of the backfill; empty for what is none."""
     override_state: bool = False
     trigger: str = ""
     datasets: tuple[DatasetName, ...] = ()
@@ -157,6 +161,18 @@ class Projection:
     """Digest over all columns."""
     columns: tuple[str, ...]
     digest: str
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Admission:
+    """What must hold for a run to begin, looked at in the transaction that creates it."""
+
+    needs_approval: tuple[str, ...] = ()
+    """In words, why the plan needs one; an open approval is used up. Empty: it needs none."""
+    max_running: int | None = None
+    """Runs that may be in progress, with this one."""
+    begun: Mapping[str, Any] | None = None
+    """What an ingest asks for: the first step of its journal. There is no moment at which a run exists without it."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -350,6 +366,26 @@ class StoreReader(Protocol):
         """Return the newest audit entries, newest first."""
         ...
 
+    def audit_of(self, run_id: str) -> list[AuditRecord]:
+        """Return the audit entries about a run, oldest first."""
+        ...
+
+    def approvals(self, limit: int) -> list[Approval]:
+        """Return approvals, newest first."""
+        ...
+
+    def approvals_of(self, plan_id: str) -> list[Approval]:
+        """Return the approvals of a plan, oldest first."""
+        ...
+
+    def timings(self, datasets: Collection[DatasetName], limit: int) -> dict[DatasetName, tuple[Timing, ...]]:
+        """Return what staging took, by dataset, newest first; a dataset that never ran is absent."""
+        ...
+
+    def timings_of(self, run_id: str) -> list[Timing]:
+        """Return what each step of a run took, in the order in which they were taken."""
+        ...
+
 
 class StoreWriter(StoreReader, Protocol):
     """Everything that can be changed: each method is one durable transaction, all or nothing."""
@@ -359,11 +395,16 @@ class StoreWriter(StoreReader, Protocol):
         run: Run,
         plan_json: str | None = None,
         audit: AuditEntry | None = None,
-        begun: Mapping[str, Any] | None = None,
-    ) -> None:
-        """Record a new run, with the plan that it applies, an audit entry of its start, and what an ingest asks for.
+        admission: Admission = Admission(),
+    ) -> Run:
+        """Record a new run, with the plan that it applies and an audit entry of its start; return it.
 
-        ``begun`` becomes the first step of the journal: there is no moment at which a run exists without it.
+        A run that needed an approval comes back with the approver; its audit entry says so too. A forced run's
+        intent is logged before its start.
+
+        Raises:
+            ApprovalError: the run needs an approval and none is open; nothing is written.
+            TooManyRuns: as many runs are in progress as may be; nothing is written.
         """
         ...
 
@@ -375,8 +416,27 @@ class StoreWriter(StoreReader, Protocol):
         """Keep digests over columns; those that are known stay."""
         ...
 
-    def journal_append(self, run_id: str, kind: StepKind, payload: Mapping[str, Any]) -> int:
-        """Append a step to a run's journal and return its sequence number; durable on return.
+    def grant(self, approval: Approval, audit: AuditEntry) -> None:
+        """Record an approval, with the audit entry that says so."""
+        ...
+
+    def log(self, entry: AuditEntry) -> None:
+        """Append an audit entry that goes with no other change."""
+        ...
+
+    def journal_append(
+        self,
+        run_id: str,
+        kind: StepKind,
+        payload: Mapping[str, Any],
+        *,
+        timing: Timing | None = None,
+        audit: AuditEntry | None = None,
+    ) -> int:
+        """Append a step to a run's journal, with what it took and what the log says; durable on return.
+
+        Returns:
+            The number of the step.
 
         Raises:
             UnknownRun: no run has exactly this id.
