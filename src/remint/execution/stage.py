@@ -94,13 +94,16 @@ class Workpiece:
         source = self.graph[entry.dataset]
         wanted = input_keys(self.graph, dataset, entry, keys)
         if isinstance(entry.mapping, ByArrival) and source.arrivals is not None:
+            days, files = list(wanted), self.tools.store.arrival_files
             return Scan(
                 root=self.tools.folder(source),
-                paths=tuple(self.tools.store.arrival_files(source.name, list(wanted))),
+                paths=tuple(files(source.name, days)),
                 columns=source.columns,
                 partition=source.partition,
                 only=wanted,
                 only_column=source.arrivals.column,
+                key=source.arrivals.key,
+                rivals=tuple(files(source.name, days, rivals=True)),
             )
         return Scan(
             root=self.tools.folder(source),

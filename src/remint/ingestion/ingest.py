@@ -58,6 +58,8 @@ class _Intake:
     digests: dict[tuple[DatasetName, str], ContentDigest] = field(default_factory=dict)
     """By dataset and file path."""
     arrivals: dict[DatasetName, list[Arrival]] = field(default_factory=dict)
+    rivals: dict[DatasetName, list[Arrival]] = field(default_factory=dict)
+    """Arrivals for other event partitions than the rows name; found when all files of the run are there."""
     sources: list[SourceFileRecord] = field(default_factory=list)
 
     def add(self, bronze: Dataset, made: Ingested, source: SourceFileRecord) -> None:
@@ -111,6 +113,8 @@ def _journalled(tools: Tools, graph: DatasetGraph, run_id: str) -> _Intake:
         if entry.kind is StepKind.INGEST_STAGED:
             source = SourceFileRecord(**entry.payload["source"])
             intake.add(graph[source.dataset], _from_payload(entry.payload["made"]), source)
+        elif entry.kind is StepKind.INGEST_RIVALS:
+            intake.rivals = {name: list(map(_arrival, found)) for name, found in entry.payload.items()}
     return intake
 
 
@@ -141,6 +145,37 @@ def _stage(tools: Tools, graph: DatasetGraph, run_id: str, intake: _Intake, pend
                 units_total=total,
             )
         )
+    intake.rivals = _rivals(tools, graph, intake)
+    if intake.rivals:
+        payload = {name: list(map(_arrival_payload, found)) for name, found in intake.rivals.items()}
+        tools.store.journal_append(run_id, StepKind.INGEST_RIVALS, payload)
+
+
+def _rivals(tools: Tools, graph: DatasetGraph, intake: _Intake) -> dict[DatasetName, list[Arrival]]:
+    """Return what rows of Bronze count for besides, now that the files of the run are added.
+
+    Once for the whole run, when its last file is staged: not a file at a time, which would compare Bronze as often.
+    """
+    found = {}
+    for name, files in sorted(intake.files.items()):
+        bronze = graph[name]
+        if files and bronze.arrivals and bronze.arrivals.key:
+            new, held = _scan(tools, bronze, files), _scan(tools, bronze, _held(tools, bronze))
+            found[name] = list(tools.engine.rivals(bronze, held, new))
+    return found
+
+
+def _held(tools: Tools, bronze: Dataset) -> list[DataFile]:
+    return [f for r in tools.store.records(bronze.name).values() for f in r.files]
+
+
+def _scan(tools: Tools, bronze: Dataset, files: Iterable[DataFile]) -> Scan:
+    return Scan(
+        root=tools.folder(bronze),
+        paths=tuple(f.path for f in files),
+        columns=bronze.columns,
+        partition=bronze.partition,
+    )
 
 
 def _stage_file(
@@ -149,14 +184,7 @@ def _stage_file(
     token, folder, intake = place
     quarantine = graph[quarantine_name(bronze.name)]
     fetched = fetch(file, folder)
-    held = [f for r in tools.store.records(bronze.name).values() for f in r.files]
-    held += intake.files.get(bronze.name, [])
-    known = Scan(
-        root=tools.folder(bronze),
-        paths=tuple(f.path for f in held),
-        columns=bronze.columns,
-        partition=bronze.partition,
-    )
+    known = _scan(tools, bronze, [*_held(tools, bronze), *intake.files.get(bronze.name, [])])
     run_id = token.rsplit("-", 1)[0]
     known_contents = {r.sha256 for r in (*tools.store.source_files(bronze.name).values(), *intake.sources)}
     made = (
@@ -216,7 +244,7 @@ def _publish(tools: Tools, graph: DatasetGraph, run_id: str, intake: _Intake) ->
             fence={
                 (r.dataset, r.key): heads[r.dataset][r.key].seq if r.key in heads[r.dataset] else None for r in records
             },
-            arrivals={name: tuple(found) for name, found in intake.arrivals.items()},
+            arrivals={name: (*found, *intake.rivals.get(name, ())) for name, found in intake.arrivals.items()},
             source_files=tuple(intake.sources),
             versions=published.versions,
             tables_seen=published.accounted,
@@ -260,8 +288,7 @@ def _counts(intake: _Intake) -> dict[str, Any]:
 
 def _to_payload(made: Ingested) -> dict[str, Any]:
     digests = {path: str(digest) for path, digest in made.digests.items()}
-    arrivals = [{**canonical(a), "digest": str(a.digest)} for a in made.arrivals]
-    return {**canonical(made), "digests": digests, "arrivals": arrivals}
+    return {**canonical(made), "digests": digests, "arrivals": list(map(_arrival_payload, made.arrivals))}
 
 
 def _from_payload(payload: Mapping[str, Any]) -> Ingested:
@@ -271,9 +298,14 @@ def _from_payload(payload: Mapping[str, Any]) -> Ingested:
             "files": tuple(DataFile(**f) for f in payload["files"]),
             "quarantine_files": tuple(DataFile(**f) for f in payload["quarantine_files"]),
             "digests": {path: ContentDigest.parse(text) for path, text in payload["digests"].items()},
-            "arrivals": tuple(
-                Arrival(file=a["file"], event_key=a["event_key"], digest=ContentDigest.parse(a["digest"]))
-                for a in payload["arrivals"]
-            ),
+            "arrivals": tuple(map(_arrival, payload["arrivals"])),
         }
     )
+
+
+def _arrival_payload(arrival: Arrival) -> dict[str, Any]:
+    return {**canonical(arrival), "digest": str(arrival.digest)}
+
+
+def _arrival(payload: Mapping[str, Any]) -> Arrival:
+    return Arrival(**{**payload, "digest": ContentDigest.parse(payload["digest"])})

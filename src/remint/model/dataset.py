@@ -128,6 +128,9 @@ class Arrivals:
 
     column: str
     grain: Grain
+    key: tuple[str, ...] = ()
+    """Rows that are equal in these columns are versions of one thing, whichever event partitions they name; empty:
+    no row is a version of another."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -155,7 +158,8 @@ class Dataset:
     transform: Transform | None = None
     parse: Parse | None = None
     keep: tuple[str, ...] = ()
-    """Order by which the latest row of a key wins within its partition; empty when the transform leaves none twice."""
+    """Order by which the latest row of a key wins: within its partition, or across all where the arrivals that are
+    read have a key; empty when the transform leaves none twice."""
     checks: tuple[Check, ...] = ()
     source: Source | None = None
     arrivals: Arrivals | None = None

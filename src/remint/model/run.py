@@ -75,7 +75,9 @@ class StepKind(StrEnum):
     WITHDRAWN = "withdrawn"
     """Nothing of the attempt is live any more."""
     INGEST_STAGED = "ingest_staged"
-    """Bronze and quarantine files of one ingest, with arrivals and counts."""
+    """Bronze and quarantine files of one source file, with arrivals and counts."""
+    INGEST_RIVALS = "ingest_rivals"
+    """What rows count for besides, since the ingest added versions of what Bronze holds; the newest entry counts."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

@@ -41,12 +41,15 @@ def _content(row: Row[Any]) -> ArrivedContent:
     return ArrivedContent(digest=digest, files=row.files)
 
 
-def files(connection: Connection, dataset: DatasetName, event_keys: Collection[PartitionKey]) -> list[str]:
-    """Return the files that hold rows of any of the event keys, sorted."""
+def files(
+    connection: Connection, dataset: DatasetName, event_keys: Collection[PartitionKey], *, rivals: bool
+) -> list[str]:
+    """Return the files that hold rows of any of the event keys, or else rivals of such rows, sorted."""
     found: set[str] = set()
     arrival = tables.arrivals.c
     for keys in chunks(sorted(event_keys)):
-        wanted = select(arrival.file).distinct().where(arrival.dataset == dataset, arrival.event_key.in_(keys))
+        wanted = select(arrival.file).distinct().where(arrival.dataset == dataset, arrival.is_rival == rivals)
+        wanted = wanted.where(arrival.event_key.in_(keys))
         found.update(connection.scalars(wanted))
     return sorted(found)
 
@@ -56,7 +59,15 @@ def append(connection: Connection, dataset: DatasetName, new: Sequence[Arrival],
     if not new:
         return
     rows = [
-        {"dataset": dataset, "file": a.file, "event_key": a.event_key, "run_id": run_id, **_bits(a.digest)} for a in new
+        {
+            "dataset": dataset,
+            "file": a.file,
+            "event_key": a.event_key,
+            "is_rival": a.is_rival,
+            "run_id": run_id,
+            **_bits(a.digest),
+        }
+        for a in new
     ]
     connection.execute(insert(tables.arrivals), rows)
     by_scheme: dict[str, list[Arrival]] = {}
@@ -79,7 +90,8 @@ def _add_to_totals(connection: Connection, dataset: DatasetName, scheme: str, ne
     added: dict[PartitionKey, ArrivedContent] = {}
     for arrival in new:
         before = added.get(arrival.event_key, ArrivedContent(digest=ContentDigest.empty(scheme), files=0))
-        added[arrival.event_key] = ArrivedContent(digest=before.digest + arrival.digest, files=before.files + 1)
+        files_more = before.files + (not arrival.is_rival)
+        added[arrival.event_key] = ArrivedContent(digest=before.digest + arrival.digest, files=files_more)
     known = _totals(connection, dataset, scheme, added)
     grown = [
         {

@@ -195,8 +195,10 @@ class StoreReader(Protocol):
         """
         ...
 
-    def arrival_files(self, dataset: DatasetName, event_keys: Collection[PartitionKey]) -> list[str]:
-        """Return the Bronze files that hold rows of any of the event keys, sorted."""
+    def arrival_files(
+        self, dataset: DatasetName, event_keys: Collection[PartitionKey], *, rivals: bool = False
+    ) -> list[str]:
+        """Return the Bronze files that hold rows of any of the event keys, or else rivals of such rows, sorted."""
         ...
 
     def source_files(self, dataset: DatasetName) -> dict[str, SourceFileRecord]:

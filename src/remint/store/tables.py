@@ -141,10 +141,12 @@ arrivals = Table(
     Column("file", Text, primary_key=True),
     Column("event_key", Text, primary_key=True),
     Column("scheme", Text, primary_key=True),
+    Column("is_rival", Boolean, primary_key=True),
+    # A file gets new rivals whenever a later run brings versions of what it holds.
+    Column("run_id", Text, ForeignKey("runs.run_id"), primary_key=True),
     Column("rows", BigInteger, nullable=False),
     Column("total", String(16), nullable=False),
     Column("parity", String(16), nullable=False),
-    Column("run_id", Text, ForeignKey("runs.run_id"), nullable=False),
     Index(None, "dataset", "event_key"),
 )
 
