@@ -225,7 +225,7 @@ def arrivals(column: str, *, key: Iterable[str] = ()) -> Arrivals:
         key: rows that are equal in these columns are versions of one thing. A version that names another day than an
             earlier one makes both days stale, and each sees all versions. Without it a row concerns its own day alone.
     """
-    return Arrivals(column=column, grain=Grain.DAY, key=(key,) if isinstance(key, str) else tuple(key))
+    return Arrivals(column=column, grain=Grain.DAY, key=(key,) if isinstance(key, str) else tuple(dict.fromkeys(key)))
 
 
 def same(dataset: DatasetRef) -> InputRef:

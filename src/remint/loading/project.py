@@ -28,7 +28,7 @@ from remint.loading.sql_source import SqlSource, TransformSpec
 from remint.loading.text_files import read_text
 from remint.model.dataset import Dataset, DatasetName, Input, Transform, quarantine_name
 from remint.model.graph import DatasetGraph
-from remint.model.mapping import describe
+from remint.model.mapping import ByArrival, Mapping, describe
 
 CONTRACTS_FOLDER = "contracts"
 
@@ -212,9 +212,16 @@ def _transform(draft: Draft, declaration: Declaration, contract: Contract) -> Tr
         parse=declaration.parse,
         keep=declaration.keep,
         key=contract.key,
-        reads={alias: f"{dataset}, {describe(mapping)}" for alias, dataset, mapping in declaration.inputs},
+        reads={alias: _read_in_words(draft, dataset, mapping) for alias, dataset, mapping in declaration.inputs},
     )
     return transform_of(spec, draft.cache)
+
+
+def _read_in_words(draft: Draft, dataset: DatasetName, mapping: Mapping) -> str:
+    words, arrivals = f"{dataset}, {describe(mapping)}", draft.shapes[dataset].arrivals
+    if isinstance(mapping, ByArrival) and arrivals is not None and arrivals.key:
+        return f"{words}, with every version of a {', '.join(arrivals.key)}"
+    return words
 
 
 def _graph(draft: Draft, datasets: Iterable[Dataset], mistakes: list[ProjectError]) -> DatasetGraph:
