@@ -130,6 +130,17 @@ def event(
     }
 
 
+def version(name: str, day: int, number: int, amount: Any = 10) -> dict[str, Any]:
+    """Return a version of the event ``name`` that says ``day``; the one with the highest number is the latest."""
+    midnight = datetime.fromisoformat(day_at(day)).replace(tzinfo=UTC)
+    return {
+        "event_id": name,
+        "event_time": (midnight + timedelta(hours=3)).isoformat(),
+        "updated_at": (datetime(2026, 12, 1, tzinfo=UTC) + timedelta(hours=number)).isoformat(),
+        "payload": {"tenant": "t1", "amount": amount},
+    }
+
+
 def history(days: int, each: int = 3) -> list[dict[str, Any]]:
     """Return ``each`` events on every one of ``days`` days."""
     return [event(d * each + i, d, 10 + (d * 7 + i * 3) % 50) for d in range(days) for i in range(each)]
@@ -325,6 +336,14 @@ def write_project(root: Path, changes: Mapping[str, str | None] | None = None) -
             path.parent.mkdir(parents=True, exist_ok=True)
             path.write_text(text)
     return Project(root)
+
+
+def keyed_project(root: Path) -> Project:
+    """Write the project so that rows of one event_id are versions of one event, whichever day they say."""
+    project = write_project(root)
+    project.edit("datasets.py", 'arrivals("event_time")', 'arrivals("event_time", key=("event_id",))')
+    project.versions_meet = True
+    return project
 
 
 def built(root: Path, days: int, each: int = 3) -> Project:

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 from collections.abc import Iterable, Mapping
-from datetime import UTC, datetime, timedelta
 from itertools import permutations
 from pathlib import Path
 from typing import Any
@@ -11,26 +10,7 @@ from typing import Any
 import pytest
 
 from remint.errors import ChecksFailed
-from tests.e2e.projects import DATASETS, FILES, MADE, Project, contract, day_at, history, write_project
-
-KEYED = DATASETS.replace('arrivals("event_time")', 'arrivals("event_time", key=("event_id",))')
-
-
-def version(name: str, day: int, number: int, amount: Any = 10) -> dict[str, Any]:
-    """A version of an event that says ``day``; the one with the highest ``number`` is the latest."""
-    midnight = datetime.fromisoformat(day_at(day)).replace(tzinfo=UTC)
-    return {
-        "event_id": name,
-        "event_time": (midnight + timedelta(hours=3)).isoformat(),
-        "updated_at": (datetime(2026, 12, 1, tzinfo=UTC) + timedelta(hours=number)).isoformat(),
-        "payload": {"tenant": "t1", "amount": amount},
-    }
-
-
-def written(root: Path, changes: Mapping[str, str] | None = None) -> Project:
-    project = write_project(root, {"datasets.py": KEYED, **(changes or {})})
-    project.versions_meet = True
-    return project
+from tests.e2e.projects import FILES, MADE, Project, contract, day_at, history, keyed_project, version, write_project
 
 
 def arrive(project: Project, *files: Iterable[Mapping[str, Any]]) -> None:
@@ -46,7 +26,7 @@ def days_of(project: Project, name: str) -> list[str]:
 
 
 def test_a_correction_that_moves_an_event_leaves_no_copy_behind(tmp_path: Path) -> None:
-    project = written(tmp_path)
+    project = keyed_project(tmp_path)
     arrive(project, history(6), [version("m", 1, 1)])
 
     arrive(project, [version("m", 4, 2)])
@@ -58,7 +38,7 @@ def test_a_correction_that_moves_an_event_leaves_no_copy_behind(tmp_path: Path) 
 
 
 def test_a_day_that_loses_its_only_event_is_published_empty(tmp_path: Path) -> None:
-    project = written(tmp_path)
+    project = keyed_project(tmp_path)
     arrive(project, [version("m", 1, 1), version("x", 3, 1)])
 
     arrive(project, [version("m", 3, 2)])
@@ -71,7 +51,7 @@ def test_a_day_that_loses_its_only_event_is_published_empty(tmp_path: Path) -> N
 
 def test_a_row_older_than_what_is_stored_changes_nothing_downstream(tmp_path: Path) -> None:
     """On its own day and on another: the units are recomputed, come out the same, and nothing reads on."""
-    project = written(tmp_path)
+    project = keyed_project(tmp_path)
     arrive(project, history(6), [version("m", 4, 7)])
     before = project.versions()
 
@@ -87,7 +67,7 @@ def test_a_row_older_than_what_is_stored_changes_nothing_downstream(tmp_path: Pa
 
 
 def test_an_older_version_that_arrives_later_on_another_day_is_not_published_there(tmp_path: Path) -> None:
-    project = written(tmp_path)
+    project = keyed_project(tmp_path)
     arrive(project, [version("m", 4, 2)])
 
     arrive(project, [version("m", 1, 1)])
@@ -98,7 +78,7 @@ def test_an_older_version_that_arrives_later_on_another_day_is_not_published_the
 
 
 def test_an_event_may_move_away_and_back_and_across_months(tmp_path: Path) -> None:
-    project = written(tmp_path)
+    project = keyed_project(tmp_path)
     arrive(project, history(14))
     for number, day in enumerate([2, 11, 2, 12, 12, 2], start=1):
         arrive(project, [version("m", day, number, number)])
@@ -113,7 +93,7 @@ def test_an_event_may_move_away_and_back_and_across_months(tmp_path: Path) -> No
 
 def test_an_event_whose_newest_version_is_rejected_stays_where_it_was_last_valid(tmp_path: Path) -> None:
     """And the rejected row of another day is in quarantine once, on its own."""
-    project = written(tmp_path)
+    project = keyed_project(tmp_path)
     arrive(project, history(6), [version("m", 1, 1)])
 
     arrive(project, [version("m", 4, 2, "many")])
@@ -128,7 +108,7 @@ VERSIONS = (version("m", 1, 1, 1), version("m", 3, 2, 2), version("m", 5, 3, 3))
 
 @pytest.fixture(scope="module")
 def at_once(tmp_path_factory: pytest.TempPathFactory) -> Project:
-    project = written(tmp_path_factory.mktemp("once"))
+    project = keyed_project(tmp_path_factory.mktemp("once"))
     arrive(project, [*VERSIONS, *history(7, each=1)])
     return project
 
@@ -138,7 +118,7 @@ def at_once(tmp_path_factory: pytest.TempPathFactory) -> Project:
 def test_three_versions_on_three_days_give_the_same_tables_in_any_order(
     tmp_path: Path, at_once: Project, order: tuple[int, ...], when: str
 ) -> None:
-    project = written(tmp_path)
+    project = keyed_project(tmp_path)
     arrive(project, history(7, each=1))
     files = [[VERSIONS[i]] for i in order]
     for group in [[f] for f in files] if when == "after each" else [files]:
@@ -150,7 +130,7 @@ def test_three_versions_on_three_days_give_the_same_tables_in_any_order(
 
 
 def test_a_unit_alone_is_what_it_is_in_a_batch(tmp_path: Path) -> None:
-    whole = written(tmp_path / "whole")
+    whole = keyed_project(tmp_path / "whole")
     for events in history(6, each=1), *([version(f"m{i}", i * n % 6, n) for i in range(5)] for n in (1, 2, 3)):
         whole.land(f"f-{whole.ticks}", events)
         whole.ingest()
