@@ -1,6 +1,6 @@
 """API usage and entitlements: Kafka records to Bronze, Silver per event, Gold per minute, hour and day, and alerts."""
 
-from plan_limits import ABUSE_RATIO, ABUSE_REQUESTS, PLAN_LIMITS
+from plan_limits import ABUSE_RATIO, ABUSE_REQUESTS, PLAN_LIMITS, VERSION
 from remint import arrivals, bronze, by_arrival, day, files, gold, json_payload, same, silver, trailing
 
 bronze(
@@ -48,7 +48,7 @@ def limit_of(plan: str) -> str:
     return f"CASE {plan} {branches} END"
 
 
-@gold("tenant_usage_1min", partition=day("usage_date"), inputs={"events": same("silver.api_usage")})
+@gold("tenant_usage_1min", partition=day("usage_date"), inputs={"events": same("silver.api_usage")}, version=VERSION)
 def tenant_usage_1min() -> str:
     """Requests, errors, bytes and requests over the plan's limit, per tenant and minute."""
     return f"""
@@ -85,6 +85,7 @@ gold(
 
 @gold(
     "enforcement_alerts",
+    version=VERSION,
     partition=day("usage_date"),
     inputs={"minutes": same("gold.tenant_usage_1min"), "days": same("gold.tenant_usage_daily")},
     metrics={

@@ -44,11 +44,11 @@ def plan(*arguments: str) -> str:
     return newest.stem
 
 
-def edit_limit(before: int, after: int) -> None:
-    """Change the free plan's limit in plan_limits.py, as an editor would."""
+def edit(before: str, after: str) -> None:
+    """Change plan_limits.py, as an editor would."""
     path = WORK / "plan_limits.py"
-    print(f'\n$ sed -i \'s/"free": {before}/"free": {after}/\' plan_limits.py', flush=True)
-    path.write_text(path.read_text().replace(f'"free": {before}', f'"free": {after}'))
+    print(f"\n$ sed -i 's/{before}/{after}/' plan_limits.py", flush=True)
+    path.write_text(path.read_text().replace(before, after))
 
 
 def main() -> None:
@@ -70,7 +70,8 @@ def main() -> None:
     run("status")
 
     title("The free limit goes from 60 to 100: what follows from it?")
-    edit_limit(60, 100)
+    edit('"free": 60', '"free": 100')
+    edit("VERSION = 1", "VERSION = 2")
     why = (
         "--mode",
         "backfill",
@@ -91,7 +92,8 @@ def main() -> None:
 
     title("Take it back, exactly")
     run("rollback", applied, "--reason", "the new limit starts next month")
-    edit_limit(100, 60)
+    edit('"free": 100', '"free": 60')
+    edit("VERSION = 2", "VERSION = 1")
     run("status")
     run("audit")
     print(f"\nDone in {time.monotonic() - started:.0f} s. Look around: cd {os.path.relpath(WORK)} && remint show")

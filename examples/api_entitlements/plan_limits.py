@@ -1,5 +1,8 @@
 """What each subscription plan may do: change a number here and ``remint plan`` says what follows from it."""
 
+VERSION = 1
+"""Raised with every change below: remint refuses another meaning under a number that was published."""
+
 PLAN_LIMITS = {
     "free": 60,
     "starter": 300,

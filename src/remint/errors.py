@@ -15,7 +15,8 @@ The tree::
     ├── PlanError             RM3xx
     │   ├── PlanOutdated      RM301  exit 6   the world moved where the plan reads or writes
     │   ├── PlanUsed          RM302  exit 6   a plan is applied once
-    │   └── BronzeChanged     RM303  exit 6   something other than an append happened to Bronze
+    │   ├── BronzeChanged     RM303  exit 6   something other than an append happened to Bronze
+    │   └── VersionNotRaised  RM320  exit 2   logic changed and its version did not
     ├── RunError              RM4xx
     │   ├── ChecksFailed      RM401  exit 5   a blocking check failed; nothing was published
     │   ├── TransformFailed   RM402  exit 1   the transform's own SQL failed
@@ -184,6 +185,12 @@ class BronzeChanged(PlanError):
 
     code = "RM303"
     exit_code = 6
+
+
+class VersionNotRaised(PlanError):
+    """Logic changed under a version that was published, or the version went backwards."""
+
+    code = "RM320"
 
 
 class RunError(RemintError):

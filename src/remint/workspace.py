@@ -27,7 +27,7 @@ from remint.planner.survey import Verdicts, World, survey
 from remint.publishing.record import Scope, audit_entry
 from remint.publishing.scheme import require_scheme
 from remint.publishing.tools import Tools, timestamp
-from remint.store.base import AuditStatus, StoreReader
+from remint.store.base import AuditStatus, StoreReader, Totals
 
 if TYPE_CHECKING:
     from remint.engines.base import Engine, Rows
@@ -49,9 +49,10 @@ class Ask:
 class Survey:
     """How things stand."""
 
-    observed: Observed
+    world: World
     verdicts: Mapping[DatasetName, Verdicts]
     """By selected dataset, upstream first; empty verdicts for Bronze."""
+    totals: Mapping[DatasetName, Totals]
 
 
 def _silent(_: Event) -> None:
@@ -124,18 +125,19 @@ class Workspace:
             allowed=(Path(settings.lake), self.root),
         )
 
-    def observe(self) -> Observed:
-        """Return the state of the world, read now."""
+    def observe(self, request: Request | None = None) -> Observed:
+        """Return the state of the world, read now, close up where ``request`` may plan something."""
         from remint.execution.observe import observe
         from remint.loading.logic_history import logic_changes
 
         published = self.store.logics([d.name for d in self.graph])
-        return replace(observe(self._tools, self.graph), logic_changes=logic_changes(self.graph, published))
+        changes = logic_changes(self.graph, published)
+        return replace(observe(self._tools, self.graph, request), logic_changes=changes)
 
     def make_plan(self, request: Request, *, allow_all: bool = False, allow_future: bool = False) -> Plan:
         """Return what to do about ``request``, unsaved."""
         policy = Policy(batch_rows=self.project.settings.batch_rows, allow_all=allow_all, allow_future=allow_future)
-        world = World(project=self.project.name, graph=self.graph, observed=self.observe())
+        world = World(project=self.project.name, graph=self.graph, observed=self.observe(request))
         return build_plan(request, world, policy, self._clock())
 
     def survey(self, selectors: Sequence[str]) -> Survey:
@@ -145,7 +147,8 @@ class Workspace:
         world = World(project=self.project.name, graph=self.graph, observed=observe(self._tools, self.graph))
         verdicts = survey(Request(selectors=tuple(selectors), requested_by=self.project.settings.user), world)
         chosen = self.graph.select(selectors)
-        return Survey(world.observed, {n: verdicts.get(n, Verdicts()) for n in chosen})
+        found = {n: verdicts.get(n, Verdicts([], [], self.graph[n].no_units())) for n in chosen}
+        return Survey(world, found, self.store.totals())
 
     def save_plan(self, plan: Plan) -> Path:
         """Write the plan where ``apply`` finds it, and return the file."""
@@ -280,8 +283,13 @@ class Workspace:
         from remint.execution.verify import units_to_prove, verify
 
         require_scheme(self._tools, self.graph)
-        observed = self.observe()
-        units = units_to_prove(self.graph, observed, self.graph.select(selectors), size, keys)
+        from remint.execution.observe import observe_units
+
+        chosen = self.graph.select(selectors)
+        far = self.observe()
+        units = units_to_prove(self.graph, far, chosen, size, keys)
+        sets = {n: PartitionSet.of(self.graph[n].partition.grain, k) for n, k in units.items()}
+        observed = observe_units(self._tools, self.graph, sets)
         return verify(self._tools, self.graph, observed, units)
 
     def sql(self, query: str, *, as_of: int | None = None, limit: int = 1000) -> Rows:

@@ -233,7 +233,7 @@ def test_the_newest_commit_says_who_wrote_it(tmp_path: Path) -> None:
 
     write_deltalake(table.location, pa.table({"n": [9], "region": ["b"]}), mode="append")
 
-    assert FORMAT.last_writer(table).startswith("version 1, WRITE by ")
+    assert FORMAT.foreign_writer(table).startswith("version 1, WRITE by ")
 
 
 def test_a_commit_carries_statistics_that_other_readers_prune_by(tmp_path: Path) -> None:

@@ -43,7 +43,7 @@ def status(ctx: click.Context, selectors: tuple[str, ...], *, as_json: bool) -> 
     workspace = open_workspace(ctx, quiet=True)
     found = workspace.survey(selectors)
     rows = [_status_row(found, name) for name in found.verdicts]
-    outstanding = found.observed.outstanding
+    outstanding = found.world.observed.outstanding
     if as_json:
         print_json("status", project=workspace.project.name, datasets=rows, outstanding=outstanding)
         return
@@ -57,21 +57,25 @@ def status(ctx: click.Context, selectors: tuple[str, ...], *, as_json: bool) -> 
 
 
 def _status_row(found: Survey, name: str) -> dict[str, object]:
-    heads = {k: h for k, h in found.observed.heads[name].items() if not h.is_missing}
-    verdict = found.verdicts[name]
-    missing = sum(key not in heads for key in verdict.will)
-    foreign = len(found.observed.foreign.get(name, ()))
-    newest = max(heads.values(), key=lambda h: h.seq, default=None)
+    world, verdict = found.world, found.verdicts[name]
+    standing, units = world.observed.standings[name], world.units[name]
+    none = world.graph[name].no_units()
+    will = none
+    for group in verdict.will:
+        will = will | group.keys
+    missing = len(units - standing.present)
+    may_change = len(verdict.affected(none) - will)
+    total = found.totals.get(name)
     return {
         "dataset": name,
-        "partitions": len(heads) + missing,
-        "fresh": len(heads) + missing - len(verdict.will) - len(verdict.may),
-        "stale": len(verdict.will) - missing,
-        "may_change": len(verdict.may),
+        "partitions": len(units),
+        "fresh": len(units) - len(will) - may_change,
+        "stale": len(will & standing.present),
+        "may_change": may_change,
         "missing": missing,
-        "foreign": foreign,
-        "rows": sum(h.rows for h in heads.values()),
-        "last_run": newest.run_id if newest else "-",
+        "foreign": len(world.observed.foreign_keys(name)),
+        "rows": total.rows if total else 0,
+        "last_run": total.last_run if total else "-",
     }
 
 

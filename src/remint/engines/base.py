@@ -26,6 +26,8 @@ class Scan:
     """Rows whose ``only_column`` falls in these keys, pushed into the innermost scan; None: all rows of the files."""
     only_column: str = ""
     """Column of ``only``: DATE or TIMESTAMPTZ."""
+    only_label: str = ""
+    """Column of the values in ``only``."""
     key: tuple[str, ...] = ()
     """Rows that are equal in these columns are versions of one thing, in ``only`` or not; empty: none are."""
     rivals: tuple[str, ...] = ()
@@ -55,6 +57,8 @@ class Staged:
     files: tuple[DataFile, ...]
     digests: Mapping[PartitionKey, ContentDigest]
     """For every unit asked for: a unit without rows has the empty digest and no file."""
+    projections: Mapping[tuple[str, ...], Mapping[PartitionKey, ContentDigest]]
+    """The same over each set of columns in ``Dataset.read_as``."""
     violations: Mapping[str, Mapping[PartitionKey, int]]
     """By check name, the rows that break it, by partition; only checks that are broken."""
     strays: Mapping[PartitionKey, int]
@@ -158,8 +162,8 @@ class Engine(Protocol):
         """Return the digests that ``stage`` would give, writing nothing."""
         ...
 
-    def digests(self, scan: Scan) -> Mapping[PartitionKey, ContentDigest]:
-        """Return the content digest of each partition of published files."""
+    def digests(self, scan: Scan, columns: Sequence[str] | None = None) -> Mapping[PartitionKey, ContentDigest]:
+        """Return the content digest of each partition of published files, over ``columns`` or all of them."""
         ...
 
     def ingest(self, work: IngestWork) -> Ingested:

@@ -31,6 +31,7 @@ from remint.engines.duckdb_rows import (
     digest_aggregates,
     digest_scheme,
     key_sql,
+    keys_condition,
     open_connection,
     scan_sql,
 )
@@ -38,7 +39,7 @@ from remint.engines.duckdb_versions import rival_arrivals, rivals_elsewhere, sha
 from remint.errors import RefusedQuery, SchemaMismatch, TieInKeep, TransformFailed
 from remint.model.dataset import Column, Dataset
 from remint.model.digest import ContentDigest
-from remint.model.partition import PartitionKey, PartitionSet, PartitionSpec, first_day
+from remint.model.partition import PartitionKey, PartitionSet
 from remint.model.provenance import Arrival, DataFile
 
 _WIDENS = {
@@ -85,14 +86,17 @@ class DuckDBEngine:
             latest, rows_superseded = self._latest(work, made) if work.dataset.keep else (made, 0)
             rows_elsewhere = 0
             if rivals and work.dataset.parse:
-                elsewhere = _inside(work.dataset.partition, rivals)
-                rows_elsewhere = self._count(f"SELECT * FROM ({latest}) WHERE {elsewhere}")
+                rows_elsewhere = self._count(f"SELECT * FROM ({latest}) WHERE {_inside(work, rivals)}")
             select = _without(latest, work, work.context | rivals) if _meets(work) else latest
             files = self._copy(work, select)
         measured = self._measure(work, files)
         return Staged(
             files=tuple(files),
             digests={**_empty(work, self.digest_scheme), **measured.digests},
+            projections={
+                columns: {**_empty(work, self.digest_scheme), **found}
+                for columns, found in measured.projections.items()
+            },
             violations=measured.violations,
             strays={f.key: f.rows for f in files if f.key not in work.keys},
             rows_read=rows_read,
@@ -110,10 +114,11 @@ class DuckDBEngine:
         self.forget()
         return {**_empty(work, self.digest_scheme), **{k: d for k, d in digests.items() if k in work.keys}}
 
-    def digests(self, scan: Scan) -> Mapping[PartitionKey, ContentDigest]:
-        """Return the digest of each partition of published files."""
+    def digests(self, scan: Scan, columns: Sequence[str] | None = None) -> Mapping[PartitionKey, ContentDigest]:
+        """Return the digest of each partition of published files, over some columns or all."""
         key = key_sql(scan.partition)
-        return self._digest_rows(f"SELECT {key} AS k, {self._sums(scan.columns)} FROM ({scan_sql(scan)}) GROUP BY 1")
+        over = [c for c in scan.columns if columns is None or c.name in columns]
+        return self._digest_rows(f"SELECT {key} AS k, {self._sums(over)} FROM ({scan_sql(scan)}) GROUP BY 1")
 
     def ingest(self, work: IngestWork) -> Ingested:
         """Turn one source file into Bronze and quarantine files."""
@@ -206,8 +211,7 @@ class DuckDBEngine:
             # Adding floating point numbers on several threads gives another last digit every time.
             self._con.execute(f"SET threads = {1 if transform.single_thread else self._threads or _cores()}")
             self._check_columns(work.dataset, transform.sql)
-            casts = ", ".join(f"CAST({quoted(c.name)} AS {c.type}) AS {quoted(c.name)}" for c in work.dataset.columns)
-            made = f"SELECT {casts} FROM ({transform.sql}\n)"
+            made = f"SELECT {', '.join(_casts(work.dataset))} FROM ({transform.sql}\n)"
             # Where versions meet across partitions, one in the context may be the latest: it goes after ``keep``.
             yield made if _meets(work) else _without(made, work, work.context)
         except duckdb.Error as error:
@@ -260,10 +264,12 @@ class DuckDBEngine:
             elsewhere = rivals_elsewhere(self._con, scan)
             partitions = partitions | PartitionSet.of(work.keys.grain, elsewhere)
             shared += shared_reads(self._con, scan) - sum(elsewhere.values())
-        return partitions - work.keys, shared
+        return partitions, shared
 
     def _check_columns(self, dataset: Dataset, sql: str) -> None:
         found = {row[0]: row[1] for row in self._con.execute(f"DESCRIBE SELECT * FROM ({sql}\n)").fetchall()}
+        if dataset.version.column and dataset.version.column not in found:
+            found[dataset.version.column] = "VARCHAR"  # remint fills it in
         wrong = [
             f"{c.name}: expected {c.type}, the transform has no such column"
             for c in dataset.columns
@@ -291,7 +297,7 @@ class DuckDBEngine:
             The SELECT, and how many rows it leaves out.
         """
         dataset = work.dataset
-        names = dataset.key if _meets(work) else (dataset.partition.column, *dataset.key)
+        names = dataset.key if _meets(work) else (*dataset.partition.columns, *dataset.key)
         key = ", ".join(quoted(c) for c in names)
         order = ", ".join(f"{quoted(c)} DESC" for c in dataset.keep)
         whole = ", ".join(quoted(c.name) for c in dataset.columns)
@@ -338,9 +344,9 @@ class DuckDBEngine:
             self._con.execute(f"DROP TABLE IF EXISTS {table}")
         return files
 
-    def _sums(self, columns: Sequence[Column]) -> str:
+    def _sums(self, columns: Sequence[Column], suffix: str = "") -> str:
         rows, total, parity = digest_aggregates(columns, self.digest_scheme)
-        return f"{rows} AS n, {total} AS total, {parity} AS parity"
+        return f"{rows} AS n{suffix}, {total} AS total{suffix}, {parity} AS parity{suffix}"
 
     def _digests(self, select: str, dataset: Dataset) -> Mapping[PartitionKey, ContentDigest]:
         key = key_sql(dataset.partition)
@@ -356,7 +362,7 @@ class DuckDBEngine:
         """Read the written files back: digests and every check, by partition, in one pass."""
         dataset = work.dataset
         if not files:
-            return _measured({}, {})
+            return _measured({}, {}, {columns: {} for columns in dataset.read_as})
         scan = Scan(
             root=work.root,
             paths=tuple(f.path for f in files),
@@ -369,12 +375,20 @@ class DuckDBEngine:
             # Distinct hashes prove distinct keys; equal ones are settled by the exact count below.
             checks[UNIQUE_KEY] = f"count(*) - count(DISTINCT hash({key}))"
         named = "".join(f", {sql} AS {quoted(f'check_{i}')}" for i, sql in enumerate(checks.values()))
+        over = [[c for c in dataset.columns if c.name in columns] for columns in dataset.read_as]
+        named += "".join(f", {self._sums(columns, f'_{i}')}" for i, columns in enumerate(over))
         # Written files have one value a key, and grouping by it is a tenth cheaper than by the key's text.
+        group = ", ".join(quoted(c) for c in dataset.partition.columns)
         rows = self._con.execute(
             f"SELECT {key_sql(dataset.partition)} AS k, {self._sums(dataset.columns)}{named} "
-            f"FROM ({scan_sql(scan)}) GROUP BY {quoted(dataset.partition.column)} ORDER BY k"
+            f"FROM ({scan_sql(scan)}) GROUP BY {group} ORDER BY k"
         ).fetchall()
         digests = {r[0]: _digest(self.digest_scheme, *r[1:4]) for r in rows}
+        first = 4 + len(checks)
+        projections = {
+            columns: {r[0]: _digest(self.digest_scheme, *r[first + 3 * i : first + 3 * i + 3]) for r in rows}
+            for i, columns in enumerate(dataset.read_as)
+        }
         violations: dict[str, dict[PartitionKey, int]] = {}
         for index, name in enumerate(checks):
             broken = {r[0]: int(r[4 + index] or 0) for r in rows if r[4 + index]}
@@ -382,7 +396,7 @@ class DuckDBEngine:
                 broken = self._duplicates(scan, dataset)
             if broken:
                 violations[name] = broken
-        return _measured(digests, violations)
+        return _measured(digests, violations, projections)
 
     def _duplicates(self, scan: Scan, dataset: Dataset) -> dict[PartitionKey, int]:
         key = ", ".join(quoted(c) for c in dataset.key)
@@ -395,11 +409,14 @@ class DuckDBEngine:
 
 
 def _measured(
-    digests: Mapping[PartitionKey, ContentDigest], violations: Mapping[str, Mapping[PartitionKey, int]]
+    digests: Mapping[PartitionKey, ContentDigest],
+    violations: Mapping[str, Mapping[PartitionKey, int]],
+    projections: Mapping[tuple[str, ...], Mapping[PartitionKey, ContentDigest]],
 ) -> Staged:
     return Staged(
         files=(),
         digests=digests,
+        projections=projections,
         violations=violations,
         strays={},
         rows_read=0,
@@ -424,13 +441,27 @@ def _meets(work: StageWork) -> bool:
 
 
 def _without(select: str, work: StageWork, keys: PartitionSet) -> str:
-    return f"SELECT * FROM ({select}) WHERE NOT {_inside(work.dataset.partition, keys)}" if keys else select
+    """Return ``select`` without the rows of ``keys``, which are other units' business."""
+    return f"SELECT * FROM ({select}) WHERE NOT {_inside(work, keys)}" if keys else select
 
 
-def _inside(spec: PartitionSpec, keys: PartitionSet) -> str:
+def _inside(work: StageWork, keys: PartitionSet) -> str:
     """Return the condition that a row belongs to one of ``keys``; never NULL."""
-    listed = ", ".join(f"DATE {literal(first_day(spec.grain, key).isoformat())}" for key in keys)
-    return f"coalesce({quoted(spec.column)} IN ({listed}), false)"
+    spec = work.dataset.partition
+    label = None if work.dataset.fixed_value else spec.label
+    inside = keys_condition(keys, spec.column, label, is_instant=spec.type == "TIMESTAMPTZ")
+    return f"coalesce({inside}, false)"
+
+
+def _casts(dataset: Dataset) -> list[str]:
+    """Return the table's columns, cast to their types; the version column holds the declared version."""
+    version = dataset.version
+    return [
+        f"{literal(version.label)} AS {quoted(c.name)}"
+        if c.name == version.column
+        else f"CAST({quoted(c.name)} AS {c.type}) AS {quoted(c.name)}"
+        for c in dataset.columns
+    ]
 
 
 def _spelled(found: str) -> str:

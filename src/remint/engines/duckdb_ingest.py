@@ -191,7 +191,7 @@ def _measured(
 def _event_key(dataset: Dataset) -> str:
     if dataset.arrivals is None:
         return "''"
-    return event_key_sql(dataset.arrivals.column, dataset.arrivals.grain)
+    return event_key_sql(dataset.arrivals.column, dataset.arrivals.label, dataset.arrivals.grain)
 
 
 def _scan(dataset: Dataset, root: str, files: Sequence[DataFile]) -> Scan:

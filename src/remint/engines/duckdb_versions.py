@@ -75,7 +75,7 @@ def _counted(
     measured = con.execute(
         f"SELECT filename, {_OTHER}, {rows}, {total}, {parity} FROM (SELECT r.*, m.{_EVENT} AS {_OTHER} "
         f"FROM ({files_sql(scan, with_filename=True)}) r JOIN {_MOVED} m ON {_same_key(scan, arrivals.key)} "
-        f"AND {event_key_sql(arrivals.column, arrivals.grain)} <> m.{_EVENT} AND {when}) GROUP BY ALL"
+        f"AND {_event(arrivals)} <> m.{_EVENT} AND {when}) GROUP BY ALL"
     ).fetchall()
     for name, key, n, total_, parity_ in measured:
         digest = ContentDigest(scheme, n, total_ % (1 << 64), parity_)
@@ -86,7 +86,7 @@ def rivals_elsewhere(con: duckdb.DuckDBPyConnection, scan: Scan) -> dict[Partiti
     """Return how many rows a scan reads beside those of its filter, by event partition."""
     if not scan.rivals or scan.only is None:
         return {}
-    event = event_key_sql(scan.only_column, scan.only.grain)
+    event = event_key_sql(scan.only_column, scan.only_label or None, scan.only.grain)
     return dict(con.execute(f"SELECT {event}, count(*) FROM ({rivals_sql(scan)}) GROUP BY 1 ORDER BY 1").fetchall())
 
 
@@ -94,13 +94,17 @@ def shared_reads(con: duckdb.DuckDBPyConnection, scan: Scan) -> int:
     """Return in how many cases a row of the scan is a rival of a unit that the filter names."""
     if not scan.rivals or scan.only is None:
         return 0
-    arrivals = Arrivals(column=scan.only_column, grain=scan.only.grain, key=scan.key)
+    arrivals = Arrivals(column=scan.only_column, label=scan.only_label or None, grain=scan.only.grain, key=scan.key)
     mine = f"SELECT DISTINCT {_placed(scan, arrivals)} FROM ({files_sql(replace(scan, rivals=()))})"
     found = con.execute(
         f"SELECT count(*) FROM ({files_sql(scan)}) r JOIN ({mine}) m "
-        f"ON {_same_key(scan, scan.key)} AND {event_key_sql(arrivals.column, arrivals.grain)} <> m.{_EVENT}"
+        f"ON {_same_key(scan, scan.key)} AND {_event(arrivals)} <> m.{_EVENT}"
     ).fetchall()
     return int(found[0][0])
+
+
+def _event(arrivals: Arrivals) -> str:
+    return event_key_sql(arrivals.column, arrivals.label, arrivals.grain)
 
 
 def _names(key: tuple[str, ...]) -> str:
@@ -116,4 +120,4 @@ def _placed(scan: Scan, arrivals: Arrivals) -> str:
     """Return the SELECT list of a row's key, in declared types, and of its event partition."""
     types = {c.name: c.type for c in scan.columns}
     key = ", ".join(f"CAST({quoted(name)} AS {types[name]}) AS {quoted(name)}" for name in arrivals.key)
-    return f"{key}, {event_key_sql(arrivals.column, arrivals.grain)} AS {_EVENT}"
+    return f"{key}, {_event(arrivals)} AS {_EVENT}"

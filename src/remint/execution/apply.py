@@ -12,7 +12,7 @@ from pathlib import Path
 from remint.checks.judge import Verdict
 from remint.errors import PlanOutdated
 from remint.execution.audit import audit
-from remint.execution.observe import observe
+from remint.execution.observe import observe_units
 from remint.execution.stage import StagedUnit, Workpiece, from_payload, to_payload
 from remint.model.dataset import Dataset, DatasetName
 from remint.model.event import Event, EventKind
@@ -20,18 +20,19 @@ from remint.model.graph import DatasetGraph
 from remint.model.mapping import ByArrival
 from remint.model.observation import Observed
 from remint.model.partition import Grain, PartitionKey, PartitionSet
-from remint.model.plan import Plan
+from remint.model.plan import Plan, Requirement, Step
 from remint.model.provenance import DataFile, ProvenanceRecord
 from remint.model.request import Mode
 from remint.model.run import RunState, StepKind
+from remint.model.standing import RunChanges
 from remint.model.wording import counted
 from remint.planner.policy import refuse_unsettled
-from remint.planner.staleness import FOREIGN_STATE, Contents, input_keys, unit_state
+from remint.planner.staleness import input_keys
 from remint.publishing.leftovers import discard_leftovers
 from remint.publishing.publish import TableChange, intend, intended, publish_tables, record_success
 from remint.publishing.record import Scope, audit_entry, stopped
 from remint.publishing.tools import Tools
-from remint.store.base import AuditStatus, Outcome
+from remint.store.base import AuditStatus, Outcome, Projection
 
 
 def run_plan(tools: Tools, plan: Plan, run_id: str) -> None:
@@ -49,7 +50,7 @@ def run_plan(tools: Tools, plan: Plan, run_id: str) -> None:
     try:
         piece = _workpiece(tools, graph, plan, run_id)
         if state is not RunState.PUBLISHING:
-            _require(plan, piece.observed)
+            _require(tools, plan, piece.observed)
             _stage_batches(plan, piece)
             intend(tools, run_id, list(_changes(piece)))
         _publish(plan, piece)
@@ -61,7 +62,7 @@ def _workpiece(tools: Tools, graph: DatasetGraph, plan: Plan, run_id: str) -> Wo
     piece = Workpiece(
         tools=tools,
         graph=graph,
-        observed=observe(tools, graph),
+        observed=observe_units(tools, graph, plan.units),
         certain=plan.action_units(certain=True),
         run_id=run_id,
     )
@@ -77,33 +78,50 @@ def check_plan(tools: Tools, plan: Plan) -> None:
     Raises:
         PlanOutdated: lists what moved.
     """
-    _require(plan, observe(tools, DatasetGraph.build(plan.datasets)))
+    _require(tools, plan, observe_units(tools, DatasetGraph.build(plan.datasets), {}))
 
 
-def _require(plan: Plan, observed: Observed) -> None:
-    """Stop when anything that the plan reads or replaces has moved since it was made."""
+def _require(tools: Tools, plan: Plan, observed: Observed) -> None:
+    """Stop when anything that the plan reads or replaces has moved since it was made; other moves do not matter."""
     refuse_unsettled(DatasetGraph.build(plan.datasets), observed)
-    contents = Contents.of(observed)
-    moved = []
-    for need in plan.requirements:
-        held = unit_state(observed, contents, need.dataset, need.key, arrived=need.arrived)
-        if held != need.state:
-            moved.append(f"{need.dataset} {need.key}: {_moved(need.state, held)}")
+    if plan.as_of_seq and tools.store.run_at(plan.as_of_seq) != plan.as_of_run:
+        raise PlanOutdated(plan.plan_id, [f"the ledger: record {plan.as_of_seq} is not of run {plan.as_of_run}"])
+    later = tools.store.changes(plan.as_of_seq)
+    moved = [line for need in plan.requirements for line in _moved(tools, plan, need, later, observed)]
     if moved:
         raise PlanOutdated(plan.plan_id, moved)
 
 
-def _moved(planned: str, held: str) -> str:
-    if held == FOREIGN_STATE:
-        return "somebody else wrote to it"
-    if not planned:
-        return "was not there when the plan was made"
-    return "is gone" if not held else "its content changed"
+def _moved(tools: Tools, plan: Plan, need: Requirement, later: list[RunChanges], observed: Observed) -> Iterable[str]:
+    """Yield in words what is not as the plan requires: which partition, and whose run or commit it was."""
+    keys = need.keys
+    last: dict[PartitionKey, str] = {}
+    for run in later:
+        changed = (run.arrived if need.arrived else run.changed).get(need.dataset, ())
+        last.update((key, run.run_id) for key in changed if key in keys)
+    then = {} if need.arrived or not last else tools.store.records(need.dataset, list(last), plan.as_of_seq)
+    now = {} if need.arrived or not last else tools.store.records(need.dataset, list(last))
+    for key, run_id in sorted(last.items()):
+        if need.arrived:
+            yield f"{need.dataset} {key}: more rows arrived by run {run_id}"
+        elif (was := _content(then, key)) != (found := _content(now, key)):
+            happened = "published" if not was else "withdrawn" if not found else "republished"
+            yield f"{need.dataset} {key}: {happened} by run {run_id}"
+    if need.arrived or need.dataset not in observed.foreign:
+        return
+    foreign = observed.foreign[need.dataset]
+    accounted = PartitionSet.from_ranges(need.grain, need.foreign)
+    for key in (foreign.keys & keys) - accounted:
+        yield f"{need.dataset} {key}: somebody else wrote to it: {foreign.by}"
+
+
+def _content(records: Mapping[PartitionKey, ProvenanceRecord], key: PartitionKey) -> str:
+    return records[key].digest if key in records and records[key].fingerprint else ""
 
 
 def _stage_batches(plan: Plan, piece: Workpiece) -> None:
     done = {
-        (entry.payload["batch"], entry.payload["dataset"])
+        (entry.payload["batch"], entry.payload["step"])
         for entry in piece.tools.store.journal(piece.run_id)
         if entry.kind is StepKind.STAGED
     }
@@ -113,11 +131,11 @@ def _stage_batches(plan: Plan, piece: Workpiece) -> None:
     total = sum(len(step.keys) for batch in plan.batches for step in batch.steps)
     count = 0
     for index, batch in enumerate(plan.batches):
-        for step in batch.steps:
+        for number, step in enumerate(batch.steps):
             count += len(step.keys)
-            if (index, step.dataset) in done:
+            if (index, number) in done:
                 continue
-            words = _stage_step(piece, piece.graph[step.dataset], step.keys, index)
+            words = _stage_step(piece, step, (index, number))
             kind = EventKind.STAGED if words else EventKind.SKIPPED
             piece.tools.emit(
                 Event(
@@ -132,13 +150,14 @@ def _stage_batches(plan: Plan, piece: Workpiece) -> None:
         piece.tools.engine.forget()
 
 
-def _stage_step(piece: Workpiece, dataset: Dataset, keys: PartitionSet, batch: int) -> str:
-    due = piece.due(dataset, keys)
+def _stage_step(piece: Workpiece, step: Step, place: tuple[int, int]) -> str:
+    dataset = piece.graph[step.dataset]
+    due = piece.due(dataset, step.keys)
     units: list[StagedUnit] = []
     warnings: tuple[Verdict, ...] = ()
     words = ""
     if due:
-        staged = piece.tools.engine.stage(piece.work(dataset, due, f"{piece.run_id}-{batch}"))
+        staged = piece.tools.engine.stage(piece.work(dataset, due, f"{piece.run_id}-{place[0]}-{place[1]}"))
         warnings = audit(dataset, due, staged, _rows_arrived(piece, dataset, due))
         units = piece.units(dataset, due, staged)
         same = sum(u.is_confirmed for u in units)
@@ -146,7 +165,8 @@ def _stage_step(piece: Workpiece, dataset: Dataset, keys: PartitionSet, batch: i
         words += f", {same} came out the same" if same else ""
     piece.add(dataset.name, units)
     payload = {
-        "batch": batch,
+        "batch": place[0],
+        "step": place[1],
         "dataset": dataset.name,
         "units": to_payload(units),
         "warnings": [str(w) for w in warnings],
@@ -162,8 +182,9 @@ def _rows_arrived(piece: Workpiece, dataset: Dataset, keys: PartitionSet) -> int
     entry = next(e for e in dataset.inputs if e.alias == dataset.parse.alias)
     if not isinstance(entry.mapping, ByArrival):
         return None
-    arrived = piece.observed.arrivals[entry.dataset]
-    return sum(arrived[k].digest.rows for k in input_keys(piece.graph, dataset, entry, keys) if k in arrived)
+    arrived = piece.observed.arrivals.get(entry.dataset, {})
+    read = input_keys(piece.graph, dataset, entry, keys, piece.after)
+    return sum(arrived[k].digest.rows for k in read if k in arrived)
 
 
 def _publish(plan: Plan, piece: Workpiece) -> None:
@@ -179,7 +200,9 @@ def _publish(plan: Plan, piece: Workpiece) -> None:
         summary=scope.summary(),
         records=tuple(_records(piece, published.versions)),
         fence=_fence(piece),
-        logics={n: t.logic for n in piece.staged if (t := piece.graph[n].transform)},
+        read_seq=plan.as_of_seq,
+        logics={n: (t.logic, piece.graph[n].version) for n in piece.staged if (t := piece.graph[n].transform)},
+        projections=tuple(_projections(piece)),
         versions=published.versions,
         tables_seen=published.accounted,
         watermarks=_watermarks(plan, piece),
@@ -202,7 +225,7 @@ def _changes(piece: Workpiece) -> Iterable[TableChange]:
 
 def _live_files(piece: Workpiece, dataset: Dataset, keys: set[PartitionKey]) -> Iterable[DataFile]:
     """Yield the files that the run takes out: the ledger's, and what is really there where somebody else wrote."""
-    foreign = piece.observed.foreign.get(dataset.name, PartitionSet(dataset.partition.grain))
+    foreign = piece.observed.foreign_keys(dataset.name)
     for record in piece.tools.store.records(dataset.name, [k for k in keys if k not in foreign]).values():
         yield from record.files
     if any(k in foreign for k in keys):
@@ -234,6 +257,15 @@ def _records(piece: Workpiece, versions: Mapping[DatasetName, int]) -> Iterable[
                 table_version=versions[name],
                 published=not unit.is_confirmed,
             )
+
+
+def _projections(piece: Workpiece) -> Iterable[Projection]:
+    for name, units in piece.staged.items():
+        for columns in piece.graph[name].read_as:
+            for unit in units.values():
+                if ",".join(columns) in unit.projections:
+                    digest = unit.projections[",".join(columns)]
+                    yield Projection(dataset=name, content=unit.digest, columns=columns, digest=digest)
 
 
 def _fence(piece: Workpiece) -> dict[tuple[DatasetName, str], int | None]:

@@ -84,9 +84,9 @@ def _examine(tools: Tools, dataset: Dataset, *, read_data: bool) -> Iterable[Sym
         yield Symptom(subject=dataset.name, health=Health.NOTE, detail=words)
         return
     for path in sorted(listed - published.keys()):
-        yield _bad(dataset, f"{path} is live but remint did not publish it", tools.tables.last_writer(table))
+        yield _bad(dataset, f"{path} is live but remint did not publish it", tools.tables.foreign_writer(table))
     for path in sorted(published.keys() - listed):
-        yield _bad(dataset, f"{path} was published but is not live", tools.tables.last_writer(table))
+        yield _bad(dataset, f"{path} was published but is not live", tools.tables.foreign_writer(table))
     for path, file in sorted(published.items()):
         place = folder / path
         if not place.exists():

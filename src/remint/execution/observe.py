@@ -1,34 +1,160 @@
-"""Read the world once: ledger heads, arrivals, foreign partitions, outstanding runs."""
+"""Read the world once: how every dataset stands; of the units that matter, heads, digests and arrivals too."""
 
 from __future__ import annotations
 
-from collections.abc import Iterable
+from collections.abc import Iterable, Mapping
 from dataclasses import replace
 
+from remint.engines.base import Scan
 from remint.errors import PlanError
 from remint.model.dataset import Dataset, DatasetName
 from remint.model.graph import DatasetGraph
-from remint.model.observation import Observed
-from remint.model.partition import PartitionSet
+from remint.model.observation import Columns, Foreign, Observed
+from remint.model.partition import PartitionKey, PartitionSet
+from remint.model.provenance import Head
+from remint.model.request import Request
+from remint.model.standing import Standing
+from remint.planner.folding import fold
+from remint.planner.scope import concerned, read_by
 from remint.planner.staleness import changed_heads
+from remint.planner.survey import World
 from remint.publishing.tools import Tools
+from remint.store.base import Projection
+
+_LOADED_AT_ONCE = 50_000
 
 
-def observe(tools: Tools, graph: DatasetGraph) -> Observed:
-    """Return the state of every dataset of ``graph``; reads only."""
-    store = tools.store
-    names = [d.name for d in graph]
-    observed = Observed(
-        heads=store.heads(names),
-        arrivals={d.name: store.arrivals(d.name) for d in graph if d.arrivals},
+def observe(tools: Tools, graph: DatasetGraph, request: Request | None = None) -> Observed:
+    """Return the state of every dataset of ``graph``, close up where ``request`` (or nothing) may plan something.
+
+    Derived state in the store (standings, digests over columns) is brought up to date; tables are only read.
+    """
+    world = World(project="", graph=graph, observed=_standing(tools, graph))
+    observed = _close_up(tools, world, concerned(request, world))
+    return _settled(tools, graph, observed)
+
+
+def observe_units(tools: Tools, graph: DatasetGraph, units: Mapping[DatasetName, PartitionSet]) -> Observed:
+    """Return the state of every dataset of ``graph``, close up for ``units`` and what they read."""
+    world = World(project="", graph=graph, observed=_standing(tools, graph))
+    return _close_up(tools, world, dict(units))
+
+
+def _standing(tools: Tools, graph: DatasetGraph) -> Observed:
+    """Return how every dataset stands, from far: no heads, no digests."""
+    last_seq, last_run = tools.store.last_record()
+    standings = _up_to_date(tools, graph, last_seq)
+    return Observed(
+        standings=standings,
+        last_seq=last_seq,
+        last_run=last_run,
         foreign=dict(_foreign(tools, graph)),
-        outstanding=tuple(store.outstanding()),
+        outstanding=tuple(tools.store.outstanding()),
+        logics=tools.store.logics([d.name for d in graph]),
     )
-    return replace(observed, inputs=store.inputs(changed_heads(graph, observed)))
 
 
-def _foreign(tools: Tools, graph: DatasetGraph) -> Iterable[tuple[DatasetName, PartitionSet]]:
-    """Yield the partitions whose live files are not those of the ledger; only tables that moved are opened."""
+def _up_to_date(tools: Tools, graph: DatasetGraph, last_seq: int) -> dict[DatasetName, Standing]:
+    kept = tools.store.standings()
+    behind = [kept[d.name].through_seq if d.name in kept else 0 for d in graph]
+    if min(behind, default=last_seq) >= last_seq:
+        return fold(graph, kept, ())
+    found = fold(graph, kept, tools.store.changes(min(behind)))
+    tools.store.save_standings(found)
+    return found
+
+
+def _close_up(tools: Tools, world: World, units: dict[DatasetName, PartitionSet]) -> Observed:
+    graph, observed = world.graph, world.observed
+    published, arrived = read_by(world, units)
+    wanted = dict(published)
+    for name, keys in units.items():
+        held = keys & observed.standings[name].present
+        wanted[name] = wanted[name] | held if name in wanted else held
+    heads = tools.store.heads(list(wanted), wanted)
+    return replace(
+        observed,
+        heads={d.name: heads.get(d.name, {}) for d in graph},
+        arrivals={name: tools.store.arrivals(name, keys) for name, keys in arrived.items()},
+        projections=_projections(tools, graph, heads, published),
+    )
+
+
+def _projections(
+    tools: Tools,
+    graph: DatasetGraph,
+    heads: Mapping[DatasetName, Mapping[PartitionKey, Head]],
+    read: Mapping[DatasetName, PartitionSet],
+) -> dict[tuple[DatasetName, Columns], dict[PartitionKey, str]]:
+    """Return the digests over the columns that consumers read; those never computed are computed from the files."""
+    wanted = {(e.dataset, e.columns) for d in graph for e in d.inputs if e.columns is not None and e.dataset in read}
+    found = {}
+    for name, columns in sorted(wanted):
+        contents = {k: h.digest for k, h in heads[name].items() if k in read[name] and not h.is_missing}
+        known = tools.store.projections(name, columns, contents.values())
+        unknown = {k: content for k, content in contents.items() if content not in known}
+        if unknown:
+            known |= project(tools, graph[name], columns, unknown)
+        found[name, columns] = {k: known[content] for k, content in contents.items() if content in known}
+    return found
+
+
+def project(tools: Tools, dataset: Dataset, columns: Columns, contents: Mapping[PartitionKey, str]) -> dict[str, str]:
+    """Compute, keep and return the digests over ``columns`` of published partitions, by their content."""
+    records = tools.store.records(dataset.name, list(contents))
+    scan = Scan(
+        root=tools.folder(dataset),
+        paths=tuple(f.path for r in records.values() for f in r.files),
+        columns=dataset.columns,
+        partition=dataset.partition,
+    )
+    digests = tools.engine.digests(scan, columns)
+    made = {
+        content: str(digests[key]) if key in digests else content
+        for key, content in contents.items()
+        if key in records and records[key].digest == content
+    }
+    tools.store.learn([Projection(dataset=dataset.name, content=c, columns=columns, digest=d) for c, d in made.items()])
+    return made
+
+
+def _settled(tools: Tools, graph: DatasetGraph, observed: Observed) -> Observed:
+    """Return ``observed`` with what outdated units were made from; suspects that prove fresh are suspects no more."""
+    outdated = changed_heads(graph, observed)
+    stale = set(outdated)
+    cleared = {}
+    for name, standing in observed.standings.items():
+        heads = observed.heads.get(name, {})
+        proven = [k for k in standing.suspects if k in heads and heads[k].seq not in stale]
+        if proven and graph[name].transform is not None:
+            left = standing.suspects - PartitionSet.of(standing.suspects.grain, proven)
+            cleared[name] = replace(standing, suspects=left)
+    if cleared:
+        tools.store.save_standings(cleared)
+    return replace(
+        observed,
+        standings={**observed.standings, **cleared},
+        inputs=tools.store.inputs(outdated),
+        runs=_why(tools, graph, observed, stale),
+    )
+
+
+def _why(tools: Tools, graph: DatasetGraph, observed: Observed, stale: set[int]) -> dict[str, str]:
+    """Return, for each run that made what outdated units read, who it was and why it was made."""
+    readers = {d for d in graph if any(h.seq in stale for h in observed.heads.get(d.name, {}).values())}
+    sources = {e.dataset for d in readers for e in d.inputs}
+    ids = sorted({h.run_id for name in sources for h in observed.heads.get(name, {}).values()})
+    if not stale or len(ids) > _LOADED_AT_ONCE:
+        return {}
+    found = {}
+    for run_id in ids:
+        run = tools.store.run(run_id)
+        found[run_id] = f"run {run_id} ({run.trigger}: {run.reason})"
+    return found
+
+
+def _foreign(tools: Tools, graph: DatasetGraph) -> Iterable[tuple[DatasetName, Foreign]]:
+    """Yield what somebody else did to the tables; only tables that moved are opened."""
     seen = tools.store.tables_seen()
     for dataset in graph:
         table = tools.table(dataset)
@@ -37,7 +163,7 @@ def _foreign(tools: Tools, graph: DatasetGraph) -> Iterable[tuple[DatasetName, P
             continue
         found = foreign_keys(tools, dataset)
         if found:
-            yield dataset.name, found
+            yield dataset.name, Foreign(keys=found, by=tools.tables.foreign_writer(table))
 
 
 def foreign_keys(tools: Tools, dataset: Dataset) -> PartitionSet:
@@ -56,8 +182,8 @@ def foreign_keys(tools: Tools, dataset: Dataset) -> PartitionSet:
     if "" in live:
         column = dataset.partition.column
         raise PlanError(
-            f"{dataset.name}: somebody else wrote rows without {column} ({tools.tables.last_writer(table)} is the "
-            "newest commit), and no partition can hold them",
+            f"{dataset.name}: somebody else wrote rows without {column} ({tools.tables.foreign_writer(table)}), and no "
+            "partition can hold them",
             hint=f"delete them with the tool that wrote them: DELETE ... WHERE {column} IS NULL",
         )
     different = [key for key in {*live, *ledger} if live.get(key, frozenset()) != ledger.get(key, frozenset())]

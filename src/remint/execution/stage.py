@@ -11,11 +11,11 @@ from remint.engines.base import Scan, Staged, StageWork
 from remint.model.dataset import Dataset, DatasetName, Input
 from remint.model.digest import canonical, fingerprint
 from remint.model.graph import DatasetGraph
-from remint.model.mapping import ByArrival, Trailing
+from remint.model.mapping import ByArrival
 from remint.model.observation import Observed
 from remint.model.partition import PartitionKey, PartitionSet
 from remint.model.provenance import DataFile
-from remint.planner.staleness import Contents, input_keys, unit_inputs
+from remint.planner.staleness import Contents, domains, input_keys, unit_inputs
 from remint.publishing.tools import Tools
 
 
@@ -27,6 +27,8 @@ class StagedUnit:
     fingerprint: str
     inputs: Mapping[str, Mapping[str, str]]
     digest: str
+    projections: Mapping[str, str]
+    """Digest over each set of columns that a consumer reads, by those columns with commas."""
     files: tuple[DataFile, ...]
     """The unit's files from now on: the staged ones, or the live ones where the content came out the same."""
     is_confirmed: bool
@@ -43,15 +45,29 @@ class Workpiece:
     certain: Mapping[DatasetName, PartitionSet]
     run_id: str
     staged: dict[DatasetName, dict[PartitionKey, StagedUnit]] = field(default_factory=dict)
+    before: Contents = field(init=False)
+    """The content of every input as it was before this run."""
+    after: Contents = field(init=False)
+    """The same as it will be once this run is published."""
+    domains: Mapping[DatasetName, PartitionSet] = field(init=False)
 
-    def contents(self) -> Contents:
-        """Return the content of every input as it will be once this run is published."""
-        digests = {n: {k: u.digest for k, u in units.items()} for n, units in self.staged.items()}
-        return Contents.of(self.observed).overlaid(digests)
+    def __post_init__(self) -> None:
+        self.before = self.after = Contents.of(self.observed)
+        self.domains = domains(self.graph, self.observed)
 
     def add(self, name: DatasetName, units: Iterable[StagedUnit]) -> None:
         """Lay more staged units over what is published."""
-        self.staged.setdefault(name, {}).update({u.key: u for u in units})
+        made = {u.key: u for u in units}
+        self.staged.setdefault(name, {}).update(made)
+        if not made:
+            return
+        dataset = self.graph[name]
+        projected = {}
+        for columns in dataset.read_as:
+            spelled = ",".join(columns)
+            projected[name, columns] = {k: u.projections[spelled] for k, u in made.items() if spelled in u.projections}
+        keys = PartitionSet.of(dataset.partition.grain, made)
+        self.after = self.after.overlaid({name: {k: u.digest for k, u in made.items()}}, projected, {name: keys})
 
     def files(self, dataset: Dataset, keys: PartitionSet) -> list[DataFile]:
         """Return the files of ``keys``: this run's where it made them, else the published ones."""
@@ -63,36 +79,37 @@ class Workpiece:
 
     def due(self, dataset: Dataset, keys: PartitionSet) -> PartitionSet:
         """Return which of ``keys`` must be made; the others turned out to need nothing (early cutoff)."""
-        before, after = Contents.of(self.observed), self.contents()
         sure = self.certain.get(dataset.name, PartitionSet(keys.grain))
-        return PartitionSet.of(keys.grain, (k for k in keys if k in sure or self._is_moved(dataset, k, before, after)))
+        return PartitionSet.of(keys.grain, (k for k in keys if k in sure or self._is_moved(dataset, k)))
 
-    def _is_moved(self, dataset: Dataset, key: PartitionKey, before: Contents, after: Contents) -> bool:
+    def _is_moved(self, dataset: Dataset, key: PartitionKey) -> bool:
         """Return whether this run changed what the unit reads; that it was stale before is not this run's business."""
-        inputs = unit_inputs(self.graph, dataset, key, after)
+        inputs = unit_inputs(self.graph, dataset, key, self.after)
         head = self.observed.heads.get(dataset.name, {}).get(key)
         if head is not None and head.fingerprint == fingerprint(dataset.logic_digest, inputs):
             return False
-        return inputs != unit_inputs(self.graph, dataset, key, before)
+        return inputs != unit_inputs(self.graph, dataset, key, self.before)
 
     def work(self, dataset: Dataset, keys: PartitionSet, token: str) -> StageWork:
         """Return the staging of ``keys`` with every input pinned to files."""
-        context = PartitionSet(keys.grain)
+        beside = PartitionSet(keys.grain)
+        inputs = {}
         for entry in dataset.inputs:
-            if isinstance(entry.mapping, Trailing):
-                context = context | input_keys(self.graph, dataset, entry, keys)
+            edge = self.graph.edge(dataset, entry)
+            read = input_keys(self.graph, dataset, entry, keys, self.after)
+            beside = beside | edge.downstream(read, self.domains[dataset.name], read)
+            inputs[entry.alias] = self._scan(entry, read)
         return StageWork(
             dataset=dataset,
             keys=keys,
-            inputs={e.alias: self._scan(dataset, e, keys) for e in dataset.inputs},
-            context=context - keys,
+            inputs=inputs,
+            context=beside - keys,
             root=self.tools.folder(dataset),
             token=token,
         )
 
-    def _scan(self, dataset: Dataset, entry: Input, keys: PartitionSet) -> Scan:
+    def _scan(self, entry: Input, wanted: PartitionSet) -> Scan:
         source = self.graph[entry.dataset]
-        wanted = input_keys(self.graph, dataset, entry, keys)
         if isinstance(entry.mapping, ByArrival) and source.arrivals is not None:
             days, files = list(wanted), self.tools.store.arrival_files
             return Scan(
@@ -102,6 +119,7 @@ class Workpiece:
                 partition=source.partition,
                 only=wanted,
                 only_column=source.arrivals.column,
+                only_label=source.arrivals.label or "",
                 key=source.arrivals.key,
                 rivals=tuple(files(source.name, days, rivals=True)),
             )
@@ -114,9 +132,8 @@ class Workpiece:
 
     def units(self, dataset: Dataset, keys: PartitionSet, staged: Staged) -> list[StagedUnit]:
         """Return the staged units, each compared with what is live; staged copies of the same content are deleted."""
-        contents = self.contents()
         heads = self.observed.heads.get(dataset.name, {})
-        foreign = self.observed.foreign.get(dataset.name, PartitionSet(keys.grain))
+        foreign = self.observed.foreign_keys(dataset.name)
         by_key: dict[PartitionKey, list[DataFile]] = {key: [] for key in keys}
         for file in staged.files:
             by_key[file.key].append(file)
@@ -124,7 +141,7 @@ class Workpiece:
         for key, files in by_key.items():
             head, digest = heads.get(key), str(staged.digests[key])
             same = head is not None and not head.is_missing and head.digest == digest and key not in foreign
-            inputs = unit_inputs(self.graph, dataset, key, contents)
+            inputs = unit_inputs(self.graph, dataset, key, self.after)
             kept = tuple(files)
             if same:
                 kept = self.tools.store.records(dataset.name, [key])[key].files
@@ -135,6 +152,7 @@ class Workpiece:
                     fingerprint=fingerprint(dataset.logic_digest, inputs),
                     inputs=inputs,
                     digest=digest,
+                    projections={",".join(c): str(found[key]) for c, found in staged.projections.items()},
                     files=kept,
                     is_confirmed=same,
                 )

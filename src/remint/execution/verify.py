@@ -12,7 +12,7 @@ from remint.model.event import Event, EventKind
 from remint.model.graph import DatasetGraph
 from remint.model.observation import Observed
 from remint.model.partition import PartitionKey, PartitionSet
-from remint.planner.staleness import Contents, unit_fingerprint
+from remint.planner.staleness import Contents, is_outdated
 from remint.publishing.tools import Tools
 
 
@@ -55,8 +55,8 @@ def units_to_prove(
     """
     found = {}
     for name in (n for n in names if graph[n].transform):
-        held = [key for key, head in observed.heads[name].items() if not head.is_missing]
-        units = PartitionSet.of(graph[name].partition.grain, held)
+        units = observed.standings[name].present
+        units = units.only([graph[name].fixed_value]) if graph[name].fixed_value else units
         if keys is not None:
             found[name] = list(units & keys[name]) if name in keys else []
         else:
@@ -81,7 +81,7 @@ def verify(
     proofs = []
     for number, (name, key) in enumerate(wanted, start=1):
         dataset, head = graph[name], observed.heads[name][key]
-        if head.fingerprint != unit_fingerprint(graph, dataset, key, contents):
+        if head.logic != dataset.logic_digest or is_outdated(graph, dataset, head, contents):
             proof, found = Proof.STALE, ""
         else:
             unit = PartitionSet.of(dataset.partition.grain, [key])

@@ -84,8 +84,8 @@ class TableFormat(Protocol):
         """Return in words every commit of the log that is not whole; readers may take it for an empty one."""
         ...
 
-    def last_writer(self, table: Table) -> str:
-        """Return in words who made the newest commit, for messages about foreign writes."""
+    def foreign_writer(self, table: Table) -> str:
+        """Return in words who made the newest commit that is not remint's, for messages about foreign writes."""
         ...
 
 

@@ -10,8 +10,8 @@ from __future__ import annotations
 
 import json
 import os
-from collections.abc import Iterable, Mapping
-from datetime import datetime
+from collections.abc import Iterable, Mapping, Sequence
+from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any
 from urllib.parse import unquote
@@ -21,10 +21,10 @@ from deltalake.exceptions import CommitFailedError, TableNotFoundError
 from deltalake.schema import PrimitiveType
 from deltalake.transaction import AddAction, RemoveAction
 
-from remint.errors import PublishConflict, PublishUnverified, RunError
+from remint.errors import InvalidKey, PublishConflict, PublishUnverified, RunError
 from remint.formats.base import Replacement, Table
 from remint.model.dataset import Column
-from remint.model.partition import Grain, PartitionKey
+from remint.model.partition import PartitionKey
 
 _TYPES = {
     "BOOLEAN": "boolean",
@@ -37,6 +37,10 @@ _TYPES = {
 }
 _CAS_TRIES = 20
 """Commits lost to writers of other partitions before giving up; each try re-reads the table."""
+
+
+_RECENT = 200
+"""Commits that are looked through for the one that somebody else made."""
 
 
 class DeltaFormat:
@@ -59,7 +63,7 @@ class DeltaFormat:
         DeltaTable.create(
             table.location,
             schema=Schema([_field(c) for c in table.columns]),
-            partition_by=[table.partition.column],
+            partition_by=list(table.partition.columns),
             name=table.name,
             configuration={"delta.appendOnly": "true"} if table.append_only else {},
             mode="ignore",
@@ -127,11 +131,13 @@ class DeltaFormat:
                 damaged.append(f"log entry {path.name} is empty or cut off")
         return damaged
 
-    def last_writer(self, table: Table) -> str:
-        """Return who made the newest commit, as its log says."""
-        newest = DeltaTable(table.location).history(1)[0]
-        who = newest.get("engineInfo") or newest.get("clientVersion") or "unknown writer"
-        return f"version {newest.get('version')}, {newest.get('operation', 'commit')} by {who}"
+    def foreign_writer(self, table: Table) -> str:
+        """Return who made the newest commit that is not remint's, as its log says."""
+        for entry in DeltaTable(table.location).history(_RECENT):
+            if "remint" not in entry:
+                who = entry.get("userName") or entry.get("engineInfo") or entry.get("clientVersion") or "unknown writer"
+                return f"version {entry.get('version')}, {entry.get('operation', 'commit')} by {who}"
+        return "no commit of the log's last ones"
 
 
 def _app(run_id: str) -> str:
@@ -147,22 +153,38 @@ def _field(column: Column) -> Field:
 def _live(opened: DeltaTable, table: Table) -> dict[PartitionKey, set[str]]:
     found: dict[PartitionKey, set[str]] = {}
     actions = opened.get_add_actions(flatten=True)
-    # delta-rs hands out an Arrow batch of its own kind; these two columns are all that is needed of it.
+    # delta-rs hands out an Arrow batch of its own kind; these columns are all that is needed of it.
     paths = actions["path"].to_pylist()
-    name = f"partition.{table.partition.column}"
-    values = actions[name].to_pylist() if paths else []
-    for path, value in zip(paths, values, strict=True):
-        found.setdefault(_key(table, value), set()).add(unquote(path))
+    if not paths:
+        return found
+    columns = [actions[f"partition.{name}"].to_pylist() for name in table.partition.columns]
+    for path, *values in zip(paths, *columns, strict=True):
+        found.setdefault(_key(table, values), set()).add(unquote(path))
     return found
 
 
-def _key(table: Table, value: Any) -> PartitionKey:
-    text = "" if value is None else value.isoformat() if hasattr(value, "isoformat") else str(value)
-    return text[:7] if table.partition.grain is Grain.MONTH else text
+def _key(table: Table, values: Sequence[Any]) -> PartitionKey:
+    """Return the key of a file's partition values; empty where one of them is NULL."""
+    if any(value is None for value in values):
+        return ""
+    try:
+        return table.partition.key_of([_value_text(value) for value in values])
+    except InvalidKey as error:
+        raise RunError(
+            f"{table.name}: somebody else wrote rows that no partition can hold: {error.message}",
+            hint="delete them with the tool that wrote them",
+        ) from None
 
 
-def _partition_value(table: Table, key: PartitionKey) -> str:
-    return f"{key}-01" if table.partition.grain is Grain.MONTH else key
+def _value_text(value: Any) -> str:
+    if isinstance(value, datetime):
+        return value.astimezone(UTC).strftime("%Y-%m-%d %H:%M:%S+00")
+    return value.isoformat() if hasattr(value, "isoformat") else str(value)
+
+
+def _partition_values(table: Table, key: PartitionKey) -> dict[str, str | None]:
+    values: list[str | None] = [value.removesuffix("+00") for value in table.partition.values_of(key)]
+    return dict(zip(table.partition.columns, values, strict=True))
 
 
 def _refuse_unsupported(opened: DeltaTable, table: Table) -> None:
@@ -192,12 +214,9 @@ def _require_base(table: Table, live: Mapping[PartitionKey, set[str]], replaceme
 
 def _commit(opened: DeltaTable, table: Table, replacement: Replacement) -> None:
     now = int(datetime.now().astimezone().timestamp() * 1000)
-    values = {f.key: {table.partition.column: _partition_value(table, f.key)} for f in replacement.adds}
+    values = {key: _partition_values(table, key) for key in replacement.keys}
     adds = [AddAction(f.path, f.size_bytes, values[f.key], now, True, f.stats) for f in replacement.adds]
-    removes = [
-        RemoveAction(f.path, True, now, f.size_bytes, {table.partition.column: _partition_value(table, f.key)})
-        for f in replacement.removes
-    ]
+    removes = [RemoveAction(f.path, True, now, f.size_bytes, values[f.key]) for f in replacement.removes]
     note = json.dumps({"run_id": replacement.run_id, "attempt": replacement.attempt, "files": len(adds)})
     opened.create_write_transaction(
         [*adds, *removes],

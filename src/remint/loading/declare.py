@@ -20,13 +20,16 @@ import sys
 from collections.abc import Callable, Iterable, Iterator, Mapping
 from contextlib import contextmanager
 from contextvars import ContextVar
-from dataclasses import dataclass, replace
+from dataclasses import dataclass, field, replace
 
 from remint.checks.column_types import column_type
 from remint.model import mapping as mappings
-from remint.model.dataset import Arrivals, Column, Layer, Metric, Parse, Rule, Source
+from remint.model.calendar import UTC_ZONE
+from remint.model.dataset import Arrivals, Column, Disposition, Layer, LogicVersion, Metric, Parse, Rule, Source
 from remint.model.partition import Grain, PartitionSpec
 
+_OWN = ""
+"""Stands for the dataset that is being declared, where it reads itself."""
 _collected: ContextVar[list[Declaration] | None] = ContextVar("remint_declarations", default=None)
 
 
@@ -56,6 +59,7 @@ class Declaration:
     arrivals: Arrivals | None = None
     metrics: tuple[Metric, ...] = ()
     description: str = ""
+    version: LogicVersion = field(default_factory=LogicVersion)
 
     @property
     def name(self) -> str:
@@ -126,6 +130,7 @@ def silver(  # noqa: PLR0913 - as above
     metrics: Mapping[str, str] | None = None,
     location: str | None = None,
     description: str = "",
+    version: int | LogicVersion = 1,
 ) -> Declaration:
     """Declare a table of cleaned rows; without ``sql`` the result decorates a function that returns SQL text.
 
@@ -139,22 +144,25 @@ def silver(  # noqa: PLR0913 - as above
         metrics: aggregates that ``diff`` compares, by name.
         location: folder of the table in the lake; ``<layer>/<name>`` when not given.
         description: one sentence for people.
+        version: number of the logic, raised with every change of it; ``logic_version(2, ...)`` says what becomes of the
+            partitions that older ones made.
     """
     file, line = _caller()
     return _collect(
         Declaration(
             layer=Layer.SILVER,
             bare_name=name,
-            partition=partition,
+            partition=_versioned(partition, version),
             location=location or f"silver/{name}",
             file=file,
             line=line,
-            inputs=_inputs(inputs),
+            inputs=_inputs(inputs, f"silver.{name}"),
             sql=sql,
             parse=parse,
             keep=tuple(keep),
             metrics=_metrics(metrics),
             description=description,
+            version=_version(version),
         )
     )
 
@@ -170,6 +178,7 @@ def gold(  # noqa: PLR0913 - as above
     metrics: Mapping[str, str] | None = None,
     location: str | None = None,
     description: str = "",
+    version: int | LogicVersion = 1,
 ) -> Declaration:
     """Declare a table that people and products read; arguments as for ``silver``."""
     file, line = _caller()
@@ -177,33 +186,62 @@ def gold(  # noqa: PLR0913 - as above
         Declaration(
             layer=Layer.GOLD,
             bare_name=name,
-            partition=partition,
+            partition=_versioned(partition, version),
             location=location or f"gold/{name}",
             file=file,
             line=line,
-            inputs=_inputs(inputs),
+            inputs=_inputs(inputs, f"gold.{name}"),
             sql=sql,
             parse=parse,
             keep=tuple(keep),
             metrics=_metrics(metrics),
             description=description,
+            version=_version(version),
         )
     )
 
 
-def day(column: str) -> PartitionSpec:
-    """Cut by the days of the DATE column ``column``."""
-    return PartitionSpec(column=column, grain=Grain.DAY)
+def hour(column: str, *, by: str | None = None) -> PartitionSpec:
+    """Cut by the UTC hours of the TIMESTAMPTZ column ``column``, which holds the start of each; ``by`` as for day."""
+    return PartitionSpec(column=column, grain=Grain.HOUR, label=by)
 
 
-def month(column: str) -> PartitionSpec:
+def day(column: str, *, by: str | None = None, zone: str = UTC_ZONE) -> PartitionSpec:
+    """Cut by the days of the DATE column ``column``.
+
+    Args:
+        column: of the table.
+        by: a further VARCHAR column that cuts every day by its value, such as a tenant.
+        zone: whose days these are, as IANA names it: ``Europe/Madrid``.
+    """
+    return PartitionSpec(column=column, grain=Grain.DAY, label=by, zone=zone)
+
+
+def week(column: str, *, by: str | None = None, zone: str = UTC_ZONE) -> PartitionSpec:
+    """Cut by ISO weeks; the DATE column ``column`` holds the Monday of each."""
+    return PartitionSpec(column=column, grain=Grain.WEEK, label=by, zone=zone)
+
+
+def month(column: str, *, by: str | None = None, zone: str = UTC_ZONE) -> PartitionSpec:
     """Cut by months; the DATE column ``column`` holds the first day of each."""
-    return PartitionSpec(column=column, grain=Grain.MONTH)
+    return PartitionSpec(column=column, grain=Grain.MONTH, label=by, zone=zone)
 
 
 def identity(column: str) -> PartitionSpec:
     """Cut by the values of the VARCHAR column ``column``."""
     return PartitionSpec(column=column, grain=Grain.IDENTITY)
+
+
+def logic_version(number: int, *, column: str | None = None, old: str = "replace") -> LogicVersion:
+    """Return a logic version that says what becomes of the partitions that older ones made.
+
+    Args:
+        number: one more than the version before.
+        column: VARCHAR column of the contract that remint fills with the version (``v2``); partitions are then cut by
+            it too, and those of older versions stay. The transform does not make it.
+        old: ``replace`` (made again in their place), ``keep`` (both queryable) or ``deprecate`` (kept, and marked).
+    """
+    return LogicVersion(number=number, column=column, old=Disposition(old))
 
 
 def files(url: str, *, format: str, ingested_at: str | None = None) -> Source:
@@ -235,16 +273,41 @@ def same(dataset: DatasetRef) -> InputRef:
 
 def trailing(dataset: DatasetRef, before: int = 7) -> InputRef:
     """Read the partition of one's own key and the ``before`` ahead of it."""
-    return _dataset_name(dataset), mappings.Trailing(before=before)
+    return window(dataset, before=before)
+
+
+def window(dataset: DatasetRef, *, before: int = 0, after: int = 0) -> InputRef:
+    """Read the partition of one's own key, the ``before`` ahead of it and the ``after`` behind it."""
+    return _dataset_name(dataset), mappings.Window(before=before, after=after)
 
 
 def roll_up(dataset: DatasetRef) -> InputRef:
-    """Read every day inside one's own month."""
+    """Read every finer partition inside one's own: the hours of a day, the days of a month, all times of a value."""
     return _dataset_name(dataset), mappings.RollUp()
 
 
+def fan_out(dataset: DatasetRef) -> InputRef:
+    """Read the coarser partition that one's own lies in: the day of an hour."""
+    return _dataset_name(dataset), mappings.FanOut()
+
+
+def all_of(dataset: DatasetRef) -> InputRef:
+    """Read every partition, whatever one's own."""
+    return _dataset_name(dataset), mappings.All()
+
+
+def latest(dataset: DatasetRef) -> InputRef:
+    """Read the newest partition there is: a reference table of which the last state counts."""
+    return _dataset_name(dataset), mappings.Latest()
+
+
+def own(*, before: int = 1) -> InputRef:
+    """Read the ``before`` partitions of the dataset itself ahead of one's own, such as yesterday's balance."""
+    return _OWN, mappings.SelfBefore(before=before)
+
+
 def by_arrival(dataset: DatasetRef) -> InputRef:
-    """Read the Bronze rows whose event falls in one's own day, whenever they arrived."""
+    """Read the Bronze rows whose event falls in one's own partition, whenever they arrived."""
     return _dataset_name(dataset), mappings.ByArrival()
 
 
@@ -308,12 +371,25 @@ def _dataset_name(dataset: DatasetRef) -> str:
     return dataset.name if isinstance(dataset, Declaration) else dataset
 
 
-def _inputs(inputs: Mapping[str, InputRef]) -> tuple[tuple[str, str, mappings.Mapping], ...]:
+def _version(version: int | LogicVersion) -> LogicVersion:
+    return version if isinstance(version, LogicVersion) else LogicVersion(number=version)
+
+
+def _versioned(partition: PartitionSpec, version: int | LogicVersion) -> PartitionSpec:
+    """Return the cut with the version column beside the time, where there is one."""
+    column = _version(version).column
+    if column is None or not isinstance(partition, PartitionSpec) or partition.label is not None:
+        return partition
+    return replace(partition, label=column)
+
+
+def _inputs(inputs: Mapping[str, InputRef], own_name: str) -> tuple[tuple[str, str, mappings.Mapping], ...]:
     found: list[tuple[str, str, mappings.Mapping]] = []
     for alias, entry in inputs.items():
         if not isinstance(entry, tuple) or len(entry) != 2:  # a plain name is the likeliest slip
             raise TypeError(f"input {alias!r} must say which partitions it reads: same(...), trailing(...), ...")
-        found.append((alias, *entry))
+        dataset, mapping = entry
+        found.append((alias, own_name if dataset == _OWN else dataset, mapping))
     return tuple(found)
 
 

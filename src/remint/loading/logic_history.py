@@ -15,8 +15,7 @@ class _Words(Mapping[str, str]):
     def __init__(self, dataset: Dataset, published: Sequence[LogicRecord]) -> None:
         self._declared = dataset.transform.logic.canonical if dataset.transform else ""
         self._older = {r.digest: r for r in published if r.digest != dataset.logic_digest}
-        known = {r.digest: r.number for r in published}
-        self._number = known.get(dataset.logic_digest, len(published) + 1)
+        self._number = dataset.version.number
         self._made: dict[str, str] = {}
 
     def __getitem__(self, digest: str) -> str:
@@ -25,7 +24,8 @@ class _Words(Mapping[str, str]):
 
             older = self._older[digest]
             words = changed_columns(older.sql, self._declared) or "changes how the SQL is written"
-            self._made[digest] = f"v{older.number} -> v{self._number} {words}"
+            raised = self._number if self._number != older.number else f"{self._number + 1}?"
+            self._made[digest] = f"v{older.number} -> v{raised} {words}"
         return self._made[digest]
 
     def __iter__(self) -> Iterator[str]:

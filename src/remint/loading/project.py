@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterable
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 
 from remint.checks.contract import Contract
@@ -198,6 +198,7 @@ def _dataset(draft: Draft, declaration: Declaration) -> Dataset:
         arrivals=declaration.arrivals,
         metrics=declaration.metrics,
         description=declaration.description,
+        version=declaration.version,
     )
 
 
@@ -208,7 +209,7 @@ def _transform(draft: Draft, declaration: Declaration, contract: Contract) -> Tr
     spec = TransformSpec(
         source=source,
         inputs={alias: (dataset, draft.shapes[dataset].columns) for alias, dataset, _ in declaration.inputs},
-        columns=contract.columns,
+        columns=tuple(c for c in contract.columns if c.name != declaration.version.column),
         parse=declaration.parse,
         keep=declaration.keep,
         key=contract.key,
@@ -227,11 +228,21 @@ def _read_in_words(draft: Draft, dataset: DatasetName, mapping: Mapping) -> str:
 def _graph(draft: Draft, datasets: Iterable[Dataset], mistakes: list[ProjectError]) -> DatasetGraph:
     known = list(datasets)
     try:
-        return DatasetGraph.build(d for d in known if all(i.dataset != d.name for i in d.inputs))
+        return DatasetGraph.build(_with_readers(known))
     except ProjectError as error:
         first = next((d for name, d in draft.declarations.items() if name in error.message.split()), None)
         mistakes.append(draft.mistake(first, error.message) if first else error)
         return DatasetGraph({})
+
+
+def _with_readers(datasets: Iterable[Dataset]) -> Iterable[Dataset]:
+    """Yield the datasets, each with the sets of columns that others read of it."""
+    known = list(datasets)
+    read: dict[DatasetName, set[tuple[str, ...]]] = {}
+    for entry in (i for d in known for i in d.inputs if i.columns is not None):
+        read.setdefault(entry.dataset, set()).add(entry.columns or ())
+    for dataset in known:
+        yield replace(dataset, read_as=tuple(sorted(read.get(dataset.name, ()))))
 
 
 def _once(mistakes: list[ProjectError]) -> list[ProjectError]:

@@ -7,15 +7,16 @@ from typing import assert_never
 
 from remint.checks.column_types import KNOWN_TYPES, column_type
 from remint.checks.contract import Contract
-from remint.errors import ProjectError
+from remint.errors import InvalidKey, ProjectError
 from remint.loading.declare import Declaration
 from remint.loading.draft import Draft, Shape
 from remint.loading.names import NAME, RESERVED, nearest
 from remint.loading.reading import aggregate_of, condition_of
 from remint.loading.sql_source import REJECTED
-from remint.model.dataset import Arrivals, Column, Layer, Parse
-from remint.model.mapping import ByArrival, Mapping, RollUp, Same, Trailing
-from remint.model.partition import Grain
+from remint.model.calendar import FINER, UTC_ZONE, check_zone
+from remint.model.dataset import Arrivals, Column, Disposition, Layer, Parse
+from remint.model.mapping import All, ByArrival, FanOut, Latest, Mapping, RollUp, Same, SelfBefore, Window
+from remint.model.partition import Grain, PartitionSpec
 
 _FORMATS = ("jsonl", "csv", "parquet")
 
@@ -27,6 +28,7 @@ def declaration_mistakes(draft: Draft, declaration: Declaration) -> Iterator[Pro
     """
     is_bronze = declaration.layer is Layer.BRONZE
     yield from _bronze(draft, declaration) if is_bronze else _transform(draft, declaration)
+    yield from _version(draft, declaration)
     contract = draft.contracts.get(declaration.name)
     if contract is None:
         return
@@ -132,6 +134,13 @@ def _transform(draft: Draft, declaration: Declaration) -> Iterator[ProjectError]
         yield draft.mistake(
             declaration, f"{name} reads nothing, so nothing says which partitions it has", "inputs={...}"
         )
+    elif not _has_domain(draft, declaration):
+        yield draft.mistake(
+            declaration,
+            f"{name}: no input says which partitions it has: references, own partitions and inputs without "
+            f"{declaration.partition.label or 'partitions of its own'} do not",
+            "read one input by same, window, roll_up, fan_out or by_arrival",
+        )
     taken: dict[str, str] = {}
     for alias, dataset, mapping in declaration.inputs:
         if not NAME.fullmatch(alias.lower()) or alias.lower() in RESERVED:
@@ -144,8 +153,8 @@ def _transform(draft: Draft, declaration: Declaration) -> Iterator[ProjectError]
 
 
 def _input(draft: Draft, declaration: Declaration, dataset: str, mapping: Mapping) -> Iterator[ProjectError]:
-    if dataset == declaration.name:
-        yield draft.mistake(declaration, f"{dataset} reads itself", "keep history in an upstream dataset")
+    if dataset == declaration.name and not isinstance(mapping, SelfBefore):
+        yield draft.mistake(declaration, f"{dataset} reads itself", "own(before=1) reads its earlier partitions")
     elif dataset not in draft.names:
         yield draft.mistake(declaration, f"no dataset is called {dataset!r}{nearest(str(dataset), draft.names)}")
     elif dataset in draft.shapes:
@@ -155,27 +164,73 @@ def _input(draft: Draft, declaration: Declaration, dataset: str, mapping: Mappin
 
 
 def _mapping_problem(declaration: Declaration, dataset: str, mapping: Mapping, source: Shape) -> str:
-    mine, theirs = declaration.partition.grain, source.partition.grain
+    mine, theirs = declaration.partition, source.partition
+    shown = f"here {_cut(mine)}, there {_cut(theirs)}"
+    is_alike = mine.grain is theirs.grain and mine.zone == theirs.zone
     match mapping:
         case Same():
-            return "" if mine is theirs else f"same({dataset}) needs equal grains; here {mine}, there {theirs}"
-        case Trailing(before=before):
-            if not isinstance(before, int) or before < 1:
-                return f"trailing({dataset}, before={before!r}) must read at least 1 earlier partition"
-            if mine is Grain.IDENTITY or mine is not theirs:
-                return f"trailing({dataset}) needs day by day or month by month; here {mine}, there {theirs}"
+            return "" if is_alike else f"same({dataset}) needs equal grains; {shown}"
+        case Window(before=before, after=after):
+            is_counted = isinstance(before, int) and isinstance(after, int) and min(before, after) >= 0
+            if not is_counted or before + after < 1:
+                return f"window({dataset}, before={before!r}, after={after!r}) must read at least 1 partition beside"
+            if mine.grain is Grain.IDENTITY or not is_alike:
+                return f"a window on {dataset} needs equal grains that have an order; {shown}"
             return ""
-        case RollUp():
-            fits = mine is Grain.MONTH and theirs is Grain.DAY
-            return "" if fits else f"roll_up({dataset}) needs days there and months here; here {mine}, there {theirs}"
+        case SelfBefore(before=before):
+            if not isinstance(before, int) or before < 1:
+                return f"own(before={before!r}) must read at least 1 earlier partition"
+            return "own(...) needs partitions that have an order" if mine.grain is Grain.IDENTITY else ""
+        case RollUp() | FanOut():
+            fits = _grains_fit(mapping, mine, theirs)
+            word = "roll_up" if isinstance(mapping, RollUp) else "fan_out"
+            need = "finer" if word == "roll_up" else "coarser"
+            return "" if fits else f"{word}({dataset}) needs {need} partitions there than here; {shown}"
         case ByArrival():
-            if source.layer is not Layer.BRONZE or source.arrivals is None:
-                return f"by_arrival({dataset}) needs a Bronze dataset that is declared with arrivals=arrivals(...)"
-            return (
-                "" if mine is source.arrivals.grain else f"by_arrival({dataset}) needs partitions by day; here {mine}"
-            )
+            return _arrival_problem(declaration, dataset, source)
+        case All() | Latest():
+            return ""
         case _:
             assert_never(mapping)
+
+
+def _grains_fit(mapping: RollUp | FanOut, mine: PartitionSpec, theirs: PartitionSpec) -> bool:
+    if isinstance(mapping, RollUp):
+        return theirs.grain in FINER[mine.grain] or (mine.grain is Grain.IDENTITY and theirs.label is not None)
+    return mine.grain in FINER[theirs.grain] or (mine.label is not None and theirs.grain is Grain.IDENTITY)
+
+
+def _arrival_problem(declaration: Declaration, dataset: str, source: Shape) -> str:
+    if source.layer is not Layer.BRONZE or source.arrivals is None:
+        return f"by_arrival({dataset}) needs a Bronze dataset that is declared with arrivals=arrivals(...)"
+    events, mine = source.arrivals.spec, declaration.partition
+    fits = mine.grain is events.grain and (mine.label is None) == (events.label is None)
+    is_own_version = declaration.version.column is not None and events.label is None and mine.grain is events.grain
+    if fits or is_own_version:
+        return ""
+    return f"by_arrival({dataset}) needs the cut of its arrivals; here {_cut(mine)}, there {_cut(events)}"
+
+
+def _cut(spec: PartitionSpec) -> str:
+    words = f"{spec.grain} by {spec.label}" if spec.label else str(spec.grain)
+    return words if spec.zone == UTC_ZONE else f"{words} of {spec.zone}"
+
+
+def _has_domain(draft: Draft, declaration: Declaration) -> bool:
+    """Return whether some input says which partitions the dataset has."""
+    label = declaration.partition.label if declaration.version.column is None else None
+    for _, dataset, mapping in declaration.inputs:
+        source = draft.shapes.get(dataset)
+        is_reference = isinstance(mapping, All | Latest | SelfBefore)
+        if source is None or (not is_reference and (label is None or _values_come(source, mapping))):
+            return True
+    return False
+
+
+def _values_come(source: Shape, mapping: Mapping) -> bool:
+    if isinstance(mapping, ByArrival):
+        return source.arrivals is not None and source.arrivals.label is not None
+    return source.partition.label is not None
 
 
 def _parse(draft: Draft, declaration: Declaration, parse: Parse) -> Iterator[ProjectError]:
@@ -224,8 +279,35 @@ def _parsed_columns(draft: Draft, declaration: Declaration, parse: Parse, shape:
         yield draft.mistake(declaration, f"{declaration.name}: quarantine needs the name 'reason' for its own column")
 
 
+def _version(draft: Draft, declaration: Declaration) -> Iterator[ProjectError]:
+    version, name = declaration.version, declaration.name
+    if not isinstance(version.number, int) or version.number < 1:
+        yield draft.mistake(declaration, f"{name}: the version {version.number!r} is no number from 1 on")
+    if version.column is not None and declaration.partition.label != version.column:
+        yield draft.mistake(
+            declaration,
+            f"{name}: partitions are cut by {declaration.partition.label}; they cannot be cut by the version too",
+        )
+    if version.column is None and version.old is not Disposition.REPLACE:
+        yield draft.mistake(
+            declaration,
+            f"{name}: old partitions can only be kept beside the new ones in a column that tells them apart",
+            f'version={version.number} becomes logic_version({version.number}, column="...", old="{version.old}")',
+        )
+
+
 def _partition(draft: Draft, declaration: Declaration, columns: dict[str, Column]) -> Iterator[ProjectError]:
     spec = declaration.partition
+    label = columns.get(spec.label) if spec.label else None
+    if spec.label and (label is None or label.type != "VARCHAR"):
+        found = label.type if label else "missing" + nearest(spec.label, columns)
+        yield draft.mistake(
+            declaration, f"{declaration.name}: the partition column {spec.label} must be VARCHAR; it is {found}"
+        )
+    try:
+        check_zone(spec.zone)
+    except InvalidKey as error:
+        yield draft.mistake(declaration, f"{declaration.name}: {error.message}", error.hint)
     column = columns.get(spec.column)
     if column is None:
         yield draft.mistake(

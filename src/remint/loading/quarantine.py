@@ -81,7 +81,9 @@ def _unit(partition: PartitionSpec, entry: Input, raw: Shape) -> str:
         source = f'CAST("{raw.arrivals.column}" AS DATE)'
     else:
         source = f'"{raw.partition.column}"'
-    return f"CAST(date_trunc('month', {source}) AS DATE)" if partition.grain is Grain.MONTH else source
+    if partition.grain in (Grain.WEEK, Grain.MONTH):
+        return f"CAST(date_trunc('{partition.grain}', {source}) AS DATE)"
+    return source
 
 
 def payload_quarantine(dataset: Dataset, entry: Input, raw: Shape, transform: Transform) -> Dataset:

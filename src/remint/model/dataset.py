@@ -2,11 +2,11 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from enum import StrEnum
 
 from remint.model.mapping import Mapping
-from remint.model.partition import Grain, PartitionSpec
+from remint.model.partition import Grain, PartitionSet, PartitionSpec
 
 DatasetName = str
 """``layer.name``, for example ``silver.api_usage``."""
@@ -85,6 +85,37 @@ class Input:
     """Name by which the transform's SQL reads it."""
     dataset: DatasetName
     mapping: Mapping
+    columns: tuple[str, ...] | None = None
+    """Columns of it that the transform reads, sorted: only a change of these makes a unit stale; None: all of them."""
+
+
+class Disposition(StrEnum):
+    """What becomes of the partitions that an older logic version made."""
+
+    REPLACE = "replace"
+    """They are made again by the new version, in their place."""
+    KEEP = "keep"
+    """They stay beside those of the new version, both queryable."""
+    DEPRECATE = "deprecate"
+    """They stay, marked as not to be used any more."""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class LogicVersion:
+    """The number under which a logic is published; a changed logic must raise it.
+
+    Source: TradeX norm, section 8: no past version is ever corrected silently.
+    """
+
+    number: int = 1
+    column: str | None = None
+    """Column that holds the version (``v2``) and cuts every partition by it; None where old ones are replaced."""
+    old: Disposition = Disposition.REPLACE
+
+    @property
+    def label(self) -> str:
+        """The version as the column spells it."""
+        return f"v{self.number}"
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -128,9 +159,16 @@ class Arrivals:
 
     column: str
     grain: Grain
+    label: str | None = None
+    """Further column of the Bronze rows by whose value events are told apart: a tenant."""
     key: tuple[str, ...] = ()
     """Rows that are equal in these columns are versions of one thing, whichever event partitions they name; empty:
     no row is a version of another."""
+
+    @property
+    def spec(self) -> PartitionSpec:
+        """How arrived rows are cut by their event."""
+        return PartitionSpec(column=self.column, grain=self.grain, label=self.label)
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -167,6 +205,9 @@ class Dataset:
     quarantine_of: DatasetName | None = None
     """The dataset whose rejected rows this one holds."""
     description: str = ""
+    version: LogicVersion = field(default_factory=LogicVersion)
+    read_as: tuple[tuple[str, ...], ...] = ()
+    """The sets of columns that its consumers read: its content is digested over each of them too."""
 
     @property
     def column_names(self) -> tuple[str, ...]:
@@ -183,6 +224,15 @@ class Dataset:
             if column.name == name:
                 return column
         raise KeyError(name)
+
+    @property
+    def fixed_value(self) -> str:
+        """Value of the label column that every unit has now: the logic version; empty when it holds no version."""
+        return self.version.label if self.version.column else ""
+
+    def no_units(self) -> PartitionSet:
+        """Return the empty set of this dataset's keys."""
+        return PartitionSet(self.partition.grain)
 
     @property
     def logic_digest(self) -> str:

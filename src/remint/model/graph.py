@@ -8,7 +8,8 @@ from dataclasses import dataclass
 from graphlib import CycleError, TopologicalSorter
 
 from remint.errors import ProjectError, UnknownDataset
-from remint.model.dataset import Dataset, DatasetName, Layer
+from remint.model.dataset import Dataset, DatasetName, Input, Layer
+from remint.model.mapping import ByArrival, Edge
 
 
 @dataclass(frozen=True, slots=True)
@@ -26,7 +27,11 @@ class DatasetGraph:
         """
         by_name = {d.name: d for d in sorted(datasets, key=lambda d: d.name)}
         sorter = TopologicalSorter(
-            {name: [i.dataset for i in d.inputs if i.dataset in by_name] for name, d in by_name.items()}
+            {
+                # Reading one's own earlier partitions is an order of units, not of datasets.
+                name: [i.dataset for i in d.inputs if i.dataset in by_name and i.dataset != name]
+                for name, d in by_name.items()
+            }
         )
         try:
             sorter.prepare()
@@ -45,11 +50,23 @@ class DatasetGraph:
     def __getitem__(self, name: DatasetName) -> Dataset:
         return self.datasets[name]
 
+    def edge(self, reader: Dataset, entry: Input) -> Edge:
+        """Return how the units of ``reader`` and the partitions that it reads through ``entry`` lead to each other."""
+        source = self.datasets[entry.dataset]
+        by_arrival = isinstance(entry.mapping, ByArrival) and source.arrivals is not None
+        return Edge(
+            mapping=entry.mapping,
+            reader=reader.partition,
+            source=source.arrivals.spec if by_arrival and source.arrivals else source.partition,
+            reader_version=reader.fixed_value,
+            source_version="" if by_arrival else source.fixed_value,
+        )
+
     def downstream(self, name: DatasetName) -> set[DatasetName]:
-        """Return every dataset that reads ``name``, at any depth."""
+        """Return every other dataset that reads ``name``, at any depth."""
         found: set[DatasetName] = set()
         for dataset in self:
-            if any(i.dataset == name or i.dataset in found for i in dataset.inputs):
+            if dataset.name != name and any(i.dataset == name or i.dataset in found for i in dataset.inputs):
                 found.add(dataset.name)
         return found
 
@@ -59,7 +76,7 @@ class DatasetGraph:
         pending = [name]
         while pending:
             for entry in self.datasets[pending.pop()].inputs:
-                if entry.dataset not in found:
+                if entry.dataset not in found and entry.dataset != name:
                     found.add(entry.dataset)
                     pending.append(entry.dataset)
         return found

@@ -1,7 +1,8 @@
 """Which upstream keys a unit reads, and the inverse.
 
-Rules: ``upstream`` and ``downstream`` are inverse of each other (``u in upstream({d})`` iff ``d in downstream({u})``);
-both are set to set, so a million keys cost what their gaps cost.
+Rules: among the keys that exist, ``upstream`` and ``downstream`` are inverse of each other (``u in upstream({d})`` iff
+``d in downstream({u})``); both are set to set, so a million keys cost what their gaps cost, and no number of upstream
+partitions is too many.
 """
 
 from __future__ import annotations
@@ -9,7 +10,10 @@ from __future__ import annotations
 from dataclasses import dataclass
 from typing import Literal, assert_never
 
-from remint.model.partition import Grain, PartitionSet
+from remint.model import spans as line
+from remint.model.partition import Grain, PartitionSet, PartitionSpec
+from remint.model.spans import Spans
+from remint.model.wording import counted
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -27,56 +31,172 @@ class ByArrival:
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
-class Trailing:
-    """A unit reads its own key and the ``before`` keys ahead of it."""
+class Window:
+    """A unit reads its own key and its neighbours on both sides."""
 
     before: int
-    """Earlier partitions that are read beside the unit's own; at least 1."""
-    kind: Literal["trailing"] = "trailing"
+    """Earlier partitions that are read beside the unit's own."""
+    after: int = 0
+    """Later ones."""
+    kind: Literal["window"] = "window"
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class RollUp:
-    """A unit of a coarser grain reads every finer upstream partition inside it."""
+    """A unit of a coarser grain reads every finer upstream partition that overlaps it; a value, all of its times."""
 
     kind: Literal["roll_up"] = "roll_up"
 
 
-Mapping = Same | ByArrival | Trailing | RollUp
+@dataclass(frozen=True, slots=True, kw_only=True)
+class FanOut:
+    """A unit of a finer grain reads the coarser upstream partition that it lies in."""
+
+    kind: Literal["fan_out"] = "fan_out"
 
 
-def upstream(mapping: Mapping, keys: PartitionSet, grain: Grain) -> PartitionSet:
-    """Return the upstream keys, of ``grain``, that the units ``keys`` read."""
-    match mapping:
-        case Same() | ByArrival():
-            return keys
-        case Trailing(before=before):
-            return keys.widened(before=before)
-        case RollUp():
-            return keys.to_grain(grain)
-        case _:
-            assert_never(mapping)
+@dataclass(frozen=True, slots=True, kw_only=True)
+class All:
+    """Every unit reads every upstream partition."""
+
+    kind: Literal["all"] = "all"
 
 
-def downstream(mapping: Mapping, keys: PartitionSet, grain: Grain) -> PartitionSet:
-    """Return the units, of ``grain``, that read any of the upstream ``keys``."""
-    match mapping:
-        case Same() | ByArrival():
-            return keys
-        case Trailing(before=before):
-            return keys.widened(after=before)
-        case RollUp():
-            return keys.to_grain(grain)
-        case _:
-            assert_never(mapping)
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Latest:
+    """Every unit reads the newest upstream partition there is: a reference table."""
+
+    kind: Literal["latest"] = "latest"
 
 
-def domain(mapping: Mapping, keys: PartitionSet, grain: Grain) -> PartitionSet:
-    """Return the units, of ``grain``, that exist because the upstream ``keys`` do.
+@dataclass(frozen=True, slots=True, kw_only=True)
+class SelfBefore:
+    """A unit reads the ``before`` partitions of its own dataset ahead of it."""
 
-    A trailing window reads earlier keys but does not by itself make later ones exist.
+    before: int
+    kind: Literal["self_before"] = "self_before"
+
+
+Mapping = Same | ByArrival | Window | RollUp | FanOut | All | Latest | SelfBefore
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Edge:
+    """A mapping between two datasets, with how each of them is cut.
+
+    Values (of a further partition column) are matched when both sides have such a column. A side whose column holds
+    its logic version has one fixed value: the version that is written or read now.
     """
-    return keys.to_grain(grain) if isinstance(mapping, RollUp) else keys
+
+    mapping: Mapping
+    reader: PartitionSpec
+    source: PartitionSpec
+    reader_version: str = ""
+    """Value that all units of the reader have; empty when its values are not versions."""
+    source_version: str = ""
+    """Value that all partitions have which readers see; empty when the source's values are not versions."""
+
+    def upstream(self, units: PartitionSet, present: PartitionSet) -> PartitionSet:
+        """Return which of the upstream keys ``present`` any of ``units`` reads."""
+        visible = self.visible(present)
+        if not units:
+            return PartitionSet(self.source.grain)
+        match self.mapping:
+            case All():
+                return visible
+            case Latest():
+                return _newest(visible)
+            case _:
+                return self._matched(units, visible, is_up=True)
+
+    def downstream(self, changed: PartitionSet, units: PartitionSet, present: PartitionSet) -> PartitionSet:
+        """Return which of ``units`` read any of the upstream keys ``changed``, out of those that are ``present``."""
+        visible = self.visible(present)
+        moved = changed & visible
+        match self.mapping:
+            case All():
+                is_read = bool(moved)
+            case Latest():
+                is_read = bool(moved & _newest(visible))
+            case _:
+                return self._matched(moved, units, is_up=False) if moved else PartitionSet(self.reader.grain)
+        return units if is_read else PartitionSet(self.reader.grain)
+
+    def reached(self, changed: PartitionSet, units: PartitionSet, present: PartitionSet) -> PartitionSet:
+        """Return ``downstream``, and for a dataset that reads itself all that follows from it, at any depth."""
+        if not isinstance(self.mapping, SelfBefore):
+            return self.downstream(changed, units, present)
+        reach, found = self.mapping.before, {}
+        for label, seeds in changed.lanes:
+            later = line.chain(seeds, line.union(units.spans(label), seeds), reach)
+            found[label] = line.intersect(line.shift_edges(later, 1, reach), units.spans(label))
+        return PartitionSet.from_lanes(self.reader.grain, found)
+
+    def domain(self, present: PartitionSet) -> PartitionSet:
+        """Return the units of the reader that exist because the upstream keys ``present`` do.
+
+        A window reads earlier keys but does not make later ones exist; references and own partitions make none.
+        """
+        match self.mapping:
+            case All() | Latest() | SelfBefore():
+                return PartitionSet(self.reader.grain)
+            case Window() | Same() | ByArrival() | RollUp() | FanOut():
+                pass
+            case _:
+                assert_never(self.mapping)
+        visible = self.visible(present)
+        if self.reader.grain is Grain.IDENTITY:
+            values = visible.values
+            return PartitionSet.of(Grain.IDENTITY, (v for v in values if v))
+        moved = visible.to_grain(self.reader.grain, self.source.zone, self.reader.zone)
+        if self.reader_version:
+            return moved.over([self.reader_version])
+        if self.reader.label is None:
+            return moved.over([""])
+        return moved if self.source.label is not None and not self.source_version else PartitionSet(self.reader.grain)
+
+    def visible(self, present: PartitionSet) -> PartitionSet:
+        """Return which of the upstream keys readers see: of a versioned dataset, those of its present version."""
+        return present.only([self.source_version]) if self.source_version else present
+
+    def _matched(self, keys: PartitionSet, among: PartitionSet, *, is_up: bool) -> PartitionSet:
+        """Return the keys of the other side, out of ``among``, that mapping and values lead to."""
+        here, there = (self.reader, self.source) if is_up else (self.source, self.reader)
+        if Grain.IDENTITY in (here.grain, there.grain):
+            return among.only(keys.values)
+        moved = keys if self._moves_alone() else keys.to_grain(there.grain, here.zone, there.zone)
+        moved = moved.each(lambda spans: self._moved(spans, is_up=is_up))
+        if self._matches_values():
+            return moved & among
+        return moved.over(among.values) & among
+
+    def _moves_alone(self) -> bool:
+        return isinstance(self.mapping, SelfBefore | Window | Same | ByArrival)
+
+    def _matches_values(self) -> bool:
+        both = self.reader.label is not None and self.source.label is not None
+        return both and (isinstance(self.mapping, SelfBefore) or not (self.reader_version or self.source_version))
+
+    def _moved(self, spans: Spans, *, is_up: bool) -> Spans:
+        match self.mapping:
+            case Window(before=before, after=after):
+                return line.shift_edges(spans, -before, after) if is_up else line.shift_edges(spans, -after, before)
+            case SelfBefore(before=before):
+                return line.shift_edges(spans, -before, -1) if is_up else line.shift_edges(spans, 1, before)
+            case _:
+                return spans
+
+
+def _newest(keys: PartitionSet) -> PartitionSet:
+    if keys.grain is Grain.IDENTITY or not keys:
+        return keys
+    end = keys.all_spans[-1][1]
+    return keys.each(lambda spans: line.intersect(spans, ((end - 1, end),)))
+
+
+def looks_ahead(mapping: Mapping) -> bool:
+    """Return whether a unit reads partitions that come after it in time, so that those must be made first."""
+    return isinstance(mapping, All | Latest) or (isinstance(mapping, Window) and mapping.after > 0)
 
 
 def describe(mapping: Mapping) -> str:
@@ -86,9 +206,18 @@ def describe(mapping: Mapping) -> str:
             return "same partition"
         case ByArrival():
             return "by arrival"
-        case Trailing(before=before):
-            return f"own partition and the {before} before it"
+        case Window(before=before, after=after):
+            sides = [f"the {before} before" if before else "", f"the {after} after" if after else ""]
+            return "own partition and " + " and ".join(s for s in sides if s) if before or after else "own partition"
         case RollUp():
             return "roll-up"
+        case FanOut():
+            return "fan-out"
+        case All():
+            return "all partitions"
+        case Latest():
+            return "the latest partition"
+        case SelfBefore(before=before):
+            return f"the {counted(before, 'partition')} of its own before"
         case _:
             assert_never(mapping)

@@ -7,21 +7,51 @@ from dataclasses import dataclass, field
 
 from remint.model.dataset import DatasetName
 from remint.model.partition import PartitionKey, PartitionSet
-from remint.model.provenance import ArrivedContent, Head
+from remint.model.provenance import ArrivedContent, Head, LogicRecord
 from remint.model.run import Run
+from remint.model.standing import Standing
+
+Columns = tuple[str, ...]
+"""A set of columns that a consumer reads, sorted."""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Foreign:
+    """What somebody else did to a table."""
+
+    keys: PartitionSet
+    """Partitions whose files are not those that the ledger published."""
+    by: str = ""
+    """The newest commit that is not remint's, in words: version, operation, author."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Observed:
-    """Ledger heads, arrivals, foreign partitions, published logic and outstanding runs."""
+    """How every dataset stands, and of the units that a plan may concern: heads, digests, arrivals."""
 
-    heads: Mapping[DatasetName, Mapping[PartitionKey, Head]]
-    arrivals: Mapping[DatasetName, Mapping[PartitionKey, ArrivedContent]]
+    standings: Mapping[DatasetName, Standing]
+    last_seq: int
+    """Newest ledger record; everything here is as of it."""
+    last_run: str = ""
+    """Run that wrote it."""
+    heads: Mapping[DatasetName, Mapping[PartitionKey, Head]] = field(default_factory=dict)
+    """Of units that may be planned and of what they read, where published."""
+    projections: Mapping[tuple[DatasetName, Columns], Mapping[PartitionKey, str]] = field(default_factory=dict)
+    """Digest of the content of a head over some of its columns."""
+    arrivals: Mapping[DatasetName, Mapping[PartitionKey, ArrivedContent]] = field(default_factory=dict)
     """By Bronze dataset and event key."""
-    foreign: Mapping[DatasetName, PartitionSet] = field(default_factory=dict)
-    """Partitions whose files are not those that the ledger published."""
+    foreign: Mapping[DatasetName, Foreign] = field(default_factory=dict)
+    logics: Mapping[DatasetName, tuple[LogicRecord, ...]] = field(default_factory=dict)
+    """Logic versions that were published, in order of number."""
     logic_changes: Mapping[DatasetName, Mapping[str, str]] = field(default_factory=dict)
     """By dataset and the digest of an older logic: in words, what the declared logic changes against it."""
     inputs: Mapping[int, Mapping[str, Mapping[str, str]]] = field(default_factory=dict)
     """By ledger sequence number: the input digests that a head was made from; for heads that are not fresh."""
     outstanding: tuple[Run, ...] = ()
+    runs: Mapping[str, str] = field(default_factory=dict)
+    """Why a run was made, in words, for runs that made what stale units read."""
+
+    def foreign_keys(self, name: DatasetName) -> PartitionSet:
+        """Return the partitions of a dataset that somebody else changed."""
+        found = self.foreign.get(name)
+        return found.keys if found else PartitionSet(self.standings[name].withdrawn.grain)

@@ -1,130 +1,131 @@
-"""How a dataset is cut: grains, partition keys and sets of keys with ``| & -``.
+"""How a dataset is cut, and sets of partition keys with ``| & -``.
 
-A key is text in one canonical spelling: ``2026-10-14`` (day), ``2026-10`` (month) or any value (identity).
-Sets of time keys are ranges of ordinals, so their size is the number of gaps, not of keys.
+A key is text in one canonical spelling: a time key (``2026-10-14``), a value, or both: ``2026-10-14/acme``. Sets are
+ranges of positions by value, so their size is the number of gaps, not of keys.
 """
 
 from __future__ import annotations
 
-import re
-from collections.abc import Iterable, Iterator
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
-from datetime import date, timedelta
-from enum import StrEnum
-from typing import assert_never
+from datetime import date
 
 from remint.errors import InvalidKey, InvalidRange
+from remint.model import spans as line
+from remint.model.calendar import (
+    NULL_PARTITION,
+    UTC_ZONE,
+    Grain,
+    PartitionKey,
+    column_value,
+    date_at,
+    end_day,
+    end_hour,
+    first_day,
+    grain_of,
+    key_at,
+    key_from_column,
+    ordinal,
+    parse_key,
+    position_at,
+    position_of,
+    start_hour,
+)
+from remint.model.spans import Spans
 
-PartitionKey = str
-"""Canonical text of one partition value."""
+__all__ = [
+    "NULL_PARTITION",
+    "DateRange",
+    "Grain",
+    "PartitionKey",
+    "PartitionSet",
+    "PartitionSpec",
+    "end_day",
+    "first_day",
+    "key_at",
+    "ordinal",
+    "parse_key",
+]
 
-_DAY = re.compile(r"\d{4}-\d{2}-\d{2}")
-_MONTH = re.compile(r"\d{4}-\d{2}")
-_FIRST_YEAR, _LAST_YEAR = 1900, 2199
-NULL_PARTITION = "__HIVE_DEFAULT_PARTITION__"
-"""What Hive-style paths write for NULL; a real value spelled so could not be told from NULL."""
-
-
-class Grain(StrEnum):
-    """What one partition spans."""
-
-    DAY = "day"
-    MONTH = "month"
-    IDENTITY = "identity"
+_VALUE: Spans = ((0, 1),)
+"""The one point on the line of an identity value, which has no time."""
+_TYPES = {Grain.HOUR: "TIMESTAMPTZ", Grain.IDENTITY: "VARCHAR"}
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class PartitionSpec:
-    """Column and grain by which a table is cut."""
+    """Columns and grain by which a table is cut."""
 
     column: str
-    """Output column; DATE for day and month (its first day), VARCHAR for identity."""
+    """Output column: TIMESTAMPTZ for hour (its start), DATE for day, week and month (the first day), VARCHAR for
+    identity."""
     grain: Grain
+    label: str | None = None
+    """A further VARCHAR column that cuts every time partition by its value: a tenant, or the logic version."""
+    zone: str = UTC_ZONE
+    """Zone whose days, weeks or months these are; hours are always those of UTC."""
 
     @property
     def type(self) -> str:
         """SQL type of the partition column."""
-        return "VARCHAR" if self.grain is Grain.IDENTITY else "DATE"
+        return _TYPES.get(self.grain, "DATE")
+
+    @property
+    def columns(self) -> tuple[str, ...]:
+        """The partition columns, in table order."""
+        return (self.column, self.label) if self.label else (self.column,)
+
+    def parse(self, text: str) -> PartitionKey:
+        """Return ``text`` as a canonical key of this cut.
+
+        Raises:
+            InvalidKey: a part of it is missing, too many or not spelled as the grain is.
+        """
+        if self.grain is Grain.IDENTITY or self.label is None:
+            return parse_key(self.grain, text)
+        time, slash, label = text.partition("/")
+        if not slash:
+            raise InvalidKey(f"{text!r} names no {self.label}", hint=f"write it as {text}/<{self.label}>")
+        return f"{parse_key(self.grain, time)}/{parse_key(Grain.IDENTITY, label)}"
+
+    def key_of(self, values: Sequence[str | None]) -> PartitionKey:
+        """Return the key of partition column values as engines and tables spell them: the inverse of ``values_of``.
+
+        Raises:
+            InvalidKey: NULL, or a value that no partition of this cut has, such as a month that begins on the 2nd.
+        """
+        if any(value is None for value in values):
+            raise InvalidKey("NULL cannot be a partition value")
+        first, *labels = (str(value) for value in values)
+        time = first if self.grain is Grain.IDENTITY else key_from_column(self.grain, first)
+        return self.parse(f"{time}/{labels[0]}" if labels else time)
+
+    def values_of(self, key: PartitionKey) -> tuple[str, ...]:
+        """Return what the partition columns hold in the rows of ``key``, as text."""
+        time, label = split_key(self.grain, key)
+        if self.grain is Grain.IDENTITY:
+            return (label,)
+        held = column_value(self.grain, time)
+        return (held, label) if self.label else (held,)
 
 
-def parse_key(grain: Grain, text: str) -> PartitionKey:
-    """Return ``text`` as a canonical key of ``grain``.
-
-    Raises:
-        InvalidKey: not a spelling that the grain has; the message shows the expected form.
-    """
-    match grain:
-        case Grain.DAY:
-            _as_date(text, _DAY, "YYYY-MM-DD", text)
-        case Grain.MONTH:
-            _as_date(text, _MONTH, "YYYY-MM", f"{text}-01")
-        case Grain.IDENTITY:
-            _check_identity(text)
-        case _:
-            assert_never(grain)
-    return text
+def split_key(grain: Grain, key: PartitionKey) -> tuple[PartitionKey, str]:
+    """Return the time part and the value of a key; either is empty where the key has none."""
+    if grain is Grain.IDENTITY:
+        return "", key
+    time, _, label = key.partition("/")
+    return time, label
 
 
-def _as_date(text: str, form: re.Pattern[str], shown: str, iso: str) -> date:
-    if not form.fullmatch(text):
-        raise InvalidKey(
-            f"{text!r} is not a {shown} date",
-            hint=f"write it as {shown}, for example {'2026-10-14'[: len(shown)]}",
-        )
-    try:
-        value = date.fromisoformat(iso)
-    except ValueError as error:
-        raise InvalidKey(f"{text!r} is not in the calendar: {error}") from None
-    if not _FIRST_YEAR <= value.year <= _LAST_YEAR:
-        raise InvalidKey(
-            f"{text!r} is outside the supported years {_FIRST_YEAR}..{_LAST_YEAR}",
-            hint="a date that far away is nearly always a placeholder; correct it at the source",
-        )
-    return value
+def join_key(grain: Grain, time: PartitionKey, label: str) -> PartitionKey:
+    """Return the key of a time part and a value: the inverse of ``split_key``."""
+    if grain is Grain.IDENTITY:
+        return label
+    return f"{time}/{label}" if label else time
 
 
-def _check_identity(text: str) -> None:
-    if text == "":
-        raise InvalidKey(
-            "the empty string cannot be a partition value: Delta Lake reads it back as NULL",
-            hint="map it to a word such as 'unknown' in the transform",
-        )
-    if text == NULL_PARTITION:
-        raise InvalidKey(f"{text!r} cannot be a partition value: it is how paths spell NULL")
-
-
-def ordinal(grain: Grain, key: PartitionKey) -> int:
-    """Return the position of a time key on its grain's line: days since 0001-01-01, or months since year 0."""
-    if grain is Grain.DAY:
-        return date.fromisoformat(key).toordinal()
-    if grain is Grain.MONTH:
-        return int(key[:4]) * 12 + int(key[5:7]) - 1
-    raise InvalidRange(f"{grain} partitions have no order")
-
-
-def key_at(grain: Grain, position: int) -> PartitionKey:
-    """Return the key at ``position``: the inverse of ``ordinal``."""
-    if grain is Grain.DAY:
-        return date.fromordinal(position).isoformat()
-    if grain is Grain.MONTH:
-        return f"{position // 12:04d}-{position % 12 + 1:02d}"
-    raise InvalidRange(f"{grain} partitions have no order")
-
-
-def first_day(grain: Grain, key: PartitionKey) -> date:
-    """Return the first day that a time key spans."""
-    return date.fromisoformat(key if grain is Grain.DAY else f"{key}-01")
-
-
-def end_day(grain: Grain, key: PartitionKey) -> date:
-    """Return the day after the last one that a time key spans (half-open)."""
-    if grain is Grain.DAY:
-        return date.fromisoformat(key) + timedelta(days=1)
-    return first_day(Grain.MONTH, key_at(Grain.MONTH, ordinal(Grain.MONTH, key) + 1))
-
-
-Span = tuple[int, int]
-"""Half-open ``[start, end)`` of ordinals."""
+Lane = tuple[str, Spans]
+"""A value and the positions that it has; the value is empty where a dataset is cut by time alone."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -132,22 +133,28 @@ class PartitionSet:
     """A set of partition keys of one grain, with ``|``, ``&``, ``-``, ``in``, ``len`` and sorted iteration."""
 
     grain: Grain
-    spans: tuple[Span, ...] = ()
-    """Disjoint, sorted, not touching; empty for identity."""
-    values: frozenset[str] = frozenset()
-    """Keys of an identity set; empty for time grains."""
+    lanes: tuple[Lane, ...] = ()
+    """Sorted by value; none is empty."""
 
     @classmethod
     def of(cls, grain: Grain, keys: Iterable[PartitionKey]) -> PartitionSet:
         """Return the set of ``keys``, which must be canonical."""
         if grain is Grain.IDENTITY:
-            return cls(grain, (), frozenset(keys))
-        points = sorted({ordinal(grain, key) for key in keys})
-        return cls(grain, _merge((p, p + 1) for p in points))
+            return cls(grain, tuple((value, _VALUE) for value in sorted(set(keys))))
+        points: dict[str, set[int]] = {}
+        for key in keys:
+            time, label = split_key(grain, key)
+            points.setdefault(label, set()).add(ordinal(grain, time))
+        return cls.from_lanes(grain, {k: line.merge((p, p + 1) for p in sorted(v)) for k, v in points.items()})
+
+    @classmethod
+    def from_lanes(cls, grain: Grain, lanes: Mapping[str, Spans]) -> PartitionSet:
+        """Return the set of ``lanes``; those without positions are left out."""
+        return cls(grain, tuple((label, spans) for label, spans in sorted(lanes.items()) if spans))
 
     @classmethod
     def range(cls, grain: Grain, first: PartitionKey, last: PartitionKey) -> PartitionSet:
-        """Return every key from ``first`` to ``last``, both included.
+        """Return every time key from ``first`` to ``last``, both included.
 
         Raises:
             InvalidRange: ``last`` is before ``first``, or the grain has no order.
@@ -158,140 +165,152 @@ class PartitionSet:
                 f"the range {first}..{last} runs backwards: it names 0 partitions",
                 hint=f"write the earlier end first: {last}..{first}",
             )
-        return cls(grain, ((start, end + 1),))
+        return cls(grain, (("", ((start, end + 1),)),))
+
+    def _combined(self, other: PartitionSet, combine: Callable[[Spans, Spans], Spans]) -> PartitionSet:
+        if self.grain is not other.grain:
+            raise InvalidRange(f"cannot combine {self.grain} partitions with {other.grain} partitions")
+        mine, theirs = dict(self.lanes), dict(other.lanes)
+        labels = {*mine, *theirs}
+        return PartitionSet.from_lanes(self.grain, {k: combine(mine.get(k, ()), theirs.get(k, ())) for k in labels})
 
     def __or__(self, other: PartitionSet) -> PartitionSet:
-        self._same_grain(other)
-        return PartitionSet(self.grain, _merge(sorted((*self.spans, *other.spans))), self.values | other.values)
+        return self._combined(other, line.union)
 
     def __and__(self, other: PartitionSet) -> PartitionSet:
-        self._same_grain(other)
-        return PartitionSet(self.grain, _intersect(self.spans, other.spans), self.values & other.values)
+        return self._combined(other, line.intersect)
 
     def __sub__(self, other: PartitionSet) -> PartitionSet:
-        self._same_grain(other)
-        return PartitionSet(self.grain, _subtract(self.spans, other.spans), self.values - other.values)
+        return self._combined(other, line.subtract)
 
     def __contains__(self, key: object) -> bool:
         if not isinstance(key, str):
             return False
-        if self.grain is Grain.IDENTITY:
-            return key in self.values
-        point = ordinal(self.grain, key)
-        return any(start <= point < end for start, end in self.spans)
+        time, label = split_key(self.grain, key)
+        spans = self.spans(label)
+        return bool(spans) and (not time or line.contains(spans, ordinal(self.grain, time)))
 
     def __iter__(self) -> Iterator[PartitionKey]:
-        if self.grain is Grain.IDENTITY:
-            yield from sorted(self.values)
-        for start, end in self.spans:
-            for point in range(start, end):
-                yield key_at(self.grain, point)
+        if len(self.lanes) > 1 and self.grain is not Grain.IDENTITY:
+            points = ((p, label) for label, spans in self.lanes for a, b in spans for p in range(a, b))
+            yield from (join_key(self.grain, key_at(self.grain, p), label) for p, label in sorted(points))
+            return
+        for label, spans in self.lanes:
+            for start, end in spans:
+                for point in range(start, end):
+                    time = "" if self.grain is Grain.IDENTITY else key_at(self.grain, point)
+                    yield join_key(self.grain, time, label)
 
     def __len__(self) -> int:
-        return len(self.values) + sum(end - start for start, end in self.spans)
+        return sum(line.count(spans) for _, spans in self.lanes)
 
     def __bool__(self) -> bool:
-        return bool(self.spans or self.values)
+        return bool(self.lanes)
 
-    def _same_grain(self, other: PartitionSet) -> None:
-        if self.grain is not other.grain:
-            raise InvalidRange(f"cannot combine {self.grain} partitions with {other.grain} partitions")
+    @property
+    def values(self) -> tuple[str, ...]:
+        """The values that occur, sorted; a set cut by time alone has the empty one."""
+        return tuple(label for label, _ in self.lanes)
 
-    def widened(self, *, before: int = 0, after: int = 0) -> PartitionSet:
-        """Return the set with ``before`` earlier and ``after`` later keys beside each key."""
-        return PartitionSet(self.grain, _merge(sorted((a - before, b + after) for a, b in self.spans)), self.values)
+    def spans(self, label: str = "") -> Spans:
+        """Return the positions that have one value."""
+        return next((spans for found, spans in self.lanes if found == label), ())
 
-    def to_grain(self, grain: Grain) -> PartitionSet:
-        """Return the keys of another time grain that overlap any key of this set."""
-        if grain is self.grain:
+    @property
+    def all_spans(self) -> Spans:
+        """The positions that any value has."""
+        return line.merge(sorted(span for _, spans in self.lanes for span in spans))
+
+    def each(self, change: Callable[[Spans], Spans]) -> PartitionSet:
+        """Return the set with ``change`` made to the positions of every value."""
+        return PartitionSet.from_lanes(self.grain, {label: change(spans) for label, spans in self.lanes})
+
+    def over(self, values: Iterable[str]) -> PartitionSet:
+        """Return the positions that any value of this set has, under each of ``values``."""
+        spans = self.all_spans
+        return PartitionSet.from_lanes(self.grain, dict.fromkeys(values, spans))
+
+    def only(self, values: Iterable[str]) -> PartitionSet:
+        """Return the part of the set that has one of ``values``."""
+        wanted = set(values)
+        return PartitionSet(self.grain, tuple(lane for lane in self.lanes if lane[0] in wanted))
+
+    def to_grain(self, grain: Grain, zone: str = UTC_ZONE, to_zone: str = UTC_ZONE) -> PartitionSet:
+        """Return the keys of another time grain that overlap any key of this set, value by value.
+
+        Args:
+            grain: of the keys to return.
+            zone: whose days, weeks or months this set's keys are.
+            to_zone: whose the returned ones are.
+        """
+        if grain is self.grain and zone == to_zone:
             return self
-        days = [(_edge(self.grain, a), _edge(self.grain, b)) for a, b in self.spans]
-        if grain is Grain.DAY:
-            return PartitionSet(grain, _merge(days))
-        months = [(_month_of(a), _month_of(b - 1) + 1) for a, b in days]
-        return PartitionSet(grain, _merge(sorted(months)))
+        found = {}
+        for label, spans in self.lanes:
+            hours = [(start_hour(self.grain, a, zone), end_hour(self.grain, b - 1, zone)) for a, b in spans]
+            found[label] = line.merge(
+                sorted(
+                    (position_at(grain, a, to_zone), position_at(grain, b - 1, to_zone, is_last=True) + 1)
+                    for a, b in hours
+                    if a < b
+                )
+            )
+        return PartitionSet.from_lanes(grain, found)
+
+    def last(self) -> PartitionSet:
+        """Return the newest key of every value."""
+        return self.each(lambda spans: ((spans[-1][1] - 1, spans[-1][1]),))
 
     def chunks(self) -> list[PartitionSet]:
-        """Return the runs of neighbouring keys, one set each, in order."""
+        """Return the runs of neighbouring keys, one set each, in order of value and time."""
         if self.grain is Grain.IDENTITY:
-            return [self] if self.values else []
-        return [PartitionSet(self.grain, (span,)) for span in self.spans]
+            return [self] if self.lanes else []
+        return [PartitionSet(self.grain, ((label, (span,)),)) for label, spans in self.lanes for span in spans]
 
     def describe(self) -> str:
         """Return the set in words, both ends included: ``2026-10-14..2026-10-16, 2026-10-20``."""
         if self.grain is Grain.IDENTITY:
-            shown = sorted(self.values)
-            return ", ".join(shown[:5]) + (f", ... ({len(shown)} values)" if len(shown) > 5 else "")
-        parts = []
-        for start, end in self.spans:
-            first, last = key_at(self.grain, start), key_at(self.grain, end - 1)
-            parts.append(first if first == last else f"{first}..{last}")
+            return ", ".join(self.values[:5]) + (f", ... ({len(self.values)} values)" if len(self.lanes) > 5 else "")
+        parts = self.as_ranges(single=True)
         if len(parts) > 4:
             return ", ".join([*parts[:3], f"... {parts[-1]}"])
         return ", ".join(parts)
 
-    def as_ranges(self) -> list[str]:
-        """Return the set as it is written to files: ``["2026-10-14..2026-10-16"]``, or the identity values."""
+    def as_ranges(self, *, single: bool = False) -> list[str]:
+        """Return the set as it is written to files: ``["2026-10-14..2026-10-16/acme"]``, or the identity values.
+
+        Args:
+            single: write a range of one key as that key.
+        """
         if self.grain is Grain.IDENTITY:
-            return sorted(self.values)
-        return [f"{key_at(self.grain, a)}..{key_at(self.grain, b - 1)}" for a, b in self.spans]
+            return list(self.values)
+        found = []
+        for label, spans in self.lanes:
+            for start, end in spans:
+                first, last = key_at(self.grain, start), key_at(self.grain, end - 1)
+                text = first if single and first == last else f"{first}..{last}"
+                found.append(join_key(self.grain, text, label))
+        return found
 
     @classmethod
     def from_ranges(cls, grain: Grain, ranges: Iterable[str]) -> PartitionSet:
         """Return the set that ``as_ranges`` wrote."""
         if grain is Grain.IDENTITY:
-            return cls(grain, (), frozenset(ranges))
-        spans = []
+            return cls.of(grain, ranges)
+        found: dict[str, list[line.Span]] = {}
         for text in ranges:
-            first, _, last = text.partition("..")
-            spans.append((ordinal(grain, first), ordinal(grain, last) + 1))
-        return cls(grain, _merge(sorted(spans)))
+            time, label = split_key(grain, text)
+            first, _, last = time.partition("..")
+            found.setdefault(label, []).append((ordinal(grain, first), ordinal(grain, last or first) + 1))
+        return cls.from_lanes(grain, {label: line.merge(sorted(spans)) for label, spans in found.items()})
 
 
-def _edge(grain: Grain, position: int) -> int:
-    return position if grain is Grain.DAY else first_day(grain, key_at(grain, position)).toordinal()
-
-
-def _month_of(day: int) -> int:
-    return ordinal(Grain.MONTH, date.fromordinal(day).isoformat()[:7])
-
-
-def _merge(spans: Iterable[Span]) -> tuple[Span, ...]:
-    merged: list[Span] = []
-    for start, end in spans:
-        if merged and start <= merged[-1][1]:
-            merged[-1] = (merged[-1][0], max(end, merged[-1][1]))
-        else:
-            merged.append((start, end))
-    return tuple(merged)
-
-
-def _intersect(left: tuple[Span, ...], right: tuple[Span, ...]) -> tuple[Span, ...]:
-    found, i, j = [], 0, 0
-    while i < len(left) and j < len(right):
-        start, end = max(left[i][0], right[j][0]), min(left[i][1], right[j][1])
-        if start < end:
-            found.append((start, end))
-        if left[i][1] < right[j][1]:
-            i += 1
-        else:
-            j += 1
-    return tuple(found)
-
-
-def _subtract(left: tuple[Span, ...], right: tuple[Span, ...]) -> tuple[Span, ...]:
-    kept: list[Span] = []
-    for start, end in left:
-        at = start
-        for cut_start, cut_end in right:
-            if cut_end <= at or cut_start >= end:
-                continue
-            if cut_start > at:
-                kept.append((at, cut_start))
-            at = max(at, cut_end)
-        if at < end:
-            kept.append((at, end))
-    return tuple(kept)
+def days_of(keys: PartitionSet) -> tuple[date, date] | None:
+    """Return the first day that ``keys`` span and the day after the last (half-open); None where they have no time."""
+    spans = keys.all_spans
+    if not spans or keys.grain is Grain.IDENTITY:
+        return None
+    return date_at(keys.grain, spans[0][0]), end_day(keys.grain, key_at(keys.grain, spans[-1][1] - 1))
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -304,7 +323,7 @@ class DateRange:
 
     @classmethod
     def parse(cls, text: str) -> DateRange:
-        """Return the range that ``A..B``, or a single key ``A``, names; a month stands for all its days.
+        """Return the range that ``A..B``, or a single key ``A``, names; a week or month stands for all its days.
 
         Raises:
             InvalidRange: does not parse, runs backwards or leaves the supported years.
@@ -317,7 +336,7 @@ class DateRange:
                 f"{text!r} has no bound on one side", hint="name both ends: --range 2026-10-14..2026-10-16"
             )
         try:
-            grains = [Grain.MONTH if _MONTH.fullmatch(t) else Grain.DAY for t in (first, last)]
+            grains = [g if (g := grain_of(t)) in (Grain.WEEK, Grain.MONTH) else Grain.DAY for t in (first, last)]
             start = first_day(grains[0], parse_key(grains[0], first))
             end = end_day(grains[1], parse_key(grains[1], last))
         except InvalidKey as error:
@@ -332,10 +351,23 @@ class DateRange:
             )
         return cls(start=start, end=end)
 
+    def spans(self, grain: Grain, zone: str = UTC_ZONE) -> Spans:
+        """Return the positions of ``grain`` that overlap the days, which are those of ``zone``."""
+        if grain is Grain.HOUR:
+            first, last = position_of(Grain.DAY, self.start), position_of(Grain.DAY, self.end)
+            return ((start_hour(Grain.DAY, first, zone), end_hour(Grain.DAY, last - 1, zone)),)
+        return ((position_of(grain, self.start), position_of(grain, date.fromordinal(self.end.toordinal() - 1)) + 1),)
+
     def keys(self, grain: Grain) -> PartitionSet:
-        """Return the partitions of ``grain`` that overlap the range."""
-        days = PartitionSet(Grain.DAY, ((self.start.toordinal(), self.end.toordinal()),))
-        return days.to_grain(grain)
+        """Return the partitions of ``grain`` that overlap the range, of a dataset that is cut by time alone."""
+        return PartitionSet(grain, (("", self.spans(grain)),))
+
+    def within(self, keys: PartitionSet) -> PartitionSet:
+        """Return which of ``keys`` the range names, whatever their value; identity keys have no time and all stay."""
+        if keys.grain is Grain.IDENTITY:
+            return keys
+        spans = self.spans(keys.grain)
+        return keys.each(lambda held: line.intersect(held, spans))
 
     def describe(self) -> str:
         """Return the half-open interval: ``[2026-10-14, 2026-10-17)``."""

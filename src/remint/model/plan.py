@@ -11,10 +11,10 @@ from enum import StrEnum
 
 from remint.model.dataset import Dataset, DatasetName
 from remint.model.digest import canonical_json, text_digest
-from remint.model.partition import Grain, PartitionKey, PartitionSet
+from remint.model.partition import Grain, PartitionSet
 from remint.model.request import Request
 
-PLAN_FORMAT = "remint.plan/1"
+PLAN_FORMAT = "remint.plan/2"
 
 
 class StaleCause(StrEnum):
@@ -97,14 +97,21 @@ class Batch:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Requirement:
-    """What one unit or input must still be when the plan is applied."""
+    """Partitions of one dataset whose content must still be what it was at the plan's ledger record."""
 
     dataset: DatasetName
-    key: PartitionKey
-    state: str
-    """Digest of the content read or replaced; empty when there was none, ``foreign`` where somebody else wrote it."""
+    grain: Grain
+    partitions: tuple[str, ...]
+    """Ranges, as ``PartitionSet.as_ranges`` writes them."""
     arrived: bool = False
-    """True: the content that arrived in Bronze for an event key, not a published partition."""
+    """True: what had arrived in Bronze for these event keys, not published partitions."""
+    foreign: tuple[str, ...] = ()
+    """Those of them that somebody else had changed already, which the plan accounts for."""
+
+    @property
+    def keys(self) -> PartitionSet:
+        """The partitions meant."""
+        return PartitionSet.from_ranges(self.grain, self.partitions)
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -123,6 +130,11 @@ class Plan:
     plan_id: str
     project: str
     created_at: datetime
+    """UTC; also what ``run.now`` stands for in the transforms that the plan runs."""
+    as_of_seq: int
+    """Ledger record that the world was observed after; the requirements are about it."""
+    as_of_run: str
+    """Run that wrote that record: a restored or different ledger has another there."""
     request: Request
     datasets: tuple[Dataset, ...]
     """Every dataset that the plan writes or reads, frozen as declared when it was made."""
@@ -141,6 +153,14 @@ class Plan:
     def dataset(self, name: DatasetName) -> Dataset:
         """Return the frozen declaration of ``name``."""
         return next(d for d in self.datasets if d.name == name)
+
+    @property
+    def units(self) -> dict[DatasetName, PartitionSet]:
+        """Every unit that will or may run, by dataset."""
+        found = self.action_units(certain=True)
+        for name, keys in self.action_units(certain=False).items():
+            found[name] = found[name] | keys if name in found else keys
+        return found
 
     def action_units(self, *, certain: bool) -> dict[DatasetName, PartitionSet]:
         """Return, by dataset, the units that will run (``certain``) or may run."""

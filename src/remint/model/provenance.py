@@ -95,13 +95,16 @@ class ArrivedContent:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class LogicRecord:
-    """A logic that some run published, numbered by dataset in order of first publish."""
+    """A logic version that some run published: an entry of the registry of versions."""
 
     dataset: DatasetName
     number: int
     digest: str
     sql: str
     canonicaliser: str
+    old: str
+    """What it said about the partitions of the versions before: replace, keep or deprecate."""
+    recorded_at: str
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

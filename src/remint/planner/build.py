@@ -2,12 +2,14 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Mapping
+from collections.abc import Mapping
 from dataclasses import replace
 from datetime import datetime
 
-from remint.model.dataset import Dataset, DatasetName
-from remint.model.partition import Grain, PartitionKey, PartitionSet
+from remint.model.calendar import grain_of
+from remint.model.dataset import Dataset, DatasetName, Input
+from remint.model.mapping import ByArrival
+from remint.model.partition import Grain, PartitionKey, PartitionSet, ordinal
 from remint.model.plan import (
     Action,
     ActionKind,
@@ -21,9 +23,9 @@ from remint.model.plan import (
 from remint.model.request import Request
 from remint.model.wording import counted
 from remint.planner.batching import batches
-from remint.planner.policy import Policy, refuse, refuse_unsettled
-from remint.planner.staleness import Finding, domains, in_words, input_keys, unit_state
-from remint.planner.survey import Verdicts, World, survey
+from remint.planner.policy import Policy, refuse, refuse_unsettled, refuse_unversioned
+from remint.planner.staleness import in_words, input_keys
+from remint.planner.survey import Group, Verdicts, World, survey
 
 
 def build_plan(request: Request, world: World, policy: Policy, now: datetime) -> Plan:
@@ -46,9 +48,10 @@ def build_plan(request: Request, world: World, policy: Policy, now: datetime) ->
     graph, observed = world.graph, world.observed
     refuse_unsettled(graph, observed)
     selection = graph.select(request.selectors)
-    refuse(request, selection, domains(graph, observed), policy=policy, now=now)
+    refuse_unversioned(graph, observed, selection)
+    refuse(request, selection, world.units, policy=policy, now=now)
     verdicts = survey(request, world)
-    affected = {name: PartitionSet.of(graph[name].partition.grain, [*v.will, *v.may]) for name, v in verdicts.items()}
+    affected = {n: keys for n, v in verdicts.items() if (keys := v.affected(graph[n].no_units()))}
     actions = _actions(world, verdicts)
     involved = {a.dataset for a in actions}
     involved |= {name for n in involved for name in graph.upstream(n)}
@@ -56,6 +59,8 @@ def build_plan(request: Request, world: World, policy: Policy, now: datetime) ->
         plan_id="",
         project=world.project,
         created_at=now,
+        as_of_seq=observed.last_seq,
+        as_of_run=observed.last_run,
         request=request,
         datasets=tuple(d for d in graph if d.name in involved),
         actions=actions,
@@ -67,62 +72,78 @@ def build_plan(request: Request, world: World, policy: Policy, now: datetime) ->
     return replace(plan, plan_id=plan_digest(plan))
 
 
+Roots = dict[DatasetName, list[tuple[PartitionSet, tuple[str, ...]]]]
+"""By dataset, the root causes of each set of units that will or may run."""
+
+
 def _actions(world: World, verdicts: Mapping[DatasetName, Verdicts]) -> tuple[Action, ...]:
-    graph = world.graph
     actions: list[Action] = []
-    roots: dict[DatasetName, str] = {}
+    roots: Roots = {}
     for name, verdict in verdicts.items():
-        groups: dict[tuple[bool, ActionKind, tuple[object, ...]], list[PartitionKey]] = {}
-        heads = world.observed.heads.get(name, {})
-        for key, found in verdict.will.items():
-            groups.setdefault((True, _kind(heads, key), _causes(found)), []).append(key)
-        for key, (pending, found) in verdict.may.items():
-            groups.setdefault((False, _kind(heads, key), (*pending, *_causes(found))), []).append(key)
-        for (certain, kind, _), keys in groups.items():
-            if certain:
-                reasons = in_words(f for k in keys for f in verdict.will[k])
-            else:
-                reasons = tuple(
-                    Reason(cause=StaleCause.UPSTREAM, detail=f"if {up} comes out different", root=roots[up])
-                    for up in verdict.may[keys[0]][0]
-                )
-                reasons += in_words(f for k in keys for f in verdict.may[k][1])
-            roots.setdefault(name, _root(name, reasons[0]))
-            actions.append(_action(world, graph[name], kind, keys, certain=certain, reasons=reasons))
+        merged: dict[tuple[object, ...], tuple[bool, ActionKind, PartitionSet, tuple[Reason, ...]]] = {}
+        for certain, group in (*((True, g) for g in verdict.will), *((False, g) for g in verdict.may)):
+            reasons = _reasons(world, name, group, roots)
+            found = tuple(r.root or f"{name} {r.cause.upper()}: {r.detail}" for r in reasons)
+            roots.setdefault(name, []).append((group.keys, found))
+            for kind, keys in _by_kind(world, name, group.keys):
+                place = (certain, kind, reasons)
+                held = merged[place][2] if place in merged else PartitionSet(keys.grain)
+                merged[place] = (certain, kind, held | keys, reasons)
+        actions += [
+            _action(world, world.graph[name], kind, keys, certain=certain, reasons=reasons)
+            for certain, kind, keys, reasons in merged.values()
+        ]
     return tuple(actions)
 
 
-def _causes(found: Iterable[Finding]) -> tuple[tuple[StaleCause, str], ...]:
-    return tuple((f.cause, f.about) for f in found)
+def _by_kind(world: World, name: DatasetName, keys: PartitionSet) -> list[tuple[ActionKind, PartitionSet]]:
+    present = world.observed.standings[name].present
+    parts = ((ActionKind.BUILD, keys - present), (ActionKind.REBUILD, keys & present))
+    return [(kind, part) for kind, part in parts if part]
 
 
-def _kind(heads: Mapping[PartitionKey, object], key: PartitionKey) -> ActionKind:
-    return ActionKind.REBUILD if key in heads else ActionKind.BUILD
+def _reasons(world: World, name: DatasetName, group: Group, roots: Roots) -> tuple[Reason, ...]:
+    """Return why the group's units run: what upstream may bring, with its own root causes, then what is known."""
+    pending = tuple(
+        Reason(
+            cause=StaleCause.UPSTREAM,
+            detail=f"if {up} comes out different",
+            root="; ".join(_roots_of(world, name, up, group.keys, roots)),
+        )
+        for up in group.pending
+    )
+    return pending + in_words(group.findings)
 
 
-def _root(name: DatasetName, reason: Reason) -> str:
-    return reason.root or f"{name} {reason.cause.upper()}: {reason.detail}"
+def _roots_of(world: World, name: DatasetName, up: DatasetName, keys: PartitionSet, roots: Roots) -> list[str]:
+    """Return the root causes of those partitions of ``up`` that the units read."""
+    dataset = world.graph[name]
+    found: dict[str, None] = {}
+    for entry in dataset.inputs:
+        edge = world.graph.edge(dataset, entry)
+        for held, causes in roots.get(up, ()) if entry.dataset == up else ():
+            if edge.upstream(keys, held):
+                found.update(dict.fromkeys(causes))
+    return list(found)
 
 
 def _action(
     world: World,
     dataset: Dataset,
     kind: ActionKind,
-    keys: list[PartitionKey],
+    units: PartitionSet,
     *,
     certain: bool,
     reasons: tuple[Reason, ...],
 ) -> Action:
     heads = world.observed.heads.get(dataset.name, {})
-    held = [heads[k] for k in keys if k in heads]
-    units = PartitionSet.of(dataset.partition.grain, keys)
+    held = [heads[k] for k in units if k in heads] if kind is ActionKind.REBUILD else []
     rows_read = sum(_read_rows(world, dataset, units).values()) or None
-    known = list(heads.values())
     rows = sum(h.rows for h in held) if held else rows_read
-    rows_known = sum(h.rows for h in known)
+    rows_known = sum(h.rows for h in heads.values())
     size = sum(h.size_bytes for h in held) if held else None
     if size is None and rows and rows_known:
-        size = round(rows * sum(h.size_bytes for h in known) / rows_known)
+        size = round(rows * sum(h.size_bytes for h in heads.values()) / rows_known)
     return Action(
         dataset=dataset.name,
         kind=kind,
@@ -142,10 +163,10 @@ def _read_rows(world: World, dataset: Dataset, units: PartitionSet) -> dict[tupl
     contents = world.contents
     found = {}
     for entry in dataset.inputs:
-        digests = contents.read_by(entry)
-        for key in input_keys(world.graph, dataset, entry, units):
-            if key in digests:
-                found[entry.alias, key] = int(digests[key].rsplit(":", 2)[1])
+        for key in input_keys(world.graph, dataset, entry, units, contents):
+            digest = contents.digest(entry, key)
+            if digest:
+                found[entry.alias, key] = int(digest.rsplit(":", 2)[1])
     return found
 
 
@@ -153,34 +174,48 @@ def _rows_by_day(world: World, affected: Mapping[DatasetName, PartitionSet]) -> 
     """Return, by day ordinal, the most rows that one dataset reads of that day."""
     most: dict[int, int] = {}
     for name, keys in affected.items():
-        if keys.grain is not Grain.DAY:
-            continue
+        by_day: dict[int, int] = {}
         for (_, key), rows in _read_rows(world, world.graph[name], keys).items():
-            if len(key) == len("2026-10-14"):
-                day = PartitionSet.of(Grain.DAY, [key]).spans[0][0]
-                most[day] = max(most.get(day, 0), rows)
+            day = key[: len("2026-10-14")]
+            if grain_of(day) is Grain.DAY:
+                at = ordinal(Grain.DAY, day)
+                by_day[at] = by_day.get(at, 0) + rows
+        for at, rows in by_day.items():
+            most[at] = max(most.get(at, 0), rows)
     return most
 
 
 def _requirements(world: World, affected: Mapping[DatasetName, PartitionSet]) -> tuple[Requirement, ...]:
-    graph, contents = world.graph, world.contents
-    needed: dict[tuple[DatasetName, PartitionKey, bool], str] = {}
+    graph = world.graph
+    needed: dict[tuple[DatasetName, bool], PartitionSet] = {}
     for name, keys in affected.items():
         dataset = graph[name]
-        for key in keys:
-            needed[name, key, False] = unit_state(world.observed, contents, name, key, arrived=False)
-        for entry in dataset.inputs:
-            digests = contents.read_by(entry)
-            arrived = digests is contents.arrived.get(entry.dataset)
-            for key in input_keys(graph, dataset, entry, keys):
-                if key in digests or arrived:
-                    needed[entry.dataset, key, arrived] = unit_state(
-                        world.observed, contents, entry.dataset, key, arrived=arrived
-                    )
+        found = [(name, False, keys)]
+        found += [
+            (e.dataset, isinstance(e.mapping, ByArrival), _reach(world, dataset, e, keys)) for e in dataset.inputs
+        ]
+        for source, arrived, read in found:
+            needed[source, arrived] = needed[source, arrived] | read if (source, arrived) in needed else read
     return tuple(
-        Requirement(dataset=name, key=key, state=state, arrived=arrived)
-        for (name, key, arrived), state in sorted(needed.items())
+        Requirement(
+            dataset=name,
+            grain=keys.grain,
+            partitions=tuple(keys.as_ranges()),
+            arrived=arrived,
+            foreign=() if arrived else tuple((keys & world.observed.foreign_keys(name)).as_ranges()),
+        )
+        for (name, arrived), keys in sorted(needed.items(), key=lambda item: item[0])
+        if keys
     )
+
+
+def _reach(world: World, dataset: Dataset, entry: Input, keys: PartitionSet) -> PartitionSet:
+    """Return the upstream keys that ``keys`` read or would read if they existed."""
+    edge = world.graph.edge(dataset, entry)
+    held = world.contents.keys(entry, PartitionSet(edge.source.grain))
+    if isinstance(entry.mapping, ByArrival):
+        return edge.upstream(keys, held)
+    return edge.upstream(keys, held | world.units[entry.dataset])
 
 
 def _untouched(
@@ -195,7 +230,7 @@ def _untouched(
         if dataset.transform is None:
             notes.append(Untouched(dataset=name, detail="Bronze is never rewritten"))
             continue
-        left = PartitionSet.of(dataset.partition.grain, verdicts[name].left)
+        left = verdicts[name].left
         if not left:
             continue
         if name in selection:

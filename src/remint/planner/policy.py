@@ -6,7 +6,7 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 from datetime import datetime
 
-from remint.errors import BronzeChanged, InvalidRange, PlanError
+from remint.errors import BronzeChanged, InvalidRange, PlanError, VersionNotRaised
 from remint.model.dataset import DatasetName, Layer
 from remint.model.graph import DatasetGraph
 from remint.model.observation import Observed
@@ -46,7 +46,7 @@ def refuse(
             hint="add --allow-future if that is meant",
         )
     held = {n: domains[n] for n in selection}
-    chosen = {n: _within(request, keys) for n, keys in held.items()}
+    chosen = {n: request.range.within(keys) if request.range else keys for n, keys in held.items()}
     units, known = sum(map(len, chosen.values())), sum(map(len, held.values()))
     if request.range and known and not units:
         raise InvalidRange(
@@ -60,10 +60,36 @@ def refuse(
         )
 
 
-def _within(request: Request, keys: PartitionSet) -> PartitionSet:
-    if request.range is None or keys.values:
-        return keys
-    return keys & request.range.keys(keys.grain)
+def refuse_unversioned(graph: DatasetGraph, observed: Observed, selection: tuple[DatasetName, ...]) -> None:
+    """Refuse logic that changed under a version that was published, or a version that went backwards.
+
+    Raises:
+        VersionNotRaised: says which output columns changed and which consumers read them.
+
+    Source: TradeX norm, section 12: changing logic without a version is forbidden.
+    """
+    for name in selection:
+        dataset = graph[name]
+        published = {r.number: r for r in observed.logics.get(name, ())}
+        if dataset.transform is None or dataset.quarantine_of or not published:
+            continue
+        live = observed.standings[name].made_by
+        newest = max((n for n, r in published.items() if r.digest in live), default=0)
+        declared = dataset.version.number
+        if declared < newest:
+            raise VersionNotRaised(
+                f"{name} declares logic version {declared}, but partitions of version {newest} are published",
+                hint=f"raise it to {newest + 1}, also to go back to an older logic; to undo a run: remint rollback RUN",
+            )
+        held = published.get(declared)
+        if held is not None and held.digest != dataset.logic_digest:
+            words = observed.logic_changes.get(name, {}).get(held.digest, "the logic changed")
+            readers = ", ".join(sorted(graph.downstream(name))) or "nothing declared here"
+            raise VersionNotRaised(
+                f"the logic of {name} changed, and its version {declared} was published with another: {words}; "
+                f"read by {readers}",
+                hint=f"raise it: version={declared + 1}; to see what it does first: remint shadow {name}",
+            )
 
 
 def refuse_unsettled(graph: DatasetGraph, observed: Observed) -> None:
@@ -83,7 +109,7 @@ def refuse_unsettled(graph: DatasetGraph, observed: Observed) -> None:
         changed = observed.foreign.get(dataset.name)
         if dataset.layer is Layer.BRONZE and changed:
             raise BronzeChanged(
-                f"{dataset.name} is append-only, but its files in {changed.describe()} are not those that "
-                "remint ingested",
+                f"{dataset.name} is append-only, but its files in {changed.keys.describe()} are not those that "
+                f"remint ingested ({changed.by})",
                 hint=f"remint doctor {dataset.name}    # lists the files; restore them before planning",
             )

@@ -3,124 +3,143 @@
 from __future__ import annotations
 
 from collections.abc import Iterable, Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, field
+from typing import Any
 
 from remint.model.dataset import Dataset, DatasetName, Input
-from remint.model.digest import fingerprint
+from remint.model.digest import fingerprint, text_digest
 from remint.model.graph import DatasetGraph
-from remint.model.mapping import ByArrival, domain, upstream
+from remint.model.mapping import ByArrival
 from remint.model.observation import Observed
-from remint.model.partition import Grain, PartitionKey, PartitionSet
+from remint.model.partition import PartitionKey, PartitionSet
 from remint.model.plan import Reason, StaleCause
 from remint.model.provenance import Head
 from remint.model.wording import counted
 
-FOREIGN_STATE = "foreign"
-"""State of a unit whose files somebody else changed."""
 Digests = Mapping[PartitionKey, str]
 """Content digest, as text, by upstream key."""
+_LISTED = 500
+"""Inputs of more partitions are recorded as one digest: the ledger, as of the run's reading, has the list."""
+WHOLE = "*"
+"""Key of the one digest of an input with more than ``_LISTED`` partitions."""
 
 
 @dataclass(frozen=True, slots=True)
 class Contents:
-    """The content of every input of the graph, by the key under which consumers read it."""
+    """The content of every input, by the key under which consumers read it."""
 
+    present: Mapping[DatasetName, PartitionSet]
+    """Keys that are published."""
+    arrived_keys: Mapping[DatasetName, PartitionSet]
     published: Mapping[DatasetName, Digests]
+    """Over all columns, of those keys that were observed."""
+    projected: Mapping[tuple[DatasetName, tuple[str, ...]], Digests]
+    """Over some columns; a key that is missing here is known over all columns only."""
     arrived: Mapping[DatasetName, Digests]
+    _known: dict[Any, Digests] = field(default_factory=dict)
 
     @classmethod
     def of(cls, observed: Observed) -> Contents:
         """Return what is published and what has arrived, as digests."""
-        published = {
-            name: {key: head.digest for key, head in heads.items() if not head.is_missing}
-            for name, heads in observed.heads.items()
-        }
-        arrived = {
-            name: {key: str(content.digest) for key, content in by_key.items()}
-            for name, by_key in observed.arrivals.items()
-        }
-        return cls(published, arrived)
+        return cls(
+            present={name: standing.present for name, standing in observed.standings.items()},
+            arrived_keys={name: standing.arrived for name, standing in observed.standings.items()},
+            published={
+                name: {key: head.digest for key, head in heads.items() if not head.is_missing}
+                for name, heads in observed.heads.items()
+            },
+            projected=observed.projections,
+            arrived={
+                name: {key: str(content.digest) for key, content in by_key.items()}
+                for name, by_key in observed.arrivals.items()
+            },
+        )
 
-    def read_by(self, entry: Input) -> Digests:
-        """Return the digests that a consumer sees through ``entry``."""
-        source = self.arrived if isinstance(entry.mapping, ByArrival) else self.published
-        return source.get(entry.dataset, {})
+    def keys(self, entry: Input, none: PartitionSet) -> PartitionSet:
+        """Return the keys that exist of what ``entry`` reads; ``none`` where nothing does."""
+        source = self.arrived_keys if isinstance(entry.mapping, ByArrival) else self.present
+        return source.get(entry.dataset, none)
 
-    def overlaid(self, staged: Mapping[DatasetName, Digests]) -> Contents:
-        """Return the contents as they will be once ``staged`` is published."""
+    def digest(self, entry: Input, key: PartitionKey) -> str:
+        """Return the digest that a consumer sees through ``entry``; empty where the content is not known."""
+        if isinstance(entry.mapping, ByArrival):
+            return self.arrived.get(entry.dataset, {}).get(key, "")
+        if entry.columns is not None:
+            found = self.projected.get((entry.dataset, entry.columns), {}).get(key)
+            if found:
+                return found
+        return self.published.get(entry.dataset, {}).get(key, "")
+
+    def read(self, entry: Input, keys: PartitionSet) -> Digests:
+        """Return the digest of each of ``keys`` as recorded for a unit: one by one, or one for many."""
+        place = (entry.dataset, entry.columns, entry.mapping.kind == "by_arrival", keys)
+        if place not in self._known:
+            found = {key: self.digest(entry, key) for key in keys}
+            if len(found) > _LISTED:
+                listed = "\n".join(f"{key} {digest}" for key, digest in found.items())
+                found = {WHOLE: f"{text_digest(listed)}:{sum(map(_rows, found.values()))}:{len(found)}"}
+            if len(self._known) > 4096:
+                self._known.clear()
+            self._known[place] = found
+        return self._known[place]
+
+    def overlaid(
+        self,
+        staged: Mapping[DatasetName, Digests],
+        projected: Mapping[tuple[DatasetName, tuple[str, ...]], Digests],
+        present: Mapping[DatasetName, PartitionSet],
+    ) -> Contents:
+        """Return the contents as they will be once ``staged`` is published; ``present`` names the keys staged."""
+        keys = {name: self.present[name] | more for name, more in present.items()}
         merged = {name: {**self.published.get(name, {}), **digests} for name, digests in staged.items()}
-        return Contents({**self.published, **merged}, self.arrived)
+        columns = {place: {**self.projected.get(place, {}), **digests} for place, digests in projected.items()}
+        return Contents(
+            {**self.present, **keys},
+            self.arrived_keys,
+            {**self.published, **merged},
+            {**self.projected, **columns},
+            self.arrived,
+        )
 
 
-def input_grain(graph: DatasetGraph, entry: Input) -> Grain:
-    """Return the grain of the keys under which ``entry`` reads its dataset."""
-    source = graph[entry.dataset]
-    if isinstance(entry.mapping, ByArrival) and source.arrivals is not None:
-        return source.arrivals.grain
-    return source.partition.grain
+def input_keys(
+    graph: DatasetGraph, dataset: Dataset, entry: Input, keys: PartitionSet, contents: Contents
+) -> PartitionSet:
+    """Return the upstream keys that exist and that the units ``keys`` of ``dataset`` read through ``entry``."""
+    edge = graph.edge(dataset, entry)
+    return edge.upstream(keys, contents.keys(entry, PartitionSet(edge.source.grain)))
 
 
-def input_keys(graph: DatasetGraph, dataset: Dataset, entry: Input, keys: PartitionSet) -> PartitionSet:
-    """Return the upstream keys that the units ``keys`` of ``dataset`` read through ``entry``."""
-    return upstream(entry.mapping, keys, input_grain(graph, entry))
-
-
-def unit_inputs(
-    graph: DatasetGraph, dataset: Dataset, key: PartitionKey, contents: Contents
-) -> dict[str, dict[str, str]]:
+def unit_inputs(graph: DatasetGraph, dataset: Dataset, key: PartitionKey, contents: Contents) -> dict[str, Digests]:
     """Return, for each input alias, the digest of every upstream key that exists and the unit reads."""
     unit = PartitionSet.of(dataset.partition.grain, [key])
-    found: dict[str, dict[str, str]] = {}
-    for entry in dataset.inputs:
-        digests = contents.read_by(entry)
-        found[entry.alias] = {k: digests[k] for k in input_keys(graph, dataset, entry, unit) if k in digests}
-    return found
-
-
-def unit_fingerprint(graph: DatasetGraph, dataset: Dataset, key: PartitionKey, contents: Contents) -> str:
-    """Return what the unit should be made from, given ``contents``."""
-    return fingerprint(dataset.logic_digest, unit_inputs(graph, dataset, key, contents))
-
-
-def unit_state(observed: Observed, contents: Contents, name: DatasetName, key: PartitionKey, *, arrived: bool) -> str:
-    """Return what a plan requires to be still so when it is applied: the content of a unit, or that it is foreign."""
-    if arrived:
-        return contents.arrived.get(name, {}).get(key, "")
-    is_foreign = name in observed.foreign and key in observed.foreign[name]
-    return FOREIGN_STATE if is_foreign else contents.published.get(name, {}).get(key, "")
+    return {
+        entry.alias: contents.read(entry, input_keys(graph, dataset, entry, unit, contents)) for entry in dataset.inputs
+    }
 
 
 def domains(graph: DatasetGraph, observed: Observed) -> dict[DatasetName, PartitionSet]:
     """Return every unit that should exist, by dataset: those published and those that their inputs call for.
 
-    A partition that somebody else made counts too, so that planning empties it again.
+    A partition that somebody else made counts too, so that planning empties it again. Partitions of older logic
+    versions that were kept do not: nothing makes them again.
     """
     found: dict[DatasetName, PartitionSet] = {}
     for dataset in graph:
-        grain = dataset.partition.grain
-        keys = PartitionSet.of(grain, observed.heads.get(dataset.name, {}))
+        standing = observed.standings[dataset.name]
+        keys = standing.present
         if dataset.transform:
-            keys = keys | observed.foreign.get(dataset.name, PartitionSet(grain))
+            keys = keys | observed.foreign_keys(dataset.name)
+        if dataset.fixed_value:
+            keys = keys.only([dataset.fixed_value])
         for entry in dataset.inputs:
-            if isinstance(entry.mapping, ByArrival):
-                source = PartitionSet.of(input_grain(graph, entry), observed.arrivals.get(entry.dataset, {}))
-            else:
-                source = found[entry.dataset]
-            keys = keys | domain(entry.mapping, source, grain)
+            if entry.dataset == dataset.name:
+                continue
+            is_arrival = isinstance(entry.mapping, ByArrival)
+            source = observed.standings[entry.dataset].arrived if is_arrival else found[entry.dataset]
+            keys = keys | graph.edge(dataset, entry).domain(source)
         found[dataset.name] = keys
     return found
-
-
-def changed_heads(graph: DatasetGraph, observed: Observed) -> tuple[int, ...]:
-    """Return the ledger numbers of the heads whose inputs are not what they were made from."""
-    contents = Contents.of(observed)
-    return tuple(
-        head.seq
-        for dataset in graph
-        if dataset.transform
-        for key, head in observed.heads.get(dataset.name, {}).items()
-        if not head.is_missing and head.fingerprint != unit_fingerprint(graph, dataset, key, contents)
-    )
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -131,29 +150,34 @@ class Finding:
     about: str
     """What it is about: the input's dataset, or the logic change in words."""
     rows: int = 0
+    by: str = ""
+    """The run that changed the input, and why it was made."""
 
 
-def findings(
-    graph: DatasetGraph, dataset: Dataset, key: PartitionKey, contents: Contents, observed: Observed
-) -> list[Finding]:
-    """Return why the unit is not fresh as things stand; empty when it is fresh."""
-    head = observed.heads.get(dataset.name, {}).get(key)
-    found = []
-    if key in observed.foreign.get(dataset.name, PartitionSet(dataset.partition.grain)):
-        found.append(Finding(cause=StaleCause.FOREIGN, about="its files are not those that remint published"))
-    if head is None or head.is_missing:
-        about = "never published" if head is None else "rolled back"
-        return [*found, Finding(cause=StaleCause.MISSING, about=about)]
-    if head.logic != dataset.logic_digest:
-        words = observed.logic_changes.get(dataset.name, {}).get(head.logic, "the logic changed")
-        found.append(Finding(cause=StaleCause.LOGIC, about=words))
-    now = unit_inputs(graph, dataset, key, contents)
-    if head.fingerprint != fingerprint(head.logic, now):
-        found.extend(_changed_inputs(dataset, head, now, observed))
-    return found
+def is_outdated(graph: DatasetGraph, dataset: Dataset, head: Head, contents: Contents) -> bool:
+    """Return whether what the unit reads is not what its head was made from, by the logic that made it."""
+    return head.fingerprint != fingerprint(head.logic, unit_inputs(graph, dataset, head.key, contents))
 
 
-def _changed_inputs(dataset: Dataset, head: Head, now: Mapping[str, Digests], observed: Observed) -> Iterable[Finding]:
+def changed_heads(graph: DatasetGraph, observed: Observed) -> tuple[int, ...]:
+    """Return the ledger numbers of the suspects whose inputs are not what they were made from."""
+    contents = Contents.of(observed)
+    return tuple(
+        head.seq
+        for dataset in graph
+        if dataset.transform
+        for key in observed.standings[dataset.name].suspects
+        if (head := observed.heads.get(dataset.name, {}).get(key)) and is_outdated(graph, dataset, head, contents)
+    )
+
+
+def changed_inputs(
+    graph: DatasetGraph, dataset: Dataset, head: Head, contents: Contents, observed: Observed
+) -> Iterable[Finding]:
+    """Yield what the unit reads that is not what it was made from."""
+    now = unit_inputs(graph, dataset, head.key, contents)
+    if head.fingerprint == fingerprint(head.logic, now):
+        return
     then = observed.inputs.get(head.seq, {})
     for entry in dataset.inputs:
         before, after = then.get(entry.alias, {}), now.get(entry.alias, {})
@@ -163,8 +187,11 @@ def _changed_inputs(dataset: Dataset, head: Head, now: Mapping[str, Digests], ob
         if not changed:
             continue
         rows = sum(_rows(after.get(k)) - _rows(before.get(k)) for k in changed)
-        cause = StaleCause.DATA if isinstance(entry.mapping, ByArrival) else StaleCause.UPSTREAM
-        yield Finding(cause=cause, about=entry.dataset, rows=rows)
+        is_arrival = isinstance(entry.mapping, ByArrival)
+        heads = {} if is_arrival else observed.heads.get(entry.dataset, {})
+        runs = sorted({observed.runs.get(heads[k].run_id, heads[k].run_id) for k in changed if k in heads})
+        cause = StaleCause.DATA if is_arrival else StaleCause.UPSTREAM
+        yield Finding(cause=cause, about=entry.dataset, rows=rows, by=runs[-1] if runs else "")
 
 
 def _rows(digest: str | None) -> int:
@@ -174,12 +201,14 @@ def _rows(digest: str | None) -> int:
 def in_words(found: Iterable[Finding]) -> tuple[Reason, ...]:
     """Return the findings of a group of units as reasons, one for each cause and subject, in a fixed order."""
     totals: dict[tuple[StaleCause, str], int] = {}
+    runs: dict[tuple[StaleCause, str], set[str]] = {}
     for finding in found:
         place = (finding.cause, finding.about)
         totals[place] = totals.get(place, 0) + finding.rows
+        runs.setdefault(place, set()).update([finding.by] if finding.by else [])
     order = list(StaleCause)
     return tuple(
-        Reason(cause=cause, detail=_detail(cause, about, rows))
+        Reason(cause=cause, detail=_detail(cause, about, rows), root="; ".join(sorted(runs[cause, about])))
         for (cause, about), rows in sorted(totals.items(), key=lambda item: (order.index(item[0][0]), item[0][1]))
     )
 

@@ -1,18 +1,21 @@
-"""Judge every unit against a request: will it run, may it run, is it stale but left alone, is it fresh. Pure."""
+"""Judge every unit against a request: will it run, may it run, is it stale but left alone, is it fresh. Pure.
+
+Rules: sets are never taken apart; only suspects are looked at one by one, because only their fingerprints can differ.
+"""
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Iterable, Mapping
 from dataclasses import dataclass, field
 
 from remint.model.dataset import Dataset, DatasetName
 from remint.model.graph import DatasetGraph
-from remint.model.mapping import downstream
+from remint.model.mapping import SelfBefore
 from remint.model.observation import Observed
-from remint.model.partition import Grain, PartitionKey, PartitionSet
+from remint.model.partition import PartitionKey, PartitionSet
 from remint.model.plan import StaleCause
 from remint.model.request import Request
-from remint.planner.staleness import Contents, Finding, domains, findings
+from remint.planner.staleness import Contents, Finding, changed_inputs, domains
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -24,68 +27,187 @@ class World:
     observed: Observed
     contents: Contents = field(init=False)
     """What ``observed`` holds, as digests."""
+    units: Mapping[DatasetName, PartitionSet] = field(init=False)
+    """Every unit that should exist, by dataset."""
 
     def __post_init__(self) -> None:
         object.__setattr__(self, "contents", Contents.of(self.observed))
+        object.__setattr__(self, "units", domains(self.graph, self.observed))
+
+
+@dataclass(frozen=True, slots=True)
+class Group:
+    """Units of one dataset with the same verdict for the same reasons."""
+
+    keys: PartitionSet
+    findings: tuple[Finding, ...] = ()
+    """Why they are stale already; rows are summed over the group."""
+    pending: tuple[DatasetName, ...] = ()
+    """Upstream datasets that the plan recomputes and that may change them."""
 
 
 @dataclass(slots=True)
 class Verdicts:
     """Units of one dataset, sorted into what will run, may run, is stale but left alone, and is fresh."""
 
-    will: dict[PartitionKey, tuple[Finding, ...]] = field(default_factory=dict)
-    may: dict[PartitionKey, tuple[tuple[DatasetName, ...], tuple[Finding, ...]]] = field(default_factory=dict)
-    """With the upstream datasets that may change it, and why it is stale already (outside the range asked for)."""
-    left: list[PartitionKey] = field(default_factory=list)
+    will: list[Group]
+    may: list[Group]
+    left: PartitionSet
     fresh: int = 0
+
+    def affected(self, none: PartitionSet) -> PartitionSet:
+        """Return the units that will or may run, beside those of ``none``."""
+        for group in (*self.will, *self.may):
+            none = none | group.keys
+        return none
 
 
 def survey(request: Request, world: World) -> dict[DatasetName, Verdicts]:
     """Return the verdict on every unit of every dataset that has a transform, upstream first."""
-    graph, observed = world.graph, world.observed
-    contents, selection = world.contents, graph.select(request.selectors)
-    units = domains(graph, observed)
+    graph, selection = world.graph, set(world.graph.select(request.selectors))
     verdicts: dict[DatasetName, Verdicts] = {}
     for dataset in graph:
         if dataset.transform is None:
             continue
-        verdict = verdicts[dataset.name] = Verdicts()
-        reach = _reached(graph, dataset, verdicts)
-        asked = _asked(request, dataset, units[dataset.name])
-        for key in units[dataset.name]:
-            found = findings(graph, dataset, key, contents, observed)
-            pending = tuple(name for name, keys in reach.items() if key in keys)
-            if dataset.name not in selection:
-                if found or pending:
-                    verdict.left.append(key)
-            elif key in asked and (found or request.rebuild):
-                again = Finding(cause=StaleCause.REQUEST, about="recompute requested")
-                verdict.will[key] = (*found, again) if request.rebuild else tuple(found)
-            elif pending:
-                verdict.may[key] = (pending, tuple(found))
-            elif found:
-                verdict.left.append(key)
-            else:
-                verdict.fresh += 1
+        stale = stale_groups(world, dataset)
+        reach = reached(graph, dataset, world, {n: v.affected(graph[n].no_units()) for n, v in verdicts.items()})
+        if dataset.name in selection:
+            verdicts[dataset.name] = _judged(request, world, dataset, stale, reach)
+        else:
+            left = _union(dataset, (*(g.keys for g in stale), *reach.values()))
+            verdicts[dataset.name] = Verdicts([], [], left, len(world.units[dataset.name] - left))
     return verdicts
 
 
-def _asked(request: Request, dataset: Dataset, keys: PartitionSet) -> PartitionSet:
-    if request.range is None or dataset.partition.grain is Grain.IDENTITY:
-        return keys
-    return keys & request.range.keys(dataset.partition.grain)
+def _judged(
+    request: Request, world: World, dataset: Dataset, stale: list[Group], reach: dict[DatasetName, PartitionSet]
+) -> Verdicts:
+    units = world.units[dataset.name]
+    asked = request.range.within(units) if request.range else units
+    stale_keys = _union(dataset, (g.keys for g in stale))
+    again = (Finding(cause=StaleCause.REQUEST, about="recompute requested"),) if request.rebuild else ()
+    groups = [*stale, Group(asked - stale_keys)] if request.rebuild else stale
+    will = [Group(w, (*g.findings, *again)) for g in groups if (w := g.keys & asked)]
+    certain = _union(dataset, (g.keys for g in will))
+    own = _own_chain(world, dataset, certain, reach)
+    if own:
+        reach = {**reach, dataset.name: own}
+    touched = _union(dataset, reach.values()) - certain
+    rest = [*(Group(g.keys - asked, g.findings) for g in stale), Group(touched - stale_keys)]
+    may = [
+        Group(keys, group.findings, pending)
+        for group in rest
+        for keys, pending in _by_pending(group.keys & touched, reach)
+    ]
+    left = stale_keys - certain - touched
+    return Verdicts(will, may, left, len(units - certain - touched - left))
 
 
-def _reached(
-    graph: DatasetGraph, dataset: Dataset, verdicts: Mapping[DatasetName, Verdicts]
+def _own_chain(
+    world: World, dataset: Dataset, certain: PartitionSet, reach: Mapping[DatasetName, PartitionSet]
+) -> PartitionSet:
+    """Return the units that follow, through the dataset's own earlier partitions, from what will or may run of it."""
+    found = dataset.no_units()
+    units, seeds = world.units[dataset.name], _union(dataset, (certain, *reach.values()))
+    for entry in dataset.inputs:
+        if isinstance(entry.mapping, SelfBefore) and seeds:
+            found = found | world.graph.edge(dataset, entry).reached(seeds, units, units | seeds)
+    return found - certain
+
+
+def _by_pending(
+    keys: PartitionSet, reach: Mapping[DatasetName, PartitionSet]
+) -> Iterable[tuple[PartitionSet, tuple[DatasetName, ...]]]:
+    """Yield ``keys`` taken apart by which upstream datasets reach them."""
+    parts: list[tuple[PartitionSet, tuple[DatasetName, ...]]] = [(keys, ())]
+    for name, reached_keys in reach.items():
+        split = []
+        for part, names in parts:
+            split += [(part & reached_keys, (*names, name)), (part - reached_keys, names)]
+        parts = [(part, names) for part, names in split if part]
+    return ((part, names) for part, names in parts if part and names)
+
+
+def reached(
+    graph: DatasetGraph, dataset: Dataset, world: World, affected: Mapping[DatasetName, PartitionSet]
 ) -> dict[DatasetName, PartitionSet]:
     """Return, by upstream dataset that the plan recomputes, the units of ``dataset`` that read those partitions."""
-    grain = dataset.partition.grain
     found: dict[DatasetName, PartitionSet] = {}
     for entry in dataset.inputs:
-        source = verdicts.get(entry.dataset)
-        if source is None or not (source.will or source.may):
+        keys = affected.get(entry.dataset)
+        if not keys or entry.dataset == dataset.name:
             continue
-        keys = PartitionSet.of(graph[entry.dataset].partition.grain, [*source.will, *source.may])
-        found[entry.dataset] = found.get(entry.dataset, PartitionSet(grain)) | downstream(entry.mapping, keys, grain)
+        edge = graph.edge(dataset, entry)
+        units = edge.downstream(keys, world.units[dataset.name], world.units[entry.dataset] | keys)
+        if units:
+            found[entry.dataset] = found.get(entry.dataset, dataset.no_units()) | units
+    return found
+
+
+def stale_groups(world: World, dataset: Dataset) -> list[Group]:
+    """Return the units that are not fresh as things stand, in groups that share their causes."""
+    base = _by_set(world, dataset)
+    grouped: dict[tuple[int, tuple[tuple[StaleCause, str, str], ...]], list[PartitionKey]] = {}
+    rows: dict[tuple[int, tuple[tuple[StaleCause, str, str], ...]], list[int]] = {}
+    examined: list[PartitionKey] = []
+    for key, found in _suspects(world, dataset):
+        index = next(i for i, group in enumerate(base) if key in group.keys)
+        place = (index, tuple((f.cause, f.about, f.by) for f in found))
+        grouped.setdefault(place, []).append(key)
+        totals = rows.setdefault(place, [0] * len(found))
+        rows[place] = [total + f.rows for total, f in zip(totals, found, strict=True)]
+        examined.append(key)
+    alone = PartitionSet.of(dataset.partition.grain, examined)
+    groups = [Group(keys, g.findings) for g in base if g.findings and (keys := g.keys - alone)]
+    for (index, causes), listed in grouped.items():
+        more = tuple(
+            Finding(cause=c, about=a, rows=n, by=by) for (c, a, by), n in zip(causes, rows[index, causes], strict=True)
+        )
+        groups.append(Group(PartitionSet.of(dataset.partition.grain, listed), (*base[index].findings, *more)))
+    return groups
+
+
+def _suspects(world: World, dataset: Dataset) -> Iterable[tuple[PartitionKey, tuple[Finding, ...]]]:
+    """Yield the suspects that really read something else now, with what."""
+    observed, heads = world.observed, world.observed.heads.get(dataset.name, {})
+    for key in observed.standings[dataset.name].suspects & world.units[dataset.name]:
+        found = tuple(changed_inputs(world.graph, dataset, heads[key], world.contents, observed))
+        if found:
+            yield key, found
+
+
+def _by_set(world: World, dataset: Dataset) -> list[Group]:
+    """Return every unit in a group by what is known without looking at it: foreign, missing, of which logic."""
+    observed, units = world.observed, world.units[dataset.name]
+    standing = observed.standings[dataset.name]
+    missing = units - standing.present
+    words = observed.logic_changes.get(dataset.name, {})
+    groups = [
+        Group(missing - standing.withdrawn, (Finding(cause=StaleCause.MISSING, about="never published"),)),
+        Group(missing & standing.withdrawn, (Finding(cause=StaleCause.MISSING, about="rolled back"),)),
+    ]
+    for logic, held in standing.made_by.items():
+        is_declared = logic == dataset.logic_digest
+        cause = () if is_declared else (_logic_finding(words, logic),)
+        groups.append(Group(held & units, cause))
+    foreign = observed.foreign.get(dataset.name)
+    if foreign is not None:
+        about = "its files are not those that remint published" + (f": {foreign.by}" if foreign.by else "")
+        changed = Finding(cause=StaleCause.FOREIGN, about=about)
+        groups = [
+            part
+            for g in groups
+            for part in (Group(g.keys & foreign.keys, (changed, *g.findings)), Group(g.keys - foreign.keys, g.findings))
+        ]
+    return [g for g in groups if g.keys]
+
+
+def _logic_finding(words: Mapping[str, str], logic: str) -> Finding:
+    return Finding(cause=StaleCause.LOGIC, about=words.get(logic, "the logic changed"))
+
+
+def _union(dataset: Dataset, sets: Iterable[PartitionSet]) -> PartitionSet:
+    found = dataset.no_units()
+    for keys in sets:
+        found = found | keys
     return found

@@ -11,7 +11,7 @@ from remint.errors import PublishConflict, RemintError, RunError
 from remint.model.dataset import DatasetName, Layer
 from remint.model.event import Event, EventKind
 from remint.model.graph import DatasetGraph
-from remint.model.partition import Grain, PartitionKey, end_day, first_day
+from remint.model.partition import PartitionKey, PartitionSet, days_of
 from remint.model.run import Run, RunState
 from remint.publishing.tools import Tools
 from remint.store.base import AuditEntry, AuditStatus
@@ -40,11 +40,11 @@ class Scope:
     ) -> Scope:
         """Return the scope of ``units``: their datasets and the days that their time partitions span."""
         touched = sorted(set(units))
-        days = [
-            (first_day(grain, key), end_day(grain, key))
-            for name, key in touched
-            if (grain := graph[name].partition.grain) is not Grain.IDENTITY
-        ]
+        by_name: dict[DatasetName, list[PartitionKey]] = {}
+        for name, key in touched:
+            by_name.setdefault(name, []).append(key)
+        spanned = (days_of(PartitionSet.of(graph[name].partition.grain, keys)) for name, keys in by_name.items())
+        days = [found for found in spanned if found]
         return cls(
             datasets=tuple(sorted({name for name, _ in touched})),
             affected_start=min(d[0] for d in days).isoformat() if days else "",

@@ -11,7 +11,7 @@ from sqlalchemy import Connection, Row, bindparam, insert, select, update
 from remint.errors import StoreError
 from remint.model.dataset import DatasetName
 from remint.model.digest import ContentDigest
-from remint.model.partition import PartitionKey
+from remint.model.partition import PartitionKey, PartitionSet
 from remint.model.provenance import Arrival, ArrivedContent
 from remint.store import tables
 from remint.store.base import SourceFileRecord
@@ -19,13 +19,17 @@ from remint.store.database import chunks, next_number
 from remint.store.tables import arrived
 
 
-def content(connection: Connection, dataset: DatasetName) -> dict[PartitionKey, ArrivedContent]:
-    """Return all that has arrived, by event key.
+def content(
+    connection: Connection, dataset: DatasetName, only: PartitionSet | None
+) -> dict[PartitionKey, ArrivedContent]:
+    """Return all that has arrived, by event key; only for some of them when given.
 
     Raises:
         StoreError: under more than one digest scheme.
     """
-    rows = connection.execute(select(arrived).where(arrived.c.dataset == dataset)).all()
+    whole = select(arrived).where(arrived.c.dataset == dataset)
+    parts = [whole] if only is None else [whole.where(arrived.c.event_key.in_(part)) for part in chunks(only)]
+    rows = [row for statement in parts for row in connection.execute(statement)]
     schemes = sorted({row.scheme for row in rows})
     if len(schemes) > 1:
         raise StoreError(

@@ -10,10 +10,11 @@ from dataclasses import dataclass, field
 from enum import StrEnum
 from typing import Any, Protocol
 
-from remint.model.dataset import DatasetName, Logic
-from remint.model.partition import PartitionKey
+from remint.model.dataset import DatasetName, Logic, LogicVersion
+from remint.model.partition import PartitionKey, PartitionSet
 from remint.model.provenance import Arrival, ArrivedContent, Head, LogicRecord, ProvenanceRecord, Release
 from remint.model.run import Run, RunState, StepKind
+from remint.model.standing import RunChanges, Standing
 
 InputDigests = Mapping[str, Mapping[str, str]]
 """For each input alias, the content digest of each upstream key that was read."""
@@ -117,6 +118,17 @@ class AuditRecord:
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
+class Projection:
+    """Digest of a partition's content over some of its columns; true for ever, because content names itself."""
+
+    dataset: DatasetName
+    content: str
+    """Digest over all columns."""
+    columns: tuple[str, ...]
+    digest: str
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
 class Outcome:
     """Everything that the success of a run changes in the store, written as one transaction."""
 
@@ -131,8 +143,12 @@ class Outcome:
     """Sequence number that the head of each unit must still have; None: the unit must have no record at all."""
     arrivals: Mapping[DatasetName, tuple[Arrival, ...]] = field(default_factory=dict)
     source_files: tuple[SourceFileRecord, ...] = ()
-    logics: Mapping[DatasetName, Logic] = field(default_factory=dict)
-    """Logic that the run published with; the store numbers those it has not seen yet."""
+    read_seq: int | None = None
+    """Ledger record after which the run read its inputs; None for a run that made nothing from inputs."""
+    logics: Mapping[DatasetName, tuple[Logic, LogicVersion]] = field(default_factory=dict)
+    """Logic that the run published with, and its version; recorded where the version was not published before."""
+    projections: tuple[Projection, ...] = ()
+    """Digests over some columns of what the run made or read."""
     versions: Mapping[DatasetName, int] = field(default_factory=dict)
     """Table versions that the run published; the release carries those of all other tables on."""
     tables_seen: Mapping[DatasetName, int] = field(default_factory=dict)
@@ -148,11 +164,52 @@ class Outcome:
             raise ValueError(f"the outcome of {self.run_id} speaks for other runs: {sorted(map(str, named))}")
 
 
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Totals:
+    """What a dataset holds in all."""
+
+    units: int
+    rows: int
+    size_bytes: int
+    last_run: str
+
+
 class StoreReader(Protocol):
     """Everything that can be asked of the state database."""
 
-    def heads(self, datasets: Collection[DatasetName]) -> dict[DatasetName, dict[PartitionKey, Head]]:
-        """Return the newest ledger record of each unit; every dataset asked for is a key, with no units perhaps."""
+    def heads(
+        self, datasets: Collection[DatasetName], only: Mapping[DatasetName, PartitionSet] | None = None
+    ) -> dict[DatasetName, dict[PartitionKey, Head]]:
+        """Return the newest ledger record of each unit; every dataset asked for is a key, with no units perhaps.
+
+        Args:
+            datasets: whose units.
+            only: restricts the units of each dataset; one that is no key has none then.
+        """
+        ...
+
+    def totals(self) -> dict[DatasetName, Totals]:
+        """Return what each dataset holds; one of which nothing is published is absent."""
+        ...
+
+    def last_record(self) -> tuple[int, str]:
+        """Return the sequence number of the newest ledger record and the run that wrote it; 0 and nothing at first."""
+        ...
+
+    def changes(self, after_seq: int) -> list[RunChanges]:
+        """Return what each run recorded after a ledger sequence number, in ledger order."""
+        ...
+
+    def run_at(self, seq: int) -> str:
+        """Return the run that wrote a ledger record; empty when there is no such record."""
+        ...
+
+    def standings(self) -> dict[DatasetName, Standing]:
+        """Return how datasets stood when that was last saved."""
+        ...
+
+    def projections(self, dataset: DatasetName, columns: tuple[str, ...], contents: Collection[str]) -> dict[str, str]:
+        """Return, by content digest, the digest over some columns, where it is known."""
         ...
 
     def inputs(self, seqs: Collection[int]) -> dict[int, InputDigests]:
@@ -187,8 +244,8 @@ class StoreReader(Protocol):
         """Return the logics that were published, in order of number; every dataset asked for is a key."""
         ...
 
-    def arrivals(self, dataset: DatasetName) -> dict[PartitionKey, ArrivedContent]:
-        """Return all that has arrived, by event key.
+    def arrivals(self, dataset: DatasetName, only: PartitionSet | None = None) -> dict[PartitionKey, ArrivedContent]:
+        """Return all that has arrived, by event key; only for some of them when given.
 
         Raises:
             StoreError: arrivals were digested under more than one scheme, so their sum means nothing.
@@ -263,6 +320,14 @@ class StoreWriter(StoreReader, Protocol):
 
     def create_run(self, run: Run, plan_json: str | None = None, audit: AuditEntry | None = None) -> None:
         """Record a new run, with the plan that it applies and an audit entry of its start."""
+        ...
+
+    def save_standings(self, standings: Mapping[DatasetName, Standing]) -> None:
+        """Keep how datasets stand; one that was saved as of a later ledger record stays."""
+        ...
+
+    def learn(self, projections: Collection[Projection]) -> None:
+        """Keep digests over columns; those that are known stay."""
         ...
 
     def journal_append(self, run_id: str, kind: StepKind, payload: Mapping[str, Any]) -> int:

@@ -7,7 +7,7 @@ from sqlalchemy import Connection
 from remint.errors import StoreError
 from remint.model.provenance import Release
 from remint.model.run import RunState
-from remint.store import arrivals, audit_log, ledger, releases, runs, watermarks
+from remint.store import arrivals, audit_log, ledger, projections, releases, runs, watermarks
 from remint.store.base import Outcome
 
 
@@ -24,7 +24,9 @@ def finish(connection: Connection, outcome: Outcome) -> Release:
     ledger.check_fence(connection, outcome.fence)
     runs.move(connection, run, RunState.SUCCEEDED, summary=outcome.summary, ended_at=outcome.ended_at, error=None)
     ledger.append(connection, outcome.records, outcome.ended_at)
-    ledger.record_logics(connection, outcome.logics, run.run_id)
+    runs.record_reading(connection, run.run_id, outcome.read_seq)
+    ledger.record_logics(connection, outcome.logics, run.run_id, outcome.ended_at)
+    projections.append(connection, outcome.projections)
     for dataset, arrived in sorted(outcome.arrivals.items()):
         arrivals.append(connection, dataset, arrived, run.run_id)
     arrivals.append_source_files(connection, outcome.source_files)

@@ -9,16 +9,18 @@ from typing import Any
 
 from sqlalchemy import Connection, Row, Select, bindparam, func, insert, select, update
 
-from remint.errors import PublishConflict
-from remint.model.dataset import DatasetName, Logic
-from remint.model.partition import PartitionKey
+from remint.errors import PublishConflict, StoreError
+from remint.model.dataset import DatasetName, Logic, LogicVersion
+from remint.model.partition import PartitionKey, PartitionSet
 from remint.model.provenance import DataFile, Head, LogicRecord, ProvenanceRecord
 from remint.store import tables
-from remint.store.base import InputDigests, StoredRecord, UnitKey
+from remint.store.base import InputDigests, StoredRecord, Totals, UnitKey
 from remint.store.database import chunks, next_number
 from remint.store.tables import ledger
 
 _SHOWN = 20
+_FEW = 20_000
+"""Units that are looked up one by one; for more of them the dataset's heads are read through."""
 _OF_FILE = tuple(field.name for field in fields(DataFile))
 _OF_HEAD = tuple(column.name for column in tables.heads.c)
 _MOVE_HEAD = (
@@ -28,23 +30,53 @@ _MOVE_HEAD = (
 )
 
 
-def heads(connection: Connection, datasets: Collection[DatasetName]) -> dict[DatasetName, dict[PartitionKey, Head]]:
+def heads(
+    connection: Connection, datasets: Collection[DatasetName], only: Mapping[DatasetName, PartitionSet] | None
+) -> dict[DatasetName, dict[PartitionKey, Head]]:
     """Return the newest record of each unit, by dataset and key."""
-    found: dict[DatasetName, dict[PartitionKey, Head]] = {name: {} for name in sorted(datasets)}
-    for names in chunks(found):
-        rows = connection.execute(select(tables.heads).where(tables.heads.c.dataset.in_(names)))
-        for dataset, key, seq, run_id, made_from, logic, digest, count, size_bytes in rows:
-            found[dataset][key] = Head(
-                seq=seq,
-                key=key,
-                run_id=run_id,
-                fingerprint=made_from,
-                logic=logic,
-                digest=digest,
-                rows=count,
-                size_bytes=size_bytes,
-            )
+    found: dict[DatasetName, dict[PartitionKey, Head]] = {}
+    for name in sorted(datasets):
+        keys = None if only is None else only.get(name)
+        is_none = only is not None and not keys
+        found[name] = {} if is_none else _heads_of(connection, name, keys)
     return found
+
+
+def _heads_of(connection: Connection, name: DatasetName, keys: PartitionSet | None) -> dict[PartitionKey, Head]:
+    whole = select(*(c for c in tables.heads.c if c.name != "dataset")).where(tables.heads.c.dataset == name)
+    is_some = keys is not None and len(keys) <= _FEW
+    wanted = [whole.where(tables.heads.c.partition.in_(part)) for part in chunks(keys)] if is_some and keys else [whole]
+    found = {}
+    for statement in wanted:
+        for key, seq, run_id, made_from, logic, digest, rows, size_bytes in connection.execute(statement):
+            if keys is None or is_some or key in keys:
+                found[key] = Head(
+                    seq=seq,
+                    key=key,
+                    run_id=run_id,
+                    fingerprint=made_from,
+                    logic=logic,
+                    digest=digest,
+                    rows=rows,
+                    size_bytes=size_bytes,
+                )
+    return found
+
+
+def totals(connection: Connection) -> dict[DatasetName, Totals]:
+    """Return the units, rows and bytes of each dataset, and the run that recorded last."""
+    head = tables.heads.c
+    summed = (head.dataset, func.count(), func.sum(head.rows), func.sum(head.size_bytes), func.max(head.seq))
+    found = connection.execute(select(*summed).where(head.fingerprint != "").group_by(head.dataset)).tuples().all()
+    runs = dict(
+        connection.execute(select(ledger.c.seq, ledger.c.run_id).where(ledger.c.seq.in_([row[4] for row in found])))
+        .tuples()
+        .all()
+    )
+    return {
+        name: Totals(units=units, rows=int(rows), size_bytes=int(size), last_run=runs[last])
+        for name, units, rows, size, last in found
+    }
 
 
 def inputs(connection: Connection, seqs: Collection[int]) -> dict[int, InputDigests]:
@@ -204,20 +236,32 @@ def logics(connection: Connection, datasets: Collection[DatasetName]) -> dict[Da
     return found
 
 
-def record_logics(connection: Connection, published: Mapping[DatasetName, Logic], run_id: str) -> None:
-    """Give the next number of its dataset to each logic that was never published before."""
-    known = logics(connection, published)
-    added = [
-        {
-            "dataset": dataset,
-            "number": len(known[dataset]) + 1,
-            "digest": logic.digest,
-            "sql": logic.canonical,
-            "canonicaliser": logic.canonicaliser,
-            "run_id": run_id,
-        }
-        for dataset, logic in sorted(published.items())
-        if logic.digest not in {record.digest for record in known[dataset]}
-    ]
+def record_logics(
+    connection: Connection, published: Mapping[DatasetName, tuple[Logic, LogicVersion]], run_id: str, at: str
+) -> None:
+    """Enter each version that was never published before into the registry of versions.
+
+    Raises:
+        StoreError: a version was published with another logic; nothing is written.
+    """
+    known = {(name, r.number): r for name, held in logics(connection, published).items() for r in held}
+    added = []
+    for dataset, (logic, version) in sorted(published.items()):
+        held = known.get((dataset, version.number))
+        if held and held.digest != logic.digest:
+            raise StoreError(f"{dataset}: version {version.number} was published with another logic meanwhile")
+        if held is None:
+            added.append(
+                {
+                    "dataset": dataset,
+                    "number": version.number,
+                    "digest": logic.digest,
+                    "sql": logic.canonical,
+                    "canonicaliser": logic.canonicaliser,
+                    "old": version.old.value,
+                    "recorded_at": at,
+                    "run_id": run_id,
+                }
+            )
     if added:
         connection.execute(insert(tables.logic), added)

@@ -126,3 +126,8 @@ def append_step(connection: Connection, run_id: str, kind: StepKind, payload: Ma
     row = {"run_id": run_id, "seq": seq, "kind": kind, "payload": canonical_json(payload)}
     connection.execute(insert(tables.journal), row)
     return seq
+
+
+def record_reading(connection: Connection, run_id: str, read_seq: int | None) -> None:
+    """Keep after which ledger record a run read its inputs."""
+    connection.execute(update(runs).where(runs.c.run_id == run_id).values(read_seq=read_seq))

@@ -10,18 +10,21 @@ from typing import Any
 from sqlalchemy import Connection
 
 from remint.model.dataset import DatasetName
-from remint.model.partition import PartitionKey
+from remint.model.partition import PartitionKey, PartitionSet
 from remint.model.provenance import ArrivedContent, Head, LogicRecord, ProvenanceRecord, Release
 from remint.model.run import Run, RunState, StepKind
-from remint.store import arrivals, audit_log, ledger, releases, runs, schema, watermarks
+from remint.model.standing import RunChanges, Standing
+from remint.store import arrivals, audit_log, ledger, projections, releases, runs, schema, standings, watermarks
 from remint.store.base import (
     AuditEntry,
     AuditRecord,
     InputDigests,
     JournalEntry,
     Outcome,
+    Projection,
     SourceFileRecord,
     StoredRecord,
+    Totals,
     WatermarkMove,
 )
 from remint.store.database import Database, connect_to
@@ -74,9 +77,35 @@ class SqlStore:
             schema.lock(connection, self._database.where)
             yield connection
 
-    def heads(self, datasets: Collection[DatasetName]) -> dict[DatasetName, dict[PartitionKey, Head]]:
+    def heads(
+        self, datasets: Collection[DatasetName], only: Mapping[DatasetName, PartitionSet] | None = None
+    ) -> dict[DatasetName, dict[PartitionKey, Head]]:
         with self._database.reading() as connection:
-            return ledger.heads(connection, datasets)
+            return ledger.heads(connection, datasets, only)
+
+    def totals(self) -> dict[DatasetName, Totals]:
+        with self._database.reading() as connection:
+            return ledger.totals(connection)
+
+    def last_record(self) -> tuple[int, str]:
+        with self._database.reading() as connection:
+            return standings.last_record(connection)
+
+    def changes(self, after_seq: int) -> list[RunChanges]:
+        with self._database.reading() as connection:
+            return standings.changes(connection, after_seq)
+
+    def run_at(self, seq: int) -> str:
+        with self._database.reading() as connection:
+            return standings.run_at(connection, seq)
+
+    def standings(self) -> dict[DatasetName, Standing]:
+        with self._database.reading() as connection:
+            return standings.saved(connection)
+
+    def projections(self, dataset: DatasetName, columns: tuple[str, ...], contents: Collection[str]) -> dict[str, str]:
+        with self._database.reading() as connection:
+            return projections.known(connection, dataset, columns, contents)
 
     def inputs(self, seqs: Collection[int]) -> dict[int, InputDigests]:
         with self._database.reading() as connection:
@@ -104,9 +133,9 @@ class SqlStore:
         with self._database.reading() as connection:
             return ledger.logics(connection, datasets)
 
-    def arrivals(self, dataset: DatasetName) -> dict[PartitionKey, ArrivedContent]:
+    def arrivals(self, dataset: DatasetName, only: PartitionSet | None = None) -> dict[PartitionKey, ArrivedContent]:
         with self._database.reading() as connection:
-            return arrivals.content(connection, dataset)
+            return arrivals.content(connection, dataset, only)
 
     def arrival_files(
         self, dataset: DatasetName, event_keys: Collection[PartitionKey], *, rivals: bool = False
@@ -172,6 +201,14 @@ class SqlStore:
             runs.create(connection, run, plan_json)
             if audit is not None:
                 audit_log.append(connection, audit)
+
+    def save_standings(self, found: Mapping[DatasetName, Standing]) -> None:
+        with self._writing() as connection:
+            standings.save(connection, found)
+
+    def learn(self, found: Collection[Projection]) -> None:
+        with self._writing() as connection:
+            projections.append(connection, found)
 
     def journal_append(self, run_id: str, kind: StepKind, payload: Mapping[str, Any]) -> int:
         with self._writing() as connection:

@@ -1,8 +1,9 @@
 """Tables of the state database; ``migrations`` brings older databases to this shape.
 
-Rules: ``ledger``, ``journal``, ``arrivals``, ``source_files``, ``watermarks``, ``releases`` and ``audit_log`` are
-append-only: nothing in remint updates or deletes their rows. Sequence numbers are given under the write lock, so their
-order is the order of commits on every database.
+Rules: ``ledger``, ``journal``, ``arrivals``, ``source_files``, ``logic``, ``watermarks``, ``releases``, ``audit_log``
+are append-only: nothing in remint updates or deletes their rows. ``heads``, ``arrived`` and ``standings`` are derived
+from them and can be made again; ``projections`` are facts about content, added as they are learned. Sequence numbers
+are given under the write lock, so their order is the order of commits on every database.
 """
 
 from __future__ import annotations
@@ -24,7 +25,6 @@ from sqlalchemy import (
     Table,
     Text,
     TypeDecorator,
-    UniqueConstraint,
 )
 
 _UTC = re.compile(r"\d{4}-\d\d-\d\dT\d\d:\d\d:\d\d(\.\d+)?Z")
@@ -88,6 +88,7 @@ runs = Table(
     Column("error", Text),
     Column("of_run", Text, ForeignKey("runs.run_id")),
     Column("plan_json", Text),
+    Column("read_seq", SEQ),
 )
 
 journal = Table(
@@ -134,6 +135,23 @@ heads = Table(
     Column("size_bytes", BigInteger, nullable=False),
 )
 
+standings = Table(
+    "standings",
+    metadata,
+    Column("dataset", Text, primary_key=True),
+    Column("through_seq", SEQ, nullable=False),
+    Column("folded", Text, nullable=False),
+)
+
+projections = Table(
+    "projections",
+    metadata,
+    Column("dataset", Text, primary_key=True),
+    Column("content", Text, primary_key=True),
+    Column("columns", Text, primary_key=True),
+    Column("digest", Text, nullable=False),
+)
+
 arrivals = Table(
     "arrivals",
     metadata,
@@ -148,6 +166,7 @@ arrivals = Table(
     Column("total", String(16), nullable=False),
     Column("parity", String(16), nullable=False),
     Index(None, "dataset", "event_key"),
+    Index(None, "run_id"),
 )
 
 arrived = Table(
@@ -186,8 +205,9 @@ logic = Table(
     Column("digest", Text, nullable=False),
     Column("sql", Text, nullable=False),
     Column("canonicaliser", Text, nullable=False),
+    Column("old", Text, nullable=False),
+    Column("recorded_at", UtcText, nullable=False),
     Column("run_id", Text, ForeignKey("runs.run_id"), nullable=False),
-    UniqueConstraint("dataset", "digest"),
 )
 
 tables_seen = Table(

@@ -44,6 +44,7 @@ def _runs() -> None:
         sa.Column("error", sa.Text()),
         sa.Column("of_run", sa.Text()),
         sa.Column("plan_json", sa.Text()),
+        sa.Column("read_seq", SEQ),
         sa.ForeignKeyConstraint(["of_run"], ["runs.run_id"], name="fk_runs_of_run_runs"),
         sa.PrimaryKeyConstraint("run_id", name="pk_runs"),
     )
@@ -103,10 +104,26 @@ def _ledger() -> None:
         sa.Column("digest", sa.Text(), nullable=False),
         sa.Column("sql", sa.Text(), nullable=False),
         sa.Column("canonicaliser", sa.Text(), nullable=False),
+        sa.Column("old", sa.Text(), nullable=False),
+        sa.Column("recorded_at", sa.Text(), nullable=False),
         sa.Column("run_id", sa.Text(), nullable=False),
         sa.ForeignKeyConstraint(["run_id"], ["runs.run_id"], name="fk_logic_run_id_runs"),
         sa.PrimaryKeyConstraint("dataset", "number", name="pk_logic"),
-        sa.UniqueConstraint("dataset", "digest", name="uq_logic_dataset_digest"),
+    )
+    op.create_table(
+        "standings",
+        sa.Column("dataset", sa.Text(), nullable=False),
+        sa.Column("through_seq", SEQ, nullable=False),
+        sa.Column("folded", sa.Text(), nullable=False),
+        sa.PrimaryKeyConstraint("dataset", name="pk_standings"),
+    )
+    op.create_table(
+        "projections",
+        sa.Column("dataset", sa.Text(), nullable=False),
+        sa.Column("content", sa.Text(), nullable=False),
+        sa.Column("columns", sa.Text(), nullable=False),
+        sa.Column("digest", sa.Text(), nullable=False),
+        sa.PrimaryKeyConstraint("dataset", "content", "columns", name="pk_projections"),
     )
 
 
@@ -126,6 +143,7 @@ def _arrivals() -> None:
         sa.PrimaryKeyConstraint("dataset", "file", "event_key", "scheme", "is_rival", "run_id", name="pk_arrivals"),
     )
     op.create_index("ix_arrivals_dataset_event_key", "arrivals", ["dataset", "event_key"])
+    op.create_index("ix_arrivals_run_id", "arrivals", ["run_id"])
     op.create_table(
         "arrived",
         sa.Column("dataset", sa.Text(), nullable=False),
