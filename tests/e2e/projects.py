@@ -27,16 +27,17 @@ from remint import arrivals, bronze, by_arrival, day, files, gold, json_payload,
 
 FACTOR = 1
 WINDOW = 7
+VERSION = 1
 
 bronze("events", partition=day("ingestion_date"), arrivals=arrivals("event_time"),
        source=files("landing/*.jsonl*", format="jsonl", ingested_at="ingested_at"))
 
 silver("events", partition=day("event_date"), inputs={"raw": by_arrival("bronze.events")}, sql="sql/events.sql",
-       keep=("updated_at",),
+       keep=("updated_at",), version=VERSION,
        parse=json_payload("raw", column="payload", fields={"tenant": "VARCHAR", "amount": "BIGINT"}))
 
 
-@gold("daily", partition=day("event_date"), inputs={"events": same("silver.events")})
+@gold("daily", partition=day("event_date"), inputs={"events": same("silver.events")}, version=VERSION)
 def daily() -> str:
     return f'''
         SELECT event_date, tenant, count(*) AS events, CAST(sum(amount) * {FACTOR} AS BIGINT) AS amount
@@ -45,7 +46,7 @@ def daily() -> str:
 
 
 @gold("trend", partition=day("event_date"), inputs={"days": trailing("gold.daily", before=WINDOW)},
-      metrics={"week": "sum(week)"})
+      metrics={"week": "sum(week)"}, version=VERSION)
 def trend() -> str:
     return f'''
         SELECT event_date, tenant, CAST(sum(amount) OVER (
@@ -55,7 +56,8 @@ def trend() -> str:
     '''
 
 
-gold("monthly", partition=month("event_month"), inputs={"days": roll_up("gold.daily")}, sql="sql/monthly.sql")
+gold("monthly", partition=month("event_month"), inputs={"days": roll_up("gold.daily")}, sql="sql/monthly.sql",
+     version=VERSION)
 """
 
 EVENTS_SQL = """\
@@ -158,6 +160,7 @@ class Project:
     root: Path
     factor: int = 1
     window: int = 7
+    version: int = 1
     lines: list[str] = field(default_factory=list)
     """Every line that was landed, in the order of ingest."""
     versions_meet: bool = False
@@ -191,7 +194,13 @@ class Project:
         return path
 
     def edit(self, file: str, old: str, new: str) -> None:
-        """Replace text in a file of the project; it must be there."""
+        """Replace text in a file of the project, which must be there, and raise the version of all logic."""
+        self._replace(file, old, new)
+        if "VERSION = " in (self.root / "datasets.py").read_text():
+            self.version += 1
+            self._replace("datasets.py", f"VERSION = {self.version - 1}\n", f"VERSION = {self.version}\n")
+
+    def _replace(self, file: str, old: str, new: str) -> None:
         path = self.root / file
         text = path.read_text()
         assert old in text, f"{old!r} is not in {file}"
@@ -289,7 +298,7 @@ class Project:
         """Return, for the datasets that are not all fresh: stale, perhaps stale and foreign units."""
         found = self.open().survey(())
         counts = {
-            name: (len(v.will), len(v.may), len(found.observed.foreign.get(name, ())))
+            name: (len(v.certain), len(v.possible), len(found.world.observed.foreign_keys(name)))
             for name, v in found.verdicts.items()
         }
         return {name: count for name, count in counts.items() if any(count)}

@@ -59,7 +59,7 @@ def test_a_run_is_rolled_back_though_a_dataset_of_it_is_declared_no_more(tmp_pat
     first = project.live()
     project.set_factor(2)
     run = project.run()
-    project.edit("datasets.py", DATASETS.splitlines(keepends=True)[-1], "")
+    project.edit("datasets.py", "".join(DATASETS.splitlines(keepends=True)[-2:]).replace("\nVERSION", "VERSION"), "")
 
     project.rollback(run.run_id)
 

@@ -25,6 +25,8 @@ def record(graph: DatasetGraph, number: int) -> LogicRecord:
         digest=logic.digest,
         sql=logic.canonical,
         canonicaliser=logic.canonicaliser,
+        old="replace",
+        recorded_at="2026-10-14T00:00:00Z",
     )
 
 
@@ -34,7 +36,7 @@ def test_a_change_of_meaning_is_put_in_words(tmp_path: Path) -> None:
 
     changes = logic_changes(graph, {"gold.daily": (old,)})
 
-    assert dict(changes["gold.daily"]) == {old.digest: "v1 -> v2 changes amount"}
+    assert dict(changes["gold.daily"]) == {old.digest: "v1 -> v2? changes amount"}
     assert changes["gold.daily"].get("unknown") is None
 
 

@@ -37,6 +37,8 @@ def plan(tmp_path: Path) -> Plan:
         plan_id="",
         project="shop",
         created_at=datetime(2026, 11, 21, 8, 30, tzinfo=UTC),
+        as_of_seq=7,
+        as_of_run="r-7",
         request=Request(
             range=DateRange(start=date(2026, 9, 30), end=date(2026, 10, 3)),
             mode=Mode.BACKFILL,
@@ -60,7 +62,7 @@ def plan(tmp_path: Path) -> Plan:
             ),
         ),
         batches=(Batch(steps=(Step(dataset="silver.orders", grain=Grain.DAY, partitions=days),)),),
-        requirements=(Requirement(dataset="bronze.orders", key="2026-09-30", state="d", arrived=True),),
+        requirements=(Requirement(dataset="bronze.orders", grain=Grain.DAY, partitions=days, arrived=True),),
         untouched=(Untouched(dataset="gold.revenue_monthly", detail="not selected"),),
         fresh_units=4,
     )
@@ -97,7 +99,7 @@ def test_an_edited_plan_is_refused(plan: Plan, old: str, new: str) -> None:
 def test_a_plan_of_another_format_is_refused_by_name(plan: Plan) -> None:
     text = json.dumps({**json.loads(plan_text(plan)), "format": "remint.plan/9"})
 
-    with pytest.raises(UnknownPlan, match=r"format 'remint.plan/9'; this remint reads 'remint.plan/1'"):
+    with pytest.raises(UnknownPlan, match=r"format 'remint.plan/9'; this remint reads 'remint.plan/2'"):
         read_plan(text)
 
 

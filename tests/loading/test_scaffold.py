@@ -9,7 +9,7 @@ import pytest
 from remint.errors import ProjectError
 from remint.loading.project import load_project
 from remint.loading.scaffold import init_project
-from remint.model.mapping import RollUp, Trailing
+from remint.model.mapping import RollUp, Window
 
 
 def test_the_project_loads_without_a_warning(tmp_path: Path) -> None:
@@ -32,7 +32,7 @@ def test_the_project_shows_each_kind_of_mapping(tmp_path: Path) -> None:
     init_project(tmp_path)
     graph = load_project(tmp_path).graph
 
-    assert graph["gold.revenue_daily"].inputs[0].mapping == Trailing(before=3)
+    assert graph["gold.revenue_daily"].inputs[0].mapping == Window(before=3)
     assert graph["gold.revenue_monthly"].inputs[0].mapping == RollUp()
     assert not any(d.transform and d.transform.single_thread for d in graph)
 

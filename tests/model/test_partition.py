@@ -1,21 +1,27 @@
 """Partition keys, ranges and sets."""
 
-from datetime import date, timedelta
+from datetime import date, datetime, timedelta
 
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
 from remint.errors import InvalidKey, InvalidRange
-from remint.model.partition import DateRange, Grain, PartitionSet, key_at, parse_key
+from remint.model.partition import DateRange, Grain, PartitionSet, PartitionSpec, key_at, parse_key
+from remint.model.spans import shift_edges
 
 DAYS = st.dates(date(2020, 1, 1), date(2020, 3, 31)).map(date.isoformat)
 MONTHS = st.dates(date(2019, 1, 1), date(2021, 12, 31)).map(lambda d: d.isoformat()[:7])
+HOURS = st.datetimes(datetime(2020, 1, 1), datetime(2020, 1, 9)).map(lambda d: d.strftime("%Y-%m-%dT%H"))
+WEEKS = st.dates(date(2019, 12, 1), date(2021, 2, 1)).map(lambda d: d.strftime("%G-W%V"))
 VALUES = st.text(min_size=1, max_size=5).filter(lambda t: t != "")
 
 
 def keys_of(grain: Grain) -> st.SearchStrategy[frozenset[str]]:
-    return st.frozensets({Grain.DAY: DAYS, Grain.MONTH: MONTHS, Grain.IDENTITY: VALUES}[grain], max_size=12)
+    found = {Grain.HOUR: HOURS, Grain.DAY: DAYS, Grain.WEEK: WEEKS, Grain.MONTH: MONTHS, Grain.IDENTITY: VALUES}[grain]
+    if grain is not Grain.IDENTITY:
+        found = st.one_of(found, st.tuples(found, VALUES).map("/".join))
+    return st.frozensets(found, max_size=12)
 
 
 PAIRS = st.sampled_from(Grain).flatmap(lambda g: st.tuples(st.just(g), keys_of(g), keys_of(g)))
@@ -55,7 +61,7 @@ def test_months_of_days_hold_exactly_the_months_that_a_day_falls_in(days: frozen
 
 @given(st.frozensets(DAYS, max_size=8), st.integers(0, 9), st.integers(0, 9))
 def test_widening_adds_the_neighbours_of_every_key(days: frozenset[str], before: int, after: int) -> None:
-    widened = PartitionSet.of(Grain.DAY, days).widened(before=before, after=after)
+    widened = PartitionSet.of(Grain.DAY, days).each(lambda spans: shift_edges(spans, -before, after))
 
     expected = {
         (date.fromisoformat(d) + timedelta(days=n)).isoformat() for d in days for n in range(-before, after + 1)

@@ -7,7 +7,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from remint.errors import InvalidRange, PlanError
-from remint.model.mapping import RollUp, Same, Trailing
+from remint.model.mapping import RollUp, Same, Window
 from remint.model.partition import DateRange
 from remint.model.plan import ActionKind, StaleCause, plan_digest
 from tests.planner.worlds import BY_ARRIVAL, Lake, bronze, derived
@@ -20,7 +20,7 @@ def lake() -> Lake:
         bronze(),
         derived("silver.events", ("bronze.raw", BY_ARRIVAL)),
         derived("gold.daily", ("silver.events", Same())),
-        derived("gold.trend", ("gold.daily", Trailing(before=7))),
+        derived("gold.trend", ("gold.daily", Window(before=7))),
         derived("gold.monthly", ("gold.daily", RollUp())),
     )
     made.arrive(DAYS)
@@ -128,9 +128,9 @@ def test_requirements_name_what_is_read_and_what_is_replaced_and_nothing_else() 
     made = lake()
     made.arrive([DAYS[3]])
 
-    needed = {(r.dataset, r.key) for r in made.plan("silver.events").requirements}
+    needed = {(r.dataset, tuple(r.keys), r.arrived) for r in made.plan("silver.events").requirements}
 
-    assert needed == {("bronze.raw", DAYS[3]), ("silver.events", DAYS[3])}
+    assert needed == {("bronze.raw", (DAYS[3],), True), ("silver.events", (DAYS[3],), False)}
 
 
 def test_rebuild_recomputes_fresh_units_and_says_that_it_was_asked() -> None:
@@ -176,8 +176,7 @@ def test_a_plan_is_sound_and_minimal_against_a_full_rebuild(edits: list[tuple[st
     ran = made.apply(made.plan())
     incremental = {(n, k): h.digest for n, by in made.heads.items() for k, h in by.items()}
 
-    for heads in made.heads.values():
-        heads.clear()
+    made.forget()
     made.apply(made.plan())
     rebuilt = {(n, k): h.digest for n, by in made.heads.items() for k, h in by.items()}
     after = {(n, k): h.fingerprint for n, by in made.heads.items() for k, h in by.items()}

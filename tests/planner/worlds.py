@@ -3,6 +3,7 @@
 from collections.abc import Iterable, Mapping
 from dataclasses import replace
 from datetime import UTC, datetime
+from typing import Any
 
 from remint.model.dataset import Arrivals, Column, Dataset, Input, Layer, Logic, Transform
 from remint.model.digest import ContentDigest, fingerprint
@@ -10,11 +11,13 @@ from remint.model.graph import DatasetGraph
 from remint.model.mapping import ByArrival, RollUp
 from remint.model.mapping import Mapping as PartitionMapping
 from remint.model.observation import Observed
-from remint.model.partition import Grain, PartitionSpec
+from remint.model.partition import Grain, PartitionSet, PartitionSpec
 from remint.model.plan import Plan
 from remint.model.provenance import ArrivedContent, Head
 from remint.model.request import Mode, Request
+from remint.model.standing import RunChanges
 from remint.planner.build import World, build_plan
+from remint.planner.folding import fold
 from remint.planner.policy import Policy
 from remint.planner.staleness import Contents, changed_heads, unit_inputs
 
@@ -62,6 +65,7 @@ class Lake:
         self.made_from: dict[int, Mapping[str, Mapping[str, str]]] = {}
         self.outputs: dict[tuple[str, str], int] = {}
         """Fixed content seeds: units whose recompute gives the same rows whatever they are made from."""
+        self.runs: list[RunChanges] = []
         self.seq = 0
 
     def arrive(self, days: Iterable[str], dataset: str = "bronze.raw", rows: int = 10) -> None:
@@ -69,6 +73,7 @@ class Lake:
             held = self.arrived[dataset].get(day, ContentDigest.empty(SCHEME))
             self.seq += 1
             self.arrived[dataset][day] = held + digest(self.seq * 7919, rows)
+            self._record(self.seq, arrived={dataset: (day,)})
 
     def relogic(self, name: str, logic: str) -> None:
         old = self.graph[name]
@@ -76,9 +81,15 @@ class Lake:
         new = replace(old, transform=replace(old.transform, logic=replace(old.transform.logic, digest=logic)))
         self.graph = DatasetGraph.build([new if d.name == name else d for d in self.graph])
 
+    def forget(self) -> None:
+        """Lose everything that was published, as before the first run."""
+        self.heads = {name: {} for name in self.heads}
+        self.runs = [run for run in self.runs if run.arrived]
+
     def observed(self) -> Observed:
+        standings = fold(self.graph, {}, self.runs)
         arrivals = {n: {k: ArrivedContent(digest=d, files=1) for k, d in by.items()} for n, by in self.arrived.items()}
-        seen = Observed(heads=self.heads, arrivals=arrivals)
+        seen = Observed(standings=standings, last_seq=self.seq, heads=self.heads, arrivals=arrivals)
         return replace(seen, inputs={s: self.made_from[s] for s in changed_heads(self.graph, seen)})
 
     def plan(self, *selectors: str, allow_all: bool = False, **fields: object) -> Plan:
@@ -91,24 +102,37 @@ class Lake:
     def apply(self, plan: Plan) -> dict[str, list[str]]:
         """Recompute what the plan says, in its order, cutting off early; return what was recomputed, by dataset."""
         ran: dict[str, list[str]] = {}
+        changed: dict[str, list[str]] = {}
         sure = plan.action_units(certain=True)
-        for batch in plan.batches:
-            for step in batch.steps:
-                for key in step.keys:
-                    if self._recompute(step.dataset, key, sure=key in sure.get(step.dataset, ())):
-                        ran.setdefault(step.dataset, []).append(key)
+        contents = Contents.of(self.observed())
+        first = self.seq + 1
+        for step in (step for batch in plan.batches for step in batch.steps):
+            for key in step.keys:
+                head = self._recompute(step.dataset, key, contents, sure=key in sure.get(step.dataset, ()))
+                if head is None:
+                    continue
+                before = self.heads[step.dataset].get(key)
+                self.heads[step.dataset][key] = head
+                ran.setdefault(step.dataset, []).append(key)
+                if before is None or before.digest != head.digest:
+                    changed.setdefault(step.dataset, []).append(key)
+                keys = PartitionSet.of(step.grain, [key])
+                contents = contents.overlaid({step.dataset: {key: head.digest}}, {}, {step.dataset: keys})
+        made = {n: {self.graph[n].logic_digest: tuple(keys)} for n, keys in ran.items()}
+        self._record(first, read_seq=first - 1, made=made, changed={n: tuple(keys) for n, keys in changed.items()})
         return ran
 
-    def _recompute(self, name: str, key: str, *, sure: bool) -> bool:
+    def _recompute(self, name: str, key: str, contents: Contents, *, sure: bool) -> Head | None:
         dataset = self.graph[name]
-        inputs = unit_inputs(self.graph, dataset, key, Contents.of(self.observed()))
+        inputs = unit_inputs(self.graph, dataset, key, contents)
         expected = fingerprint(dataset.logic_digest, inputs)
         head = self.heads[name].get(key)
         if not sure and head and head.fingerprint == expected:
-            return False
+            return None
         self.seq += 1
+        self.made_from[self.seq] = inputs
         seed = self.outputs.get((name, key), int(expected[:8], 16))
-        self.heads[name][key] = Head(
+        return Head(
             seq=self.seq,
             key=key,
             run_id=f"r{self.seq}",
@@ -118,8 +142,11 @@ class Lake:
             rows=10,
             size_bytes=100,
         )
-        self.made_from[self.seq] = inputs
-        return True
+
+    def _record(self, first: int, **facts: Any) -> None:
+        self.seq = max(self.seq, first)
+        changes = {"read_seq": None, **facts}
+        self.runs.append(RunChanges(run_id=f"r{self.seq}", first_seq=first, last_seq=self.seq, **changes))
 
 
 BY_ARRIVAL = ByArrival()

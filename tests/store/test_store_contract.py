@@ -9,7 +9,7 @@ import pytest
 from store_values import AT, USAGE, a_record, a_run, a_source_file, an_arrival, an_entry, an_outcome, succeed
 
 from remint.errors import NotResumable, PublishConflict, RemintError, StoreBusy, StoreError, UnknownRun
-from remint.model.dataset import Logic
+from remint.model.dataset import Logic, LogicVersion
 from remint.model.digest import ContentDigest
 from remint.model.run import RunState, StepKind
 from remint.store.base import AuditStatus
@@ -214,19 +214,29 @@ class TestLedger:
         assert (previous.seq, previous.record) == (1, a_record())
         assert store.previous_record(USAGE, "2026-10-14", 1) is None
 
-    def test_logics_are_numbered_in_order_of_first_publish(self, store):
+    def test_each_logic_version_is_entered_once(self, store):
         old = Logic(digest="d1", canonical="SELECT 1", canonicaliser="sqlglot 30")
         new = replace(old, digest="d2", canonical="SELECT 2")
-        for number, logic in enumerate((old, new, old)):
-            succeed(store, f"run-{number}", logics={USAGE: logic})
+        for run, (logic, version) in enumerate(((old, 1), (new, 2), (old, 1), (old, 3))):
+            succeed(store, f"run-{run}", logics={USAGE: (logic, LogicVersion(number=version))})
 
         found = store.logics([USAGE, "gold.none"])
 
         assert [(r.number, r.digest, r.sql, r.canonicaliser) for r in found[USAGE]] == [
             (1, "d1", "SELECT 1", "sqlglot 30"),
             (2, "d2", "SELECT 2", "sqlglot 30"),
+            (3, "d1", "SELECT 1", "sqlglot 30"),
         ]
         assert found["gold.none"] == ()
+
+    def test_a_version_is_never_given_another_logic(self, store):
+        first = Logic(digest="d1", canonical="SELECT 1", canonicaliser="sqlglot 30")
+        succeed(store, "run-1", logics={USAGE: (first, LogicVersion())})
+
+        with pytest.raises(StoreError, match="version 1 was published with another logic"):
+            succeed(store, "run-2", logics={USAGE: (replace(first, digest="d2"), LogicVersion())})
+
+        assert store.run("run-2").state is RunState.STAGING
 
 
 class TestFinish:
@@ -292,7 +302,7 @@ class TestFinish:
         "bad",
         [
             {"records": (a_record("2026-10-15"), a_record("2026-10-16", digest=None))},
-            {"logics": {USAGE: Logic(digest="d", canonical=None, canonicaliser="c")}},
+            {"logics": {USAGE: (Logic(digest="d", canonical=None, canonicaliser="c"), LogicVersion())}},
             {"arrivals": {"bronze.raw": (an_arrival("a", "k"), an_arrival("a", "k"))}},
             {"source_files": (a_source_file(sha256=None),)},
             {"tables_seen": {USAGE: None}},

@@ -59,12 +59,8 @@ def status(ctx: click.Context, selectors: tuple[str, ...], *, as_json: bool) -> 
 def _status_row(found: Survey, name: str) -> dict[str, object]:
     world, verdict = found.world, found.verdicts[name]
     standing, units = world.observed.standings[name], world.units[name]
-    none = world.graph[name].no_units()
-    will = none
-    for group in verdict.will:
-        will = will | group.keys
+    will, may_change = verdict.certain, len(verdict.possible)
     missing = len(units - standing.present)
-    may_change = len(verdict.affected(none) - will)
     total = found.totals.get(name)
     return {
         "dataset": name,

@@ -51,7 +51,7 @@ def build_plan(request: Request, world: World, policy: Policy, now: datetime) ->
     refuse_unversioned(graph, observed, selection)
     refuse(request, selection, world.units, policy=policy, now=now)
     verdicts = survey(request, world)
-    affected = {n: keys for n, v in verdicts.items() if (keys := v.affected(graph[n].no_units()))}
+    affected = {n: keys for n, v in verdicts.items() if (keys := v.affected)}
     actions = _actions(world, verdicts)
     involved = {a.dataset for a in actions}
     involved |= {name for n in involved for name in graph.upstream(n)}

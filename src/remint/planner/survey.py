@@ -55,11 +55,20 @@ class Verdicts:
     left: PartitionSet
     fresh: int = 0
 
-    def affected(self, none: PartitionSet) -> PartitionSet:
-        """Return the units that will or may run, beside those of ``none``."""
-        for group in (*self.will, *self.may):
-            none = none | group.keys
-        return none
+    @property
+    def certain(self) -> PartitionSet:
+        """The units that will run."""
+        return _union(self.left, (g.keys for g in self.will))
+
+    @property
+    def possible(self) -> PartitionSet:
+        """The units that may run."""
+        return _union(self.left, (g.keys for g in self.may))
+
+    @property
+    def affected(self) -> PartitionSet:
+        """The units that will or may run."""
+        return self.certain | self.possible
 
 
 def survey(request: Request, world: World) -> dict[DatasetName, Verdicts]:
@@ -70,11 +79,11 @@ def survey(request: Request, world: World) -> dict[DatasetName, Verdicts]:
         if dataset.transform is None:
             continue
         stale = stale_groups(world, dataset)
-        reach = reached(graph, dataset, world, {n: v.affected(graph[n].no_units()) for n, v in verdicts.items()})
+        reach = reached(graph, dataset, world, {n: v.affected for n, v in verdicts.items()})
         if dataset.name in selection:
             verdicts[dataset.name] = _judged(request, world, dataset, stale, reach)
         else:
-            left = _union(dataset, (*(g.keys for g in stale), *reach.values()))
+            left = _union(dataset.no_units(), (*(g.keys for g in stale), *reach.values()))
             verdicts[dataset.name] = Verdicts([], [], left, len(world.units[dataset.name] - left))
     return verdicts
 
@@ -84,15 +93,15 @@ def _judged(
 ) -> Verdicts:
     units = world.units[dataset.name]
     asked = request.range.within(units) if request.range else units
-    stale_keys = _union(dataset, (g.keys for g in stale))
+    stale_keys = _union(dataset.no_units(), (g.keys for g in stale))
     again = (Finding(cause=StaleCause.REQUEST, about="recompute requested"),) if request.rebuild else ()
     groups = [*stale, Group(asked - stale_keys)] if request.rebuild else stale
     will = [Group(w, (*g.findings, *again)) for g in groups if (w := g.keys & asked)]
-    certain = _union(dataset, (g.keys for g in will))
+    certain = _union(dataset.no_units(), (g.keys for g in will))
     own = _own_chain(world, dataset, certain, reach)
     if own:
         reach = {**reach, dataset.name: own}
-    touched = _union(dataset, reach.values()) - certain
+    touched = _union(dataset.no_units(), reach.values()) - certain
     rest = [*(Group(g.keys - asked, g.findings) for g in stale), Group(touched - stale_keys)]
     may = [
         Group(keys, group.findings, pending)
@@ -108,7 +117,7 @@ def _own_chain(
 ) -> PartitionSet:
     """Return the units that follow, through the dataset's own earlier partitions, from what will or may run of it."""
     found = dataset.no_units()
-    units, seeds = world.units[dataset.name], _union(dataset, (certain, *reach.values()))
+    units, seeds = world.units[dataset.name], _union(dataset.no_units(), (certain, *reach.values()))
     for entry in dataset.inputs:
         if isinstance(entry.mapping, SelfBefore) and seeds:
             found = found | world.graph.edge(dataset, entry).reached(seeds, units, units | seeds)
@@ -206,8 +215,8 @@ def _logic_finding(words: Mapping[str, str], logic: str) -> Finding:
     return Finding(cause=StaleCause.LOGIC, about=words.get(logic, "the logic changed"))
 
 
-def _union(dataset: Dataset, sets: Iterable[PartitionSet]) -> PartitionSet:
-    found = dataset.no_units()
+def _union(like: PartitionSet, sets: Iterable[PartitionSet]) -> PartitionSet:
+    found = PartitionSet(like.grain)
     for keys in sets:
         found = found | keys
     return found

@@ -67,12 +67,9 @@ def totals(connection: Connection) -> dict[DatasetName, Totals]:
     """Return the units, rows and bytes of each dataset, and the run that recorded last."""
     head = tables.heads.c
     summed = (head.dataset, func.count(), func.sum(head.rows), func.sum(head.size_bytes), func.max(head.seq))
-    found = connection.execute(select(*summed).where(head.fingerprint != "").group_by(head.dataset)).tuples().all()
-    runs = dict(
-        connection.execute(select(ledger.c.seq, ledger.c.run_id).where(ledger.c.seq.in_([row[4] for row in found])))
-        .tuples()
-        .all()
-    )
+    found = connection.execute(select(*summed).where(head.fingerprint != "").group_by(head.dataset)).all()
+    newest = select(ledger.c.seq, ledger.c.run_id).where(ledger.c.seq.in_([row[4] for row in found]))
+    runs = {row.seq: row.run_id for row in connection.execute(newest)}
     return {
         name: Totals(units=units, rows=int(rows), size_bytes=int(size), last_run=runs[last])
         for name, units, rows, size, last in found

@@ -95,7 +95,8 @@ def saved(connection: Connection) -> dict[DatasetName, Standing]:
 
 def save(connection: Connection, found: Mapping[DatasetName, Standing]) -> None:
     """Keep standings; one that is kept as of a later record stays."""
-    known = dict(connection.execute(select(_KEPT.c.dataset, _KEPT.c.through_seq)).tuples().all())
+    kept = connection.execute(select(_KEPT.c.dataset, _KEPT.c.through_seq))
+    known = {row.dataset: row.through_seq for row in kept}
     for dataset, standing in sorted(found.items()):
         row = {"through_seq": standing.through_seq, "folded": json.dumps(_folded(standing), sort_keys=True)}
         if dataset not in known:
