@@ -56,6 +56,7 @@ _TABLES = {
     "ledger": "What every unit holds since a run, and what it was made from.",
     "heads": "The newest ledger row of each unit; planning reads these.",
     "arrivals": "Rows of one event partition in one Bronze file.",
+    "countings": "In which way the arrivals of a Bronze dataset are counted.",
     "arrived": "Those rows summed by event partition.",
     "source_files": "Every source file that was ingested, with its hash and what became of its rows.",
     "logic": "Every logic that was published, numbered by dataset: the `v1`, `v2` of a plan's reasons.",

@@ -16,6 +16,7 @@ The tree::
     │   ├── PlanOutdated      RM301  exit 6   the world moved where the plan reads or writes
     │   ├── PlanUsed          RM302  exit 6   a plan is applied once
     │   ├── BronzeChanged     RM303  exit 6   something other than an append happened to Bronze
+    │   ├── ArrivalsRedeclared RM304 exit 2   the rows of Bronze were counted under other arrivals
     │   └── VersionNotRaised  RM320  exit 2   logic changed and its version did not
     ├── RunError              RM4xx
     │   ├── ChecksFailed      RM401  exit 5   a blocking check failed; nothing was published
@@ -185,6 +186,12 @@ class BronzeChanged(PlanError):
 
     code = "RM303"
     exit_code = 6
+
+
+class ArrivalsRedeclared(PlanError):
+    """The rows of a Bronze dataset were counted by event partition in another way than it declares."""
+
+    code = "RM304"
 
 
 class VersionNotRaised(PlanError):

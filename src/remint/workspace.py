@@ -25,7 +25,7 @@ from remint.planner.build import build_plan
 from remint.planner.policy import Policy
 from remint.planner.survey import Verdicts, World, survey
 from remint.publishing.record import Scope, audit_entry
-from remint.publishing.scheme import require_scheme
+from remint.publishing.scheme import require_countings, require_scheme
 from remint.publishing.tools import Tools, timestamp
 from remint.store.base import AuditStatus, StoreReader, Totals
 
@@ -136,6 +136,7 @@ class Workspace:
 
     def make_plan(self, request: Request, *, allow_all: bool = False, allow_future: bool = False) -> Plan:
         """Return what to do about ``request``, unsaved."""
+        require_countings(self._tools, self.graph)
         policy = Policy(batch_rows=self.project.settings.batch_rows, allow_all=allow_all, allow_future=allow_future)
         world = World(project=self.project.name, graph=self.graph, observed=self.observe(request))
         return build_plan(request, world, policy, self._clock())
@@ -205,6 +206,7 @@ class Workspace:
         if not pending:
             return None
         require_scheme(self._tools, self.graph)
+        require_countings(self._tools, self.graph)
         run = self._new_run(RunKind.INGEST, ask)
         self._start(run, None)
         run_ingest(self._tools, self.graph, run.run_id, pending)
@@ -283,6 +285,7 @@ class Workspace:
         from remint.execution.verify import units_to_prove, verify
 
         require_scheme(self._tools, self.graph)
+        require_countings(self._tools, self.graph)
         from remint.execution.observe import observe_units
 
         chosen = self.graph.select(selectors)

@@ -9,7 +9,7 @@ from typing import Any
 
 import pytest
 
-from remint.errors import ChecksFailed
+from remint.errors import ArrivalsRedeclared, ChecksFailed, SourceRejected
 from tests.e2e.projects import FILES, MADE, Project, contract, day_at, history, keyed_project, version, write_project
 
 
@@ -212,3 +212,37 @@ def test_rows_that_stray_to_a_day_that_no_version_names_are_still_refused(posts:
 
     with pytest.raises(ChecksFailed, match="rows stay in their partition"):
         posts.run("silver.posts", span=day_at(1))
+
+
+def test_arrivals_that_are_declared_anew_are_refused_before_anything_is_read(tmp_path: Path) -> None:
+    """Rows that came before were counted without a key, so versions among them would not be found."""
+    project = write_project(tmp_path)
+    arrive(project, [version("m", 1, 1)])
+    project.land("b", [version("m", 4, 2)])
+    before = project.fingerprint()
+    project.edit("datasets.py", 'arrivals("event_time")', 'arrivals("event_time", key=("event_id",))')
+
+    words = "counted by day of event_time, and its arrivals are declared by day of event_time with every version of"
+    for act in (project.ingest, project.plan, lambda: project.open().verify((), size=1)):
+        with pytest.raises(ArrivalsRedeclared, match=words):
+            act()
+
+    assert project.fingerprint() == before
+    assert not project.outstanding()
+
+
+def test_an_ingest_is_not_resumed_under_arrivals_that_are_declared_anew(tmp_path: Path) -> None:
+    project = write_project(tmp_path)
+    project.land("a", [version("m", 1, 1)])
+    path = project.land("b", ["no rows"])
+    path.write_bytes(b"\x1f\x8b no gzip")
+    with pytest.raises(SourceRejected):
+        project.ingest()
+    path.unlink()
+    project.edit("datasets.py", 'arrivals("event_time")', 'arrivals("event_time", key=("event_id",))')
+
+    with pytest.raises(ArrivalsRedeclared, match="the run counted rows by day of event_time, and"):
+        project.open().resume(project.outstanding()[0].run_id)
+
+    project.edit("datasets.py", ', key=("event_id",)', "")
+    assert project.open().resume(project.outstanding()[0].run_id).state == "succeeded"

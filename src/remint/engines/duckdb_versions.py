@@ -32,7 +32,7 @@ def rival_arrivals(
     """Return which rows count for other event partitions than their own, since ``new`` was added to ``known``.
 
     A new row counts for every other partition of its thing, a known one for those of them that were not known. Keys
-    and event times are read from all files, content only from those that hold a thing which moved.
+    and event times are read from all files; content only if a thing moved, and of known files only from its own.
     """
     arrivals = dataset.arrivals
     assert arrivals is not None  # noqa: S101 - only asked of a dataset whose arrivals have a key

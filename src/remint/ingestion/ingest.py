@@ -13,6 +13,7 @@ from pathlib import Path
 from typing import Any
 
 from remint.engines.base import Ingested, IngestWork, Scan
+from remint.errors import ArrivalsRedeclared
 from remint.formats.base import by_key
 from remint.model.dataset import Dataset, DatasetName, Layer, quarantine_name
 from remint.model.digest import ContentDigest, canonical
@@ -23,6 +24,7 @@ from remint.model.run import RunState, StepKind
 from remint.publishing.leftovers import discard_leftovers
 from remint.publishing.publish import TableChange, intend, intended, publish_tables, record_success
 from remint.publishing.record import Scope, audit_entry, stopped
+from remint.publishing.scheme import require_countings
 from remint.publishing.tools import Tools
 from remint.sources.base import SourceFile
 from remint.sources.files import discover, fetch
@@ -92,8 +94,10 @@ def run_ingest(tools: Tools, graph: DatasetGraph, run_id: str, pending: Iterable
     """Ingest ``pending`` under an existing run, from wherever its journal says it stands.
 
     Raises:
+        ArrivalsRedeclared: rows of the dataset were counted in another way; nothing changed.
         SourceRejected: a file as a whole is unusable; nothing of the run is published.
     """
+    require_countings(tools, graph)
     state = tools.store.run(run_id).state
     if state is RunState.FAILED:
         tools.store.set_state(run_id, RunState.STAGING)
@@ -112,10 +116,21 @@ def _journalled(tools: Tools, graph: DatasetGraph, run_id: str) -> _Intake:
     for entry in tools.store.journal(run_id):
         if entry.kind is StepKind.INGEST_STAGED:
             source = SourceFileRecord(**entry.payload["source"])
+            _same_counting(graph[source.dataset], entry.payload["counted"])
             intake.add(graph[source.dataset], _from_payload(entry.payload["made"]), source)
         elif entry.kind is StepKind.INGEST_RIVALS:
             intake.rivals = {name: list(map(_arrival, found)) for name, found in entry.payload.items()}
     return intake
+
+
+def _same_counting(bronze: Dataset, counted: str) -> None:
+    declared = bronze.arrivals.in_words if bronze.arrivals else ""
+    if counted != declared:
+        raise ArrivalsRedeclared(
+            f"{bronze.name}: the run counted rows {counted or 'not at all'}, and arrivals are declared "
+            f"{declared or 'not at all'} since",
+            hint="declare them as they were when the run began, or give it up with remint rollback RUN",
+        )
 
 
 def _stage(tools: Tools, graph: DatasetGraph, run_id: str, intake: _Intake, pending: Iterable[PendingFile]) -> None:
@@ -131,7 +146,8 @@ def _stage(tools: Tools, graph: DatasetGraph, run_id: str, intake: _Intake, pend
         with tempfile.TemporaryDirectory(dir=tools.scratch) as folder:
             made, source = _stage_file(tools, graph, bronze, entry.file, (f"{run_id}-{number}", Path(folder), intake))
         intake.add(bronze, made, source)
-        payload = {"source": canonical(source), "made": _to_payload(made)}
+        counted = bronze.arrivals.in_words if bronze.arrivals else ""
+        payload = {"source": canonical(source), "made": _to_payload(made), "counted": counted}
         tools.store.journal_append(run_id, StepKind.INGEST_STAGED, payload)
         detail = f"{entry.file.uri}: {made.rows_added:,} added, {made.rows_duplicate:,} already there"
         detail += f", {made.rows_rejected:,} quarantined" if made.rows_rejected else ""
@@ -244,6 +260,7 @@ def _publish(tools: Tools, graph: DatasetGraph, run_id: str, intake: _Intake) ->
             fence={
                 (r.dataset, r.key): heads[r.dataset][r.key].seq if r.key in heads[r.dataset] else None for r in records
             },
+            countings={n: a.in_words for n in intake.arrivals if (a := graph[n].arrivals)},
             arrivals={name: (*found, *intake.rivals.get(name, ())) for name, found in intake.arrivals.items()},
             source_files=tuple(intake.sources),
             versions=published.versions,

@@ -221,7 +221,7 @@ def _transform(draft: Draft, declaration: Declaration, contract: Contract) -> Tr
 def _read_in_words(draft: Draft, dataset: DatasetName, mapping: Mapping) -> str:
     words, arrivals = f"{dataset}, {describe(mapping)}", draft.shapes[dataset].arrivals
     if isinstance(mapping, ByArrival) and arrivals is not None and arrivals.key:
-        return f"{words}, with every version of a {', '.join(arrivals.key)}"
+        return f"{words}, {arrivals.in_words}"
     return words
 
 

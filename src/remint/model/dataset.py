@@ -170,6 +170,13 @@ class Arrivals:
         """How arrived rows are cut by their event."""
         return PartitionSpec(column=self.column, grain=self.grain, label=self.label)
 
+    @property
+    def in_words(self) -> str:
+        """How rows are counted: those counted in another way say nothing about this one."""
+        parts = [f"by {self.grain} of {self.column}", f"and {self.label}" if self.label else ""]
+        parts.append(f"with every version of a {', '.join(self.key)}" if self.key else "")
+        return " ".join(part for part in parts if part)
+
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Metric:

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Collection, Iterable, Sequence
+from collections.abc import Collection, Iterable, Mapping, Sequence
 from dataclasses import asdict, fields
 from typing import Any
 
@@ -127,6 +127,25 @@ def _totals(
         for row in connection.execute(of_scheme.where(arrived.c.event_key.in_(part))):
             found[row.event_key] = _content(row)
     return found
+
+
+def countings(connection: Connection) -> dict[DatasetName, str]:
+    """Return in which way the arrivals of each dataset are counted, in words."""
+    return dict(connection.execute(select(tables.countings.c.dataset, tables.countings.c.counted)).all())
+
+
+def declare_countings(connection: Connection, declared: Mapping[DatasetName, str], run_id: str) -> None:
+    """Note in which way arrivals are counted, where that was not noted before.
+
+    Raises:
+        StoreError: they were counted in another way, so that the two would be added up.
+    """
+    known = countings(connection)
+    for dataset, counted in sorted(declared.items()):
+        if known.get(dataset, counted) != counted:
+            raise StoreError(f"arrivals of {dataset} are counted {known[dataset]}, not {counted}")
+        if dataset not in known:
+            connection.execute(insert(tables.countings).values(dataset=dataset, counted=counted, run_id=run_id))
 
 
 def source_files(connection: Connection, dataset: DatasetName) -> dict[str, SourceFileRecord]:

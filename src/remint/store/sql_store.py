@@ -143,6 +143,10 @@ class SqlStore:
         with self._database.reading() as connection:
             return arrivals.files(connection, dataset, event_keys, rivals=rivals)
 
+    def countings(self) -> dict[DatasetName, str]:
+        with self._database.reading() as connection:
+            return arrivals.countings(connection)
+
     def source_files(self, dataset: DatasetName) -> dict[str, SourceFileRecord]:
         with self._database.reading() as connection:
             return arrivals.source_files(connection, dataset)

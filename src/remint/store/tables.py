@@ -1,9 +1,9 @@
 """Tables of the state database; ``migrations`` brings older databases to this shape.
 
-Rules: ``ledger``, ``journal``, ``arrivals``, ``source_files``, ``logic``, ``watermarks``, ``releases``, ``audit_log``
-are append-only: nothing in remint updates or deletes their rows. ``heads``, ``arrived`` and ``standings`` are derived
-from them and can be made again; ``projections`` are facts about content, added as they are learned. Sequence numbers
-are given under the write lock, so their order is the order of commits on every database.
+Rules: ``ledger``, ``journal``, ``arrivals``, ``countings``, ``source_files``, ``logic``, ``watermarks``, ``releases``
+and ``audit_log`` are append-only: nothing in remint updates or deletes their rows. ``heads``, ``arrived`` and
+``standings`` are derived from them and can be made again; ``projections`` are facts about content, added as they are
+learned. Sequence numbers are given under the write lock, so their order is the order of commits on every database.
 """
 
 from __future__ import annotations
@@ -169,6 +169,14 @@ arrivals = Table(
     Index(None, "run_id"),
 )
 
+countings = Table(
+    "countings",
+    metadata,
+    Column("dataset", Text, primary_key=True),
+    Column("counted", Text, nullable=False),
+    Column("run_id", Text, ForeignKey("runs.run_id"), nullable=False),
+)
+
 arrived = Table(
     "arrived",
     metadata,
@@ -261,5 +269,5 @@ audit_log = Table(
     Column("detail", Text, nullable=False),
 )
 
-APPEND_ONLY: Final = (ledger, journal, arrivals, source_files, logic, releases, watermarks, audit_log)
+APPEND_ONLY: Final = (ledger, journal, arrivals, countings, source_files, logic, releases, watermarks, audit_log)
 """Tables whose rows are never changed or removed."""

@@ -145,6 +145,14 @@ def _arrivals() -> None:
     op.create_index("ix_arrivals_dataset_event_key", "arrivals", ["dataset", "event_key"])
     op.create_index("ix_arrivals_run_id", "arrivals", ["run_id"])
     op.create_table(
+        "countings",
+        sa.Column("dataset", sa.Text(), nullable=False),
+        sa.Column("counted", sa.Text(), nullable=False),
+        sa.Column("run_id", sa.Text(), nullable=False),
+        sa.ForeignKeyConstraint(["run_id"], ["runs.run_id"], name="fk_countings_run_id_runs"),
+        sa.PrimaryKeyConstraint("dataset", name="pk_countings"),
+    )
+    op.create_table(
         "arrived",
         sa.Column("dataset", sa.Text(), nullable=False),
         sa.Column("scheme", sa.Text(), nullable=False),
