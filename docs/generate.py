@@ -71,6 +71,7 @@ _TABLES = {
     "ledger": "What every unit holds since a run, and what it was made from.",
     "heads": "The newest ledger row of each unit; planning reads these.",
     "arrivals": "Rows of one event partition in one Bronze file.",
+    "countings": "In which way the arrivals of a Bronze dataset are counted.",
     "arrived": "Those rows summed by event partition.",
     "source_files": "Every source file that was ingested, with its hash and what became of its rows.",
     "coverage": "What each source was asked for in a run, by days or by cursors, and how many rows came: none, too.",

@@ -18,6 +18,7 @@ The tree::
     │   ├── PlanUsed          RM302  exit 6   a plan is applied once
     │   ├── BronzeChanged     RM303  exit 6   something other than an append happened to Bronze
     │   ├── SourceAbsent      RM304  exit 2   the range names days that a source never delivered
+    │   ├── ArrivalsRedeclared RM305 exit 2   the rows of Bronze were counted under other arrivals
     │   ├── VersionNotRaised  RM320  exit 2   logic changed and its version did not
     │   ├── PolicyRefused     RM310  exit 4   a rule of the project's policy refuses it
     │   │   ├── TooManySeconds        RM311
@@ -208,6 +209,12 @@ class BronzeChanged(PlanError):
 
     code = "RM303"
     exit_code = 6
+
+
+class ArrivalsRedeclared(PlanError):
+    """The rows of a Bronze dataset were counted by event partition in another way than it declares."""
+
+    code = "RM305"
 
 
 class SourceAbsent(PlanError):

@@ -30,7 +30,7 @@ from remint.planner.coverage import absent_sources
 from remint.planner.policy import Policy, windows
 from remint.planner.survey import Verdicts, World, survey
 from remint.publishing.record import Scope, audit_entry
-from remint.publishing.scheme import require_scheme
+from remint.publishing.scheme import require_countings, require_scheme
 from remint.publishing.tools import Tools, timestamp
 from remint.store.base import Admission, AuditStatus, StoreReader, Totals
 
@@ -158,6 +158,7 @@ class Workspace:
         self, request: Request, *, allow_all: bool = False, allow_future: bool = False, allow_absent: bool = False
     ) -> Plan:
         """Return what to do about ``request``, unsaved."""
+        require_countings(self._tools, self.graph)
         policy = replace(self.policy, allow_all=allow_all, allow_future=allow_future, allow_absent=allow_absent)
         world = World(project=self.project.name, graph=self.graph, observed=self.observe(request))
         return build_plan(request, world, policy, self._clock())
@@ -287,6 +288,7 @@ class Workspace:
             return None
         require_credentials(self._tools, chosen)
         require_scheme(self._tools, self.graph)
+        require_countings(self._tools, self.graph)
         run = self._new_run(RunKind.INGEST, replace(ask, mode=asked.mode))
         run = replace(run, override_state=asked.override_state)
         self._start(run, None, Admission(begun=canonical(begun)))
@@ -370,6 +372,7 @@ class Workspace:
         from remint.execution.verify import units_to_prove, verify
 
         require_scheme(self._tools, self.graph)
+        require_countings(self._tools, self.graph)
         from remint.execution.observe import observe_units
 
         chosen = self.graph.select(selectors)

@@ -17,7 +17,7 @@ from remint.errors import PlanOutdated, PublishConflict
 from remint.model.request import BackfillType, Mode, Request
 from remint.workspace import Ask, Workspace
 from tests.e2e.crashes import Fuse, Killed, Meddled, When, armed, meddling
-from tests.e2e.projects import Project, built, day_at, event, history, write_project
+from tests.e2e.projects import Project, built, day_at, event, history, keyed_project, version, write_project
 from tests.e2e.strangers import append
 
 pytestmark = pytest.mark.slow
@@ -33,6 +33,17 @@ def landed(root: Path) -> tuple[Project, Act]:
     project = built(root, days=3)
     project.land("b", [event(900, 1), event(901, 12), "no json", event(0, 0, 10)])
     project.land("c", [event(902, 2, "many")])
+    return project, lambda w: w.ingest((), Ask(reason="test"))
+
+
+def moved(root: Path) -> tuple[Project, Act]:
+    """Return a project with versions of other days in two new files, and the ingest of them."""
+    project = keyed_project(root)
+    project.land("a", [version("m", 1, 1), version("n", 2, 1)])
+    project.ingest()
+    project.run()
+    project.land("b", [version("m", 3, 2), version("n", 2, 2)])
+    project.land("c", [version("m", 2, 3), version("n", 1, 0)])
     return project, lambda w: w.ingest((), Ask(reason="test"))
 
 
@@ -87,7 +98,7 @@ def _applying(project: Project) -> Act:
     return lambda w: None if w.store.run_of_plan(plan.plan_id) else w.apply(plan)
 
 
-SCENES = [landed, first_build, late_rows, forced, undoing]
+SCENES = [landed, moved, first_build, late_rows, forced, undoing]
 
 
 def left_behind(project: Project) -> dict[str, Any]:

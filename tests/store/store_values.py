@@ -45,8 +45,8 @@ def a_record(key="2026-10-14", run_id="run-1", **changes):
     return ProvenanceRecord(key=key, run_id=run_id, **{**values, **changes})
 
 
-def an_arrival(file, event_key, total=1, scheme="s"):
-    return Arrival(file=file, event_key=event_key, digest=ContentDigest(scheme, 2, total, total))
+def an_arrival(file, event_key, total=1, scheme="s", **changes):
+    return Arrival(file=file, event_key=event_key, digest=ContentDigest(scheme, 2, total, total), **changes)
 
 
 def a_source_file(uri="inbox/a.jsonl", run_id="run-1", **changes):

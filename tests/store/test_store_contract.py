@@ -412,6 +412,26 @@ class TestArrivals:
             store.arrivals("bronze.raw")
         assert store.arrivals("bronze.other")["k"].digest.total == 3
 
+    def test_rows_count_for_other_event_keys_in_any_later_run(self, store):
+        succeed(store, "run-1", arrivals={"bronze.raw": (an_arrival("a", "k1", 3),)})
+        for run, file in ("run-2", "b"), ("run-3", "c"):
+            new = (
+                an_arrival(file, "k2", 5),
+                an_arrival(file, "k1", 5, is_rival=True),
+                an_arrival("a", "k2", 3, is_rival=True),
+            )
+            succeed(store, run, arrivals={"bronze.raw": new})
+
+        found = store.arrivals("bronze.raw")
+
+        assert {key: (content.digest.rows, content.files) for key, content in found.items()} == {
+            "k1": (6, 1),
+            "k2": (8, 2),
+        }
+        assert store.arrival_files("bronze.raw", ["k2"]) == ["b", "c"]
+        assert store.arrival_files("bronze.raw", ["k2"], rivals=True) == ["a"]
+        assert store.arrival_files("bronze.raw", ["k1"], rivals=True) == ["b", "c"]
+
     def test_every_path_that_was_ever_published_is_known(self, store):
         succeed(store, "run-1", a_record())
         succeed(store, "run-2", a_record(run_id="run-2", files=()))

@@ -14,6 +14,7 @@ from pathlib import Path
 from typing import Any
 
 from remint.engines.base import Ingested, IngestWork, Scan
+from remint.errors import ArrivalsRedeclared
 from remint.formats.base import by_key
 from remint.ingestion.delivery import Pending, PendingFile, Place
 from remint.ingestion.extraction import Window, covered, cursors, pages_due, windows
@@ -28,6 +29,7 @@ from remint.model.run import RunState, StepKind
 from remint.publishing.leftovers import discard_leftovers
 from remint.publishing.publish import TableChange, intend, intended, publish_tables, record_success
 from remint.publishing.record import Scope, audit_entry, stopped
+from remint.publishing.scheme import require_countings
 from remint.publishing.tools import Tools
 from remint.sources.files import discover
 from remint.store.base import AuditStatus, Outcome, SourceFileRecord
@@ -82,6 +84,8 @@ class _Intake:
     digests: dict[tuple[DatasetName, str], ContentDigest] = field(default_factory=dict)
     """By dataset and file path."""
     arrivals: dict[DatasetName, list[Arrival]] = field(default_factory=dict)
+    rivals: dict[DatasetName, list[Arrival]] = field(default_factory=dict)
+    """Arrivals for other event partitions than the rows name; found when all files of the run are there."""
     taken: list[tuple[SourceFileRecord, Place]] = field(default_factory=list)
 
     @property
@@ -127,9 +131,11 @@ def run_ingest(tools: Tools, graph: DatasetGraph, run_id: str, pending: Iterable
     """Ingest ``pending`` and the pages that are due under an existing run, from wherever its journal says it stands.
 
     Raises:
+        ArrivalsRedeclared: rows of the dataset were counted in another way; nothing changed.
         SourceRejected: a file or page as a whole is unusable; nothing of the run is published.
         SourceUnavailable: a page could not be had; nothing of the run is published.
     """
+    require_countings(tools, graph)
     state = tools.store.run(run_id).state
     if state is RunState.FAILED:
         tools.store.set_state(run_id, RunState.STAGING)
@@ -150,8 +156,21 @@ def _journalled(tools: Tools, graph: DatasetGraph, run_id: str) -> _Intake:
         if entry.kind is StepKind.INGEST_STAGED:
             source = SourceFileRecord(**entry.payload["source"])
             place = Place(**entry.payload["place"])
+            _same_counting(graph[source.dataset], entry.payload["counted"])
             intake.add(graph[source.dataset], _from_payload(entry.payload["made"]), source, place)
+        elif entry.kind is StepKind.INGEST_RIVALS:
+            intake.rivals = {name: list(map(_arrival, found)) for name, found in entry.payload.items()}
     return intake
+
+
+def _same_counting(bronze: Dataset, counted: str) -> None:
+    declared = bronze.arrivals.in_words if bronze.arrivals else ""
+    if counted != declared:
+        raise ArrivalsRedeclared(
+            f"{bronze.name}: the run counted rows {counted or 'not at all'}, and arrivals are declared "
+            f"{declared or 'not at all'} since",
+            hint="declare them as they were when the run began, or give it up with remint rollback RUN",
+        )
 
 
 def _stage(
@@ -174,7 +193,13 @@ def _stage(
         with tempfile.TemporaryDirectory(dir=tools.scratch) as folder:
             made, source = _stage_one(tools, graph, entry, (f"{run_id}-{number}", Path(folder), intake))
         intake.add(bronze, made, source, entry.place)
-        payload = {"source": canonical(source), "made": _to_payload(made), "place": canonical(entry.place)}
+        counted = bronze.arrivals.in_words if bronze.arrivals else ""
+        payload = {
+            "source": canonical(source),
+            "made": _to_payload(made),
+            "place": canonical(entry.place),
+            "counted": counted,
+        }
         tools.store.journal_append(run_id, StepKind.INGEST_STAGED, payload)
         detail = f"{entry.uri}: {made.rows_added:,} added, {made.rows_duplicate:,} already there"
         detail += f", {made.rows_rejected:,} quarantined" if made.rows_rejected else ""
@@ -188,6 +213,37 @@ def _stage(
                 units_total=max(files, number),
             )
         )
+    intake.rivals = _rivals(tools, graph, intake)
+    if intake.rivals:
+        payload = {name: list(map(_arrival_payload, found)) for name, found in intake.rivals.items()}
+        tools.store.journal_append(run_id, StepKind.INGEST_RIVALS, payload)
+
+
+def _rivals(tools: Tools, graph: DatasetGraph, intake: _Intake) -> dict[DatasetName, list[Arrival]]:
+    """Return what rows of Bronze count for besides, now that the files of the run are added.
+
+    Once for the whole run, when its last file is staged: not a file at a time, which would compare Bronze as often.
+    """
+    found = {}
+    for name, files in sorted(intake.files.items()):
+        bronze = graph[name]
+        if files and bronze.arrivals and bronze.arrivals.key:
+            new, held = _scan(tools, bronze, files), _scan(tools, bronze, _held(tools, bronze))
+            found[name] = list(tools.engine.rivals(bronze, held, new))
+    return found
+
+
+def _held(tools: Tools, bronze: Dataset) -> list[DataFile]:
+    return [f for r in tools.store.records(bronze.name).values() for f in r.files]
+
+
+def _scan(tools: Tools, bronze: Dataset, files: Iterable[DataFile]) -> Scan:
+    return Scan(
+        root=tools.folder(bronze),
+        paths=tuple(f.path for f in files),
+        columns=bronze.columns,
+        partition=bronze.partition,
+    )
 
 
 def _stage_one(
@@ -197,14 +253,7 @@ def _stage_one(
     bronze = graph[entry.dataset]
     quarantine = graph[quarantine_name(bronze.name)]
     fetched = entry.fetch(folder)
-    held = [f for r in tools.store.records(bronze.name).values() for f in r.files]
-    held += intake.files.get(bronze.name, [])
-    known = Scan(
-        root=tools.folder(bronze),
-        paths=tuple(f.path for f in held),
-        columns=bronze.columns,
-        partition=bronze.partition,
-    )
+    known = _scan(tools, bronze, [*_held(tools, bronze), *intake.files.get(bronze.name, [])])
     run_id = token.rsplit("-", 1)[0]
     mine = [s for s in intake.sources if s.dataset == bronze.name]
     known_contents = {r.sha256 for r in (*tools.store.source_files(bronze.name).values(), *mine)}
@@ -265,7 +314,8 @@ def _publish(tools: Tools, graph: DatasetGraph, run_id: str, intake: _Intake) ->
             fence={
                 (r.dataset, r.key): heads[r.dataset][r.key].seq if r.key in heads[r.dataset] else None for r in records
             },
-            arrivals={name: tuple(found) for name, found in intake.arrivals.items()},
+            countings={n: a.in_words for n in intake.arrivals if (a := graph[n].arrivals)},
+            arrivals={name: (*found, *intake.rivals.get(name, ())) for name, found in intake.arrivals.items()},
             source_files=tuple(intake.sources),
             coverage=covered(run, asked, intake.taken),
             cursors=cursors(run, asked, intake.taken),
@@ -312,8 +362,7 @@ def _counts(intake: _Intake) -> dict[str, Any]:
 
 def _to_payload(made: Ingested) -> dict[str, Any]:
     digests = {path: str(digest) for path, digest in made.digests.items()}
-    arrivals = [{**canonical(a), "digest": str(a.digest)} for a in made.arrivals]
-    return {**canonical(made), "digests": digests, "arrivals": arrivals}
+    return {**canonical(made), "digests": digests, "arrivals": list(map(_arrival_payload, made.arrivals))}
 
 
 def _from_payload(payload: Mapping[str, Any]) -> Ingested:
@@ -323,9 +372,14 @@ def _from_payload(payload: Mapping[str, Any]) -> Ingested:
             "files": tuple(DataFile(**f) for f in payload["files"]),
             "quarantine_files": tuple(DataFile(**f) for f in payload["quarantine_files"]),
             "digests": {path: ContentDigest.parse(text) for path, text in payload["digests"].items()},
-            "arrivals": tuple(
-                Arrival(file=a["file"], event_key=a["event_key"], digest=ContentDigest.parse(a["digest"]))
-                for a in payload["arrivals"]
-            ),
+            "arrivals": tuple(map(_arrival, payload["arrivals"])),
         }
     )
+
+
+def _arrival_payload(arrival: Arrival) -> dict[str, Any]:
+    return {**canonical(arrival), "digest": str(arrival.digest)}
+
+
+def _arrival(payload: Mapping[str, Any]) -> Arrival:
+    return Arrival(**{**payload, "digest": ContentDigest.parse(payload["digest"])})

@@ -331,9 +331,15 @@ def http_pages(  # noqa: PLR0913 - what users write, by keyword
     )
 
 
-def arrivals(column: str) -> Arrivals:
-    """Find late rows by ``column``, which says when a Bronze row's event happened, by day."""
-    return Arrivals(column=column, grain=Grain.DAY)
+def arrivals(column: str, *, key: Iterable[str] = ()) -> Arrivals:
+    """Find late rows by ``column``, which says when a Bronze row's event happened, by day.
+
+    Args:
+        column: TIMESTAMPTZ or DATE.
+        key: rows that are equal in these columns are versions of one thing. A version that names another day than an
+            earlier one makes both days stale, and each sees all versions. Without it a row concerns its own day alone.
+    """
+    return Arrivals(column=column, grain=Grain.DAY, key=(key,) if isinstance(key, str) else tuple(dict.fromkeys(key)))
 
 
 def same(dataset: DatasetRef) -> InputRef:

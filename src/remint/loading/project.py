@@ -236,7 +236,7 @@ def _transform(
         parse=declaration.parse,
         keep=declaration.keep,
         key=contract.key,
-        reads={alias: f"{dataset}, {describe(mapping)}" for alias, dataset, mapping in declaration.inputs},
+        reads={alias: _read_in_words(draft, dataset, mapping) for alias, dataset, mapping in declaration.inputs},
         output=_time_of(declaration.partition),
         declared=dict(_declared(draft, declaration)),
     )
@@ -266,6 +266,13 @@ def _declared(draft: Draft, declaration: Declaration) -> Iterable[tuple[str, Dec
         elif isinstance(mapping, SelfBefore):
             before = mapping.before
         yield alias, DeclaredReach(column=time[0], grain=time[1], is_raw=is_arrival, before=before, after=after)
+
+
+def _read_in_words(draft: Draft, dataset: DatasetName, mapping: Mapping) -> str:
+    words, arrivals = f"{dataset}, {describe(mapping)}", draft.shapes[dataset].arrivals
+    if isinstance(mapping, ByArrival) and arrivals is not None and arrivals.key:
+        return f"{words}, {arrivals.in_words}"
+    return words
 
 
 def _graph(draft: Draft, datasets: Iterable[Dataset], mistakes: list[ProjectError]) -> DatasetGraph:

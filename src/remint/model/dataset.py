@@ -217,11 +217,21 @@ class Arrivals:
     grain: Grain
     label: str | None = None
     """Further column of the Bronze rows by whose value events are told apart: a tenant."""
+    key: tuple[str, ...] = ()
+    """Rows that are equal in these columns are versions of one thing, whichever event partitions they name; empty:
+    no row is a version of another."""
 
     @property
     def spec(self) -> PartitionSpec:
         """How arrived rows are cut by their event."""
         return PartitionSpec(column=self.column, grain=self.grain, label=self.label)
+
+    @property
+    def in_words(self) -> str:
+        """How rows are counted: those counted in another way say nothing about this one."""
+        parts = [f"by {self.grain} of {self.column}", f"and {self.label}" if self.label else ""]
+        parts.append(f"with every version of a {', '.join(self.key)}" if self.key else "")
+        return " ".join(part for part in parts if part)
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -249,7 +259,8 @@ class Dataset:
     transform: Transform | None = None
     parse: Parse | None = None
     keep: tuple[str, ...] = ()
-    """Order by which the latest row of a key wins within its partition; empty when the transform leaves none twice."""
+    """Order by which the latest row of a key wins: within its partition, or across all where the arrivals that are
+    read have a key; empty when the transform leaves none twice."""
     checks: tuple[Check, ...] = ()
     source: Source | None = None
     arrivals: Arrivals | None = None

@@ -80,7 +80,9 @@ class StepKind(StrEnum):
     INGEST_BEGUN = "ingest_begun"
     """What an ingest was asked for: datasets, and the windows and cursors from which pages are read."""
     INGEST_STAGED = "ingest_staged"
-    """Bronze and quarantine files of one ingest, with arrivals and counts."""
+    """Bronze and quarantine files of one source file, with arrivals and counts."""
+    INGEST_RIVALS = "ingest_rivals"
+    """What rows count for besides, since the ingest added versions of what Bronze holds; the newest entry counts."""
 
 
 class Stage(StrEnum):

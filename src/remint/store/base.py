@@ -189,6 +189,8 @@ class Outcome:
     fence: Mapping[UnitKey, int | None] = field(default_factory=dict)
     """Sequence number that the head of each unit must still have; None: the unit must have no record at all."""
     arrivals: Mapping[DatasetName, tuple[Arrival, ...]] = field(default_factory=dict)
+    countings: Mapping[DatasetName, str] = field(default_factory=dict)
+    """In words, how the arrivals of each Bronze dataset are counted; the same as ever."""
     source_files: tuple[SourceFileRecord, ...] = ()
     read_seq: int | None = None
     """Ledger record after which the run read its inputs; None for a run that made nothing from inputs."""
@@ -302,8 +304,14 @@ class StoreReader(Protocol):
         """
         ...
 
-    def arrival_files(self, dataset: DatasetName, event_keys: Collection[PartitionKey]) -> list[str]:
-        """Return the Bronze files that hold rows of any of the event keys, sorted."""
+    def arrival_files(
+        self, dataset: DatasetName, event_keys: Collection[PartitionKey], *, rivals: bool = False
+    ) -> list[str]:
+        """Return the Bronze files that hold rows of any of the event keys, or else rivals of such rows, sorted."""
+        ...
+
+    def countings(self) -> dict[DatasetName, str]:
+        """Return in words how the arrivals of each dataset are counted, once any were recorded."""
         ...
 
     def source_files(self, dataset: DatasetName) -> dict[str, SourceFileRecord]:

@@ -27,6 +27,7 @@ def finish(connection: Connection, outcome: Outcome) -> Release:
     runs.record_reading(connection, run.run_id, outcome.read_seq)
     ledger.record_logics(connection, outcome.logics, run.run_id, outcome.ended_at)
     projections.append(connection, outcome.projections)
+    arrivals.declare_countings(connection, outcome.countings, run.run_id)
     for dataset, arrived in sorted(outcome.arrivals.items()):
         arrivals.append(connection, dataset, arrived, run.run_id)
     arrivals.append_source_files(connection, outcome.source_files)

@@ -155,9 +155,15 @@ class SqlStore:
         with self._database.reading() as connection:
             return arrivals.content(connection, dataset, only)
 
-    def arrival_files(self, dataset: DatasetName, event_keys: Collection[PartitionKey]) -> list[str]:
+    def arrival_files(
+        self, dataset: DatasetName, event_keys: Collection[PartitionKey], *, rivals: bool = False
+    ) -> list[str]:
         with self._database.reading() as connection:
-            return arrivals.files(connection, dataset, event_keys)
+            return arrivals.files(connection, dataset, event_keys, rivals=rivals)
+
+    def countings(self) -> dict[DatasetName, str]:
+        with self._database.reading() as connection:
+            return arrivals.countings(connection)
 
     def source_files(self, dataset: DatasetName) -> dict[str, SourceFileRecord]:
         with self._database.reading() as connection:

@@ -181,12 +181,22 @@ arrivals = Table(
     Column("file", Text, primary_key=True),
     Column("event_key", Text, primary_key=True),
     Column("scheme", Text, primary_key=True),
+    Column("is_rival", Boolean, primary_key=True),
+    # A file gets new rivals whenever a later run brings versions of what it holds.
+    Column("run_id", Text, ForeignKey("runs.run_id"), primary_key=True),
     Column("rows", BigInteger, nullable=False),
     Column("total", String(16), nullable=False),
     Column("parity", String(16), nullable=False),
-    Column("run_id", Text, ForeignKey("runs.run_id"), nullable=False),
     Index(None, "dataset", "event_key"),
     Index(None, "run_id"),
+)
+
+countings = Table(
+    "countings",
+    metadata,
+    Column("dataset", Text, primary_key=True),
+    Column("counted", Text, nullable=False),
+    Column("run_id", Text, ForeignKey("runs.run_id"), nullable=False),
 )
 
 arrived = Table(
@@ -321,6 +331,7 @@ APPEND_ONLY: Final = (
     journal,
     timings,
     arrivals,
+    countings,
     source_files,
     coverage,
     logic,

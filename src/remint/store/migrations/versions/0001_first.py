@@ -161,15 +161,24 @@ def _arrivals() -> None:
         sa.Column("file", sa.Text(), nullable=False),
         sa.Column("event_key", sa.Text(), nullable=False),
         sa.Column("scheme", sa.Text(), nullable=False),
+        sa.Column("is_rival", sa.Boolean(), nullable=False),
+        sa.Column("run_id", sa.Text(), nullable=False),
         sa.Column("rows", sa.BigInteger(), nullable=False),
         sa.Column("total", sa.String(length=16), nullable=False),
         sa.Column("parity", sa.String(length=16), nullable=False),
-        sa.Column("run_id", sa.Text(), nullable=False),
         sa.ForeignKeyConstraint(["run_id"], ["runs.run_id"], name="fk_arrivals_run_id_runs"),
-        sa.PrimaryKeyConstraint("dataset", "file", "event_key", "scheme", name="pk_arrivals"),
+        sa.PrimaryKeyConstraint("dataset", "file", "event_key", "scheme", "is_rival", "run_id", name="pk_arrivals"),
     )
     op.create_index("ix_arrivals_dataset_event_key", "arrivals", ["dataset", "event_key"])
     op.create_index("ix_arrivals_run_id", "arrivals", ["run_id"])
+    op.create_table(
+        "countings",
+        sa.Column("dataset", sa.Text(), nullable=False),
+        sa.Column("counted", sa.Text(), nullable=False),
+        sa.Column("run_id", sa.Text(), nullable=False),
+        sa.ForeignKeyConstraint(["run_id"], ["runs.run_id"], name="fk_countings_run_id_runs"),
+        sa.PrimaryKeyConstraint("dataset", name="pk_countings"),
+    )
     op.create_table(
         "arrived",
         sa.Column("dataset", sa.Text(), nullable=False),
