@@ -48,6 +48,8 @@ class StageWork:
     """Absolute folder of the table; files are written where the table wants them, named in no table version."""
     token: str
     """Unique part of the file names: run, batch and dataset."""
+    now: str = ""
+    """ISO UTC time that ``run.now`` stands for in the SQL: when the plan was made."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

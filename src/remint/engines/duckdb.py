@@ -12,6 +12,7 @@ from typing import Any
 import duckdb
 
 from remint.checks.judge import UNIQUE_KEY
+from remint.checks.run_now import bind_run_now
 from remint.engines.base import (
     Comparison,
     Ingested,
@@ -210,8 +211,9 @@ class DuckDBEngine:
             self._bind(work)
             # Adding floating point numbers on several threads gives another last digit every time.
             self._con.execute(f"SET threads = {1 if transform.single_thread else self._threads or _cores()}")
-            self._check_columns(work.dataset, transform.sql)
-            made = f"SELECT {', '.join(_casts(work.dataset))} FROM ({transform.sql}\n)"
+            sql = bind_run_now(transform.sql, f"TIMESTAMPTZ {literal(work.now)}")
+            self._check_columns(work.dataset, sql)
+            made = f"SELECT {', '.join(_casts(work.dataset))} FROM ({sql}\n)"
             # Where versions meet across partitions, one in the context may be the latest: it goes after ``keep``.
             yield made if _meets(work) else _without(made, work, work.context)
         except duckdb.Error as error:

@@ -66,6 +66,7 @@ def _workpiece(tools: Tools, graph: DatasetGraph, plan: Plan, run_id: str) -> Wo
         observed=observe_units(tools, graph, plan.units),
         certain=plan.action_units(certain=True),
         run_id=run_id,
+        now=plan.created_at.isoformat(),
     )
     for entry in tools.store.journal(run_id):
         if entry.kind is StepKind.STAGED:

@@ -44,6 +44,8 @@ class Workpiece:
     observed: Observed
     certain: Mapping[DatasetName, PartitionSet]
     run_id: str
+    now: str = ""
+    """ISO UTC time that ``run.now`` stands for: when the plan was made that is carried out, or proved."""
     staged: dict[DatasetName, dict[PartitionKey, StagedUnit]] = field(default_factory=dict)
     before: Contents = field(init=False)
     """The content of every input as it was before this run."""
@@ -106,6 +108,7 @@ class Workpiece:
             context=beside - keys,
             root=self.tools.folder(dataset),
             token=token,
+            now=self.now,
         )
 
     def _scan(self, entry: Input, wanted: PartitionSet) -> Scan:
