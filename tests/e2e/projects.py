@@ -225,6 +225,7 @@ class Project:
             range=DateRange.parse(span) if span else None,
             rebuild=rebuild,
             mode=mode,
+            override_state=False,
             reason="test",
             requested_by="tester",
         )

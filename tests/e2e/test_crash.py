@@ -7,13 +7,14 @@ from __future__ import annotations
 
 from collections.abc import Callable
 from contextlib import suppress
+from datetime import timedelta
 from pathlib import Path
 from typing import Any
 
 import pytest
 
 from remint.errors import PlanOutdated, PublishConflict
-from remint.model.request import Mode
+from remint.model.request import BackfillType, Mode, Request
 from remint.workspace import Ask, Workspace
 from tests.e2e.crashes import Fuse, Killed, Meddled, When, armed, meddling
 from tests.e2e.projects import Project, built, day_at, event, history, keyed_project, version, write_project
@@ -65,6 +66,17 @@ def late_rows(root: Path) -> tuple[Project, Act]:
     return project, _applying(project)
 
 
+def forced(root: Path) -> tuple[Project, Act]:
+    """Return a built project with changed logic, and an approved forced backfill of it: logged at every table."""
+    project = built(root, days=3)
+    project.set_factor(2)
+    fields: dict[str, Any] = {"type": BackfillType.FORCED, "override_state": True, "reason": "test"}
+    workspace = project.open()
+    plan = workspace.make_plan(Request(mode=Mode.BACKFILL, requested_by="tester", **fields))
+    workspace.approve(plan, "somebody else", "agreed", timedelta(days=1))
+    return project, lambda w: None if w.store.run_of_plan(plan.plan_id) else w.apply(plan)
+
+
 def undoing(root: Path) -> tuple[Project, Act]:
     """Return a project whose last run replaced units and made new ones, and the rollback of it."""
     project, act = late_rows(root)
@@ -86,7 +98,7 @@ def _applying(project: Project) -> Act:
     return lambda w: None if w.store.run_of_plan(plan.plan_id) else w.apply(plan)
 
 
-SCENES = [landed, moved, first_build, late_rows, undoing]
+SCENES = [landed, moved, first_build, late_rows, forced, undoing]
 
 
 def left_behind(project: Project) -> dict[str, Any]:

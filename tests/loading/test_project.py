@@ -156,7 +156,8 @@ def test_what_user_code_prints_does_not_reach_stdout(tmp_path: Path, capsys: pyt
         (edited('same("silver.events")', 'trailing("silver.events", before=0)'),
          "datasets.py:9: gold.daily: window(silver.events, before=0, after=0) must read at least 1 partition beside"),
         (edited('same("silver.events")', 'roll_up("silver.events")'),
-         "datasets.py:9: gold.daily: roll_up(silver.events) needs finer partitions there than here; here day, there day"),
+         "datasets.py:9: gold.daily: roll_up(silver.events) needs finer partitions there than here; "
+         "here day, there day"),
         (edited('gold("daily", partition=day', 'gold("daily", partition=month'),
          "datasets.py:9: gold.daily: same(silver.events) needs equal grains; here month, there day"),
         (edited('arrivals=arrivals("event_time"),\n', ""),

@@ -12,13 +12,12 @@ from remint.loading.declare import Declaration
 from remint.loading.draft import Draft, Shape
 from remint.loading.names import NAME, RESERVED, nearest
 from remint.loading.reading import aggregate_of, condition_of
+from remint.loading.source_rules import source_problems
 from remint.loading.sql_source import REJECTED
 from remint.model.calendar import FINER, UTC_ZONE, check_zone
 from remint.model.dataset import Arrivals, Column, Disposition, Layer, Parse
 from remint.model.mapping import All, ByArrival, FanOut, Latest, Mapping, RollUp, Same, SelfBefore, Window
 from remint.model.partition import Grain, PartitionSpec
-
-_FORMATS = ("jsonl", "csv", "parquet")
 
 
 def declaration_mistakes(draft: Draft, declaration: Declaration) -> Iterator[ProjectError]:
@@ -77,8 +76,8 @@ def _bronze(draft: Draft, declaration: Declaration) -> Iterator[ProjectError]:
     contract = draft.contracts.get(name)
     columns = {c.name: c.type for c in contract.columns} if contract else None
     source, arrivals = declaration.source, declaration.arrivals
-    if source is not None and source.format not in _FORMATS:
-        yield draft.mistake(declaration, f"{name}: format {source.format!r} is none of {', '.join(_FORMATS)}")
+    for problem, hint in source_problems(source) if source is not None else ():
+        yield draft.mistake(declaration, f"{name}: {problem}", hint)
     if source is not None and declaration.partition.grain is Grain.IDENTITY:
         yield draft.mistake(declaration, f"{name}: Bronze is partitioned by time of ingestion, not by identity")
     if columns is None:
