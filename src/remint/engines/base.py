@@ -68,7 +68,7 @@ class Staged:
     rows_read: int
     """Input rows of the batch, counted where the dataset parses, else 0."""
     rows_read_by_unit: int
-    """The same, a row counted once for each unit that reads it: a rival is read by every unit whose key it has."""
+    """The same, a row counted once for each event partition asked for that its key occurs in."""
     rows_rejected: int
     """Rows that parsing rejected (they are the quarantine's)."""
     rows_superseded: int

@@ -36,7 +36,7 @@ from remint.engines.duckdb_rows import (
     open_connection,
     scan_sql,
 )
-from remint.engines.duckdb_versions import rival_arrivals, rivals_elsewhere, shared_reads
+from remint.engines.duckdb_versions import repeated_reads, rival_arrivals, rival_partitions
 from remint.errors import RefusedQuery, SchemaMismatch, TieInKeep, TransformFailed
 from remint.model.dataset import Column, Dataset
 from remint.model.digest import ContentDigest
@@ -82,8 +82,8 @@ class DuckDBEngine:
     def stage(self, work: StageWork) -> Staged:
         """Run the transform, write its units, read them back with digests and checks."""
         with self._prepared(work) as made:
-            rows_read, rows_rejected = self._parse_counts(work)
-            rivals, rows_shared = self._rivals(work)
+            rows_read, rows_rejected, rows_repeated = self._parse_counts(work)
+            rivals = self._rivals(work)
             latest, rows_superseded = self._latest(work, made) if work.dataset.keep else (made, 0)
             rows_elsewhere = 0
             if rivals and work.dataset.parse:
@@ -101,7 +101,7 @@ class DuckDBEngine:
             violations=measured.violations,
             strays={f.key: f.rows for f in files if f.key not in work.keys},
             rows_read=rows_read,
-            rows_read_by_unit=rows_read + rows_shared,
+            rows_read_by_unit=rows_read + rows_repeated,
             rows_rejected=rows_rejected,
             rows_superseded=rows_superseded,
             rows_elsewhere=rows_elsewhere,
@@ -252,21 +252,19 @@ class DuckDBEngine:
             self._parsed[place] = name
         return quoted(self._parsed[place])
 
-    def _parse_counts(self, work: StageWork) -> tuple[int, int]:
+    def _parse_counts(self, work: StageWork) -> tuple[int, int, int]:
+        """Return the rows read, those rejected of them, and how often rows are read beyond once."""
         if work.dataset.parse is None:
-            return 0, 0
-        table = self._parsed_table(work, work.inputs[work.dataset.parse.alias])
+            return 0, 0, 0
+        scan = work.inputs[work.dataset.parse.alias]
+        table = self._parsed_table(work, scan)
         total, rejected = self._con.execute(f"SELECT count(*), count({REASON}) FROM {table}").fetchall()[0]
-        return total, rejected
+        return total, rejected, repeated_reads(self._con, scan)
 
-    def _rivals(self, work: StageWork) -> tuple[PartitionSet, int]:
-        """Return the partitions of the rivals that are read, and how often rows are read beyond once."""
-        partitions, shared = PartitionSet(work.keys.grain), 0
-        for scan in work.inputs.values():
-            elsewhere = rivals_elsewhere(self._con, scan)
-            partitions = partitions | PartitionSet.of(work.keys.grain, elsewhere)
-            shared += shared_reads(self._con, scan) - sum(elsewhere.values())
-        return partitions, shared
+    def _rivals(self, work: StageWork) -> PartitionSet:
+        """Return the partitions of the rivals that are read."""
+        found = [key for scan in work.inputs.values() for key in rival_partitions(self._con, scan)]
+        return PartitionSet.of(work.keys.grain, found)
 
     def _check_columns(self, dataset: Dataset, sql: str) -> None:
         found = {row[0]: row[1] for row in self._con.execute(f"DESCRIBE SELECT * FROM ({sql}\n)").fetchall()}
