@@ -86,7 +86,7 @@ class Lake:
         logics = {d.name: d.logic_digest for d in workspace.graph}
         con = sqlite3.connect(self.root / ".remint" / "state.db")
         con.execute("PRAGMA synchronous = OFF")
-        rounds = max(1, self.records // self.units)
+        rounds = -(-self.records // self.units)
         for number in range(rounds):
             self._run(con, number, f"r-{number:04d}", kind="apply")
             first = number * self.units + 1
@@ -199,7 +199,7 @@ def main() -> None:
         late = [cost_of(lake, "plan") for _ in range(options.runs)]
         lake.back()
         cells = [shown(c) for c in (first, median(status), median(nothing), median(late))]
-        lines.append(f"| {lake.units:,} | {max(records // lake.units, 1) * lake.units:,} | " + " | ".join(cells) + " |")
+        lines.append(f"| {lake.units:,} | {-(-records // lake.units) * lake.units:,} | " + " | ".join(cells) + " |")
         print(lines[-1], flush=True)
     (HERE / "SCALE.md").write_text("\n".join(lines) + "\n")
 

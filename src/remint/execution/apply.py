@@ -88,7 +88,7 @@ def _require(tools: Tools, plan: Plan, observed: Observed) -> None:
     refuse_unsettled(DatasetGraph.build(plan.datasets), observed)
     if plan.as_of_seq and tools.store.run_at(plan.as_of_seq) != plan.as_of_run:
         raise PlanOutdated(plan.plan_id, [f"the ledger: record {plan.as_of_seq} is not of run {plan.as_of_run}"])
-    later = tools.store.changes(plan.as_of_seq)
+    later = list(tools.store.changes(plan.as_of_seq))
     moved = [line for need in plan.requirements for line in _moved(tools, plan, need, later, observed)]
     if moved:
         raise PlanOutdated(plan.plan_id, moved)
