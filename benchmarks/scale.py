@@ -103,9 +103,21 @@ class Lake:
         con.close()
 
     def _run(self, con: sqlite3.Connection, number: int, run_id: str, kind: str) -> None:
-        row = (run_id, kind, "succeeded", None, "incremental", 0, "schedule", f"run {number}", "bench", AT, AT)
-        columns = "run_id, kind, state, plan_id, mode, override_state, trigger, reason, requested_by, started_at, ended_at"
-        con.execute(f"INSERT INTO runs ({columns}, summary) VALUES ({','.join('?' * 11)}, '{{}}')", row)
+        row = {
+            "run_id": run_id,
+            "kind": kind,
+            "state": "succeeded",
+            "mode": "incremental",
+            "type": "",
+            "override_state": 0,
+            "trigger": "schedule",
+            "reason": f"run {number}",
+            "requested_by": "bench",
+            "started_at": AT,
+            "ended_at": AT,
+            "summary": "{}",
+        }
+        con.execute(f"INSERT INTO runs ({', '.join(row)}) VALUES ({', '.join(f':{c}' for c in row)})", row)
 
     def _rows(self, first: int, run_id: str, logics: dict[str, str], *, is_last: bool) -> Iterator[tuple[Any, ...]]:
         seq = first
