@@ -159,6 +159,23 @@ class Edge:
         """Return which of the upstream keys readers see: of a versioned dataset, those of its present version."""
         return present.only([self.source_version]) if self.source_version else present
 
+    @property
+    def looks_ahead(self) -> bool:
+        """True when a unit may read partitions that end after it does, so that all of those must be made first."""
+        match self.mapping:
+            case All() | Latest():
+                return True
+            case Window(after=after):
+                return after > 0
+            case RollUp():
+                return self.source.grain is Grain.WEEK or self.reader.zone != self.source.zone
+            case FanOut():
+                return self.source.grain is not Grain.DAY or self.reader.zone != self.source.zone
+            case Same() | ByArrival() | SelfBefore():
+                return False
+            case _:
+                assert_never(self.mapping)
+
     def _matched(self, keys: PartitionSet, among: PartitionSet, *, is_up: bool) -> PartitionSet:
         """Return the keys of the other side, out of ``among``, that mapping and values lead to."""
         here, there = (self.reader, self.source) if is_up else (self.source, self.reader)
@@ -192,11 +209,6 @@ def _newest(keys: PartitionSet) -> PartitionSet:
         return keys
     end = keys.all_spans[-1][1]
     return keys.each(lambda spans: line.intersect(spans, ((end - 1, end),)))
-
-
-def looks_ahead(mapping: Mapping) -> bool:
-    """Return whether a unit reads partitions that come after it in time, so that those must be made first."""
-    return isinstance(mapping, All | Latest) or (isinstance(mapping, Window) and mapping.after > 0)
 
 
 def describe(mapping: Mapping) -> str:
