@@ -87,7 +87,9 @@ def declared(table: Table, readers: Iterable[Read]) -> Dataset:
         inputs=tuple(
             Input(alias=r.alias, dataset=r.source, mapping=mapping_of(r), columns=r.columns) for r in table.reads
         ),
-        transform=Transform(sql="", logic=Logic(digest=text_digest(repr(table.meaning)), canonical="", canonicaliser=""))
+        transform=Transform(
+            sql="", logic=Logic(digest=text_digest(repr(table.meaning)), canonical="", canonicaliser="")
+        )
         if table.transform
         else None,
         arrivals=Arrivals(column="at", grain=Grain(events.grain), label=events.label or None) if events else None,
@@ -331,12 +333,8 @@ class _Store:
             arrived={n: tuple(sorted(k)) for n, k in self.lake.arrivals_of.get(run_id, {}).items()},
         )
 
-    def heads(
-        self, names: Collection[str], wanted: Mapping[str, PartitionSet]
-    ) -> dict[str, dict[PartitionKey, Head]]:
-        return {
-            n: {k: r.head for k, r in self.lake.heads_now.get(n, {}).items() if k in wanted[n]} for n in names
-        }
+    def heads(self, names: Collection[str], wanted: Mapping[str, PartitionSet]) -> dict[str, dict[PartitionKey, Head]]:
+        return {n: {k: r.head for k, r in self.lake.heads_now.get(n, {}).items() if k in wanted[n]} for n in names}
 
     def arrivals(self, name: str, keys: PartitionSet) -> dict[PartitionKey, ArrivedContent]:
         held = self.lake.arrived.get(name, {})

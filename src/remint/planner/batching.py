@@ -60,7 +60,8 @@ def _waves(graph: DatasetGraph, units: Mapping[DatasetName, PartitionSet]) -> li
         if not units.get(dataset.name):
             continue
         before = [
-            level[e.dataset] + (1 if graph.edge(dataset, e).looks_ahead or dataset.partition.grain is Grain.IDENTITY else 0)
+            level[e.dataset]
+            + (1 if graph.edge(dataset, e).looks_ahead or dataset.partition.grain is Grain.IDENTITY else 0)
             for e in dataset.inputs
             if e.dataset in level
         ]

@@ -113,6 +113,7 @@ def _folded(standing: Standing) -> dict[str, Any]:
         "withdrawn": standing.withdrawn.as_ranges(),
         "suspects": standing.suspects.as_ranges(),
         "arrived": standing.arrived.as_ranges(),
+        "edges": standing.edges,
     }
 
 
@@ -124,4 +125,5 @@ def _standing(through_seq: int, folded: Mapping[str, Any]) -> Standing:
         withdrawn=PartitionSet.from_ranges(grain, folded["withdrawn"]),
         suspects=PartitionSet.from_ranges(grain, folded["suspects"]),
         arrived=PartitionSet.from_ranges(Grain(folded["event_grain"]), folded["arrived"]),
+        edges=folded["edges"],
     )
