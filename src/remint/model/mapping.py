@@ -148,6 +148,8 @@ class Edge:
         if self.reader.grain is Grain.IDENTITY:
             values = visible.values
             return PartitionSet.of(Grain.IDENTITY, (v for v in values if v))
+        if self.source.grain is Grain.IDENTITY:  # a value says nothing about time
+            return PartitionSet(self.reader.grain)
         moved = visible.to_grain(self.reader.grain, self.source.zone, self.reader.zone)
         if self.reader_version:
             return moved.over([self.reader_version])

@@ -4,12 +4,13 @@ from __future__ import annotations
 
 from collections.abc import Iterable, Mapping
 from dataclasses import replace
+from functools import lru_cache
 
 from remint.model.dataset import Dataset, DatasetName
 from remint.model.digest import canonical_json, text_digest
 from remint.model.graph import DatasetGraph
-from remint.model.mapping import ByArrival
-from remint.model.partition import Grain, PartitionSet
+from remint.model.mapping import ByArrival, Edge
+from remint.model.partition import Grain, PartitionSet, PartitionSpec
 from remint.model.standing import RunChanges, Standing
 
 Standings = Mapping[DatasetName, Standing]
@@ -19,12 +20,17 @@ def usable(graph: DatasetGraph, standings: Standings) -> dict[DatasetName, Stand
     """Return the standing of every dataset of ``graph``: empty where none was folded with the edges it has now."""
     found = {}
     for dataset in graph:
-        edges = text_digest(canonical_json([dataset.partition, [graph.edge(dataset, e) for e in dataset.inputs]]))
+        edges = _edges(dataset.partition, tuple(graph.edge(dataset, e) for e in dataset.inputs))
         kept = standings.get(dataset.name)
         events = dataset.arrivals.grain if dataset.arrivals else Grain.DAY
         empty = replace(Standing.empty(dataset.partition.grain, events), edges=edges)
         found[dataset.name] = kept if kept and kept.edges == edges else empty
     return found
+
+
+@lru_cache(maxsize=4096)
+def _edges(partition: PartitionSpec, edges: tuple[Edge, ...]) -> str:
+    return text_digest(canonical_json([partition, edges]))
 
 
 def fold(graph: DatasetGraph, standings: Standings, runs: Iterable[RunChanges]) -> dict[DatasetName, Standing]:
