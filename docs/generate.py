@@ -24,7 +24,7 @@ import remint
 from remint import errors
 from remint.cli.main import cli
 from remint.loading import settings
-from remint.model import dataset, mapping, partition, plan, request
+from remint.model import cost, dataset, mapping, partition, plan, request
 from remint.store import tables
 
 REFERENCE = Path(__file__).parent / "reference"
@@ -36,6 +36,7 @@ _EXIT_CODES = {
     1: "The command failed; or `verify` found a difference, or `doctor` found something bad.",
     2: "Wrong usage, or a mistake in the project.",
     3: "Changes are pending. Only `remint plan --detailed-exitcode` uses it.",
+    4: "A rule of the policy refuses the plan or its start, or a second person must approve it.",
     5: "A check failed before publishing. Nothing of the run is visible.",
     6: "A conflict: the world is not what the plan, the run or the rollback needs.",
     130: "Interrupted from the keyboard.",
@@ -47,21 +48,39 @@ _SETTING_FIELDS = {
     ("engine", "memory_limit"): "How much memory DuckDB may use before it spills to `.remint/tmp`.",
     ("engine", "threads"): "Threads of DuckDB.",
     ("engine", "batch_rows"): "Input rows that one batch of a plan may read; at least one day goes into a batch.",
+    ("cost", "currency"): "What the prices are in.",
+    ("cost", "per_hour"): "Price of an hour of the machine that stages.",
+    ("cost", "per_tb_scanned"): "Price of opening 10**12 bytes.",
+    ("policy", "ask"): "Rules whose breach needs the approval of a second person instead of being refused.",
+    ("policy", "max_seconds"): "Longest staging time that a plan may be expected to take.",
+    ("policy", "max_money"): "Highest cost that a plan may be expected to have.",
+    ("policy", "max_bytes_scanned"): "Most bytes that a plan may be expected to open.",
+    ("policy", "max_rows"): "Most published rows that a plan may read.",
+    ("policy", "largest_window_days"): "Longest range; of a backfill without one, the days that it recomputes.",
+    ("policy", "max_running"): "Most runs in progress at once, with the one that starts.",
+    ("policy", "peak_hours"): "Daily windows in which no backfill starts; half-open, by the clock of the named zone.",
+    ("policy", "priority"): "Of backfills: `low` leaves the processor to other processes.",
+    ("policy", "sla_seconds"): "A run that takes longer raises an alert.",
 }
 _TABLES = {
     "schema_info": "The version of this schema.",
     "projects": "The project that the database belongs to.",
     "runs": "One row a run: what was asked, by whom, why, and where it stands.",
     "journal": "The durable steps of a run, in order. `resume` continues from them.",
+    "timings": "What each staging step took; estimates are learned from the newest.",
     "ledger": "What every unit holds since a run, and what it was made from.",
     "heads": "The newest ledger row of each unit; planning reads these.",
     "arrivals": "Rows of one event partition in one Bronze file.",
+    "countings": "In which way the arrivals of a Bronze dataset are counted.",
     "arrived": "Those rows summed by event partition.",
     "source_files": "Every source file that was ingested, with its hash and what became of its rows.",
+    "coverage": "What each source was asked for in a run, by days or by cursors, and how many rows came: none, too.",
     "logic": "Every logic that was published, numbered by dataset: the `v1`, `v2` of a plan's reasons.",
     "tables_seen": "The table version up to which every live file is accounted for.",
     "releases": "One row for each run that ended well: a consistent cut over all tables.",
     "watermarks": "Every move of a watermark.",
+    "approvals": "One row for each consent of a second person to a plan.",
+    "approval_uses": "Which run used which approval up: one each.",
     "audit_log": "Who did what to which data, when and why.",
 }
 
@@ -231,7 +250,7 @@ def settings_page() -> str:
     ]
     for (section, name), key in settings._KEYS.items():
         variable = f"{settings._ENV_PREFIX}{section}__{name}".upper()
-        default = "none: it is required" if key.default is None else f"`{key.default}`"
+        default = "none: it is required" if key.is_required else _default(key.default)
         words = _SETTING_FIELDS[section, name]
         lines.append(f"| `[{section}] {name}` | `{variable}` | {default} | {key.expected} | {words} |")
     lines += [
@@ -239,6 +258,10 @@ def settings_page() -> str:
         "`REMINT_USER` names who asks for runs. Without it, the login name is taken.",
     ]
     return _text(lines)
+
+
+def _default(value: object) -> str:
+    return "none" if value in (None, ()) else f"`{value}`"
 
 
 def plan_page() -> str:
@@ -254,6 +277,7 @@ def plan_page() -> str:
     for module, only in (
         (plan, None),
         (request, None),
+        (cost, {"Estimate"}),
         (partition, {"DateRange", "Grain", "PartitionSpec"}),
         (dataset, None),
         (mapping, None),

@@ -30,7 +30,7 @@ ABSOLUTE = re.compile(
     r"(?<![\w.:/<*)\]}$-])/\w[\w.-]*/\w|\b[A-Za-z]:\\|file://\w|localhost|\b\d{1,3}(?:\.\d{1,3}){3}\b"
 )
 HOST = re.compile(r"https?://([\w.-]+)")
-KNOWN_HOSTS = {"keepachangelog.com", "semver.org"}
+KNOWN_HOSTS = {"api.example.com", "keepachangelog.com", "semver.org"}
 """Hosts that a page may name; packages come from wherever a machine gets them."""
 
 
@@ -180,6 +180,7 @@ def problem(line: str) -> str:
         words = words[2:]  # -C FOLDER
     if not words or words[0] not in cli.commands:
         return f"no command {words[0] if words else ''}"
-    known = {o for p in cli.commands[words[0]].params if isinstance(p, click.Option) for o in p.opts}
+    options = [p for p in cli.commands[words[0]].params if isinstance(p, click.Option)]
+    known = {o for p in options for o in (*p.opts, *p.secondary_opts)}
     unknown = [w for w in words[1:] if w.startswith("--") and w not in known]
     return f"{words[0]} has no option {unknown[0]}" if unknown else ""

@@ -54,10 +54,11 @@ HOMES = {
     "yaml": {"loading", "checks"},
     "jsonschema": {"loading", "checks"},
     "fsspec": {"sources"},
+    "urllib3": {"sources"},
     "open_data_contract_standard": {"loading", "checks"},
 }
 USE_CASES = {"publishing", "execution", "ingestion"}
-SEAMS = {"formats": {"base"}, "engines": {"base"}, "store": {"base"}, "sources": {"base", "files"}}
+SEAMS = {"formats": {"base"}, "engines": {"base"}, "store": {"base"}, "sources": {"base", "files", "pages"}}
 """What use cases may see of the adapters; sources hold no state and have one implementation."""
 
 

@@ -75,6 +75,7 @@ def main() -> None:
     why = (
         "--mode",
         "backfill",
+        "--no-override-state",
         "--trigger",
         "rule_change",
         "--reason",

@@ -14,6 +14,7 @@ from remint.loading.declare import fan_out as fan_out
 from remint.loading.declare import files as files
 from remint.loading.declare import gold as gold
 from remint.loading.declare import hour as hour
+from remint.loading.declare import http_pages as http_pages
 from remint.loading.declare import identity as identity
 from remint.loading.declare import json_payload as json_payload
 from remint.loading.declare import latest as latest
@@ -41,6 +42,7 @@ __all__ = [
     "files",
     "gold",
     "hour",
+    "http_pages",
     "identity",
     "json_payload",
     "latest",

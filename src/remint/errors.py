@@ -9,14 +9,31 @@ The tree::
     │   ├── UnknownDataset    RM103  (also a KeyError)
     │   ├── UnknownRun        RM104  (also a KeyError)
     │   ├── UnknownPlan       RM105  (also a KeyError)
-    │   └── RefusedQuery      RM106
+    │   ├── RefusedQuery      RM106
+    │   └── MissingCredential RM107           a declared environment variable is not set
     ├── ProjectError          RM2xx  exit 2   one mistake in a project, with file and line
     │   └── ProjectInvalid    RM200           all mistakes of a project at once
     ├── PlanError             RM3xx
     │   ├── PlanOutdated      RM301  exit 6   the world moved where the plan reads or writes
     │   ├── PlanUsed          RM302  exit 6   a plan is applied once
     │   ├── BronzeChanged     RM303  exit 6   something other than an append happened to Bronze
-    │   └── VersionNotRaised  RM320  exit 2   logic changed and its version did not
+    │   ├── SourceAbsent      RM304  exit 2   the range names days that a source never delivered
+    │   ├── ArrivalsRedeclared RM305 exit 2   the rows of Bronze were counted under other arrivals
+    │   ├── VersionNotRaised  RM320  exit 2   logic changed and its version did not
+    │   ├── PolicyRefused     RM310  exit 4   a rule of the project's policy refuses it
+    │   │   ├── TooManySeconds        RM311
+    │   │   ├── TooMuchMoney          RM312
+    │   │   ├── TooManyBytes          RM313
+    │   │   ├── TooManyRows           RM314
+    │   │   ├── WindowTooLong         RM315
+    │   │   ├── WholeHistory          RM316  exit 2
+    │   │   ├── PeakHours             RM317          (retryable)
+    │   │   └── TooManyRuns           RM318          (retryable)
+    │   └── ApprovalError     RM330  exit 4   a second person must consent
+    │       ├── ApprovalMissing       RM331
+    │       ├── ApprovalExpired       RM332
+    │       ├── ApprovalUsed          RM333
+    │       └── ApprovalBySamePerson  RM334
     ├── RunError              RM4xx
     │   ├── ChecksFailed      RM401  exit 5   a blocking check failed; nothing was published
     │   ├── TransformFailed   RM402  exit 1   the transform's own SQL failed
@@ -27,7 +44,8 @@ The tree::
     │   ├── NotResumable      RM407  exit 1   the run is in a state that resume cannot continue
     │   ├── RollbackRefused   RM408  exit 6   it could not be exact
     │   ├── HalfPublished     RM410  exit 1   a conflict, and a commit that could not be taken back
-    │   └── SourceRejected    RM409  exit 2   a source file was refused as a whole
+    │   ├── SourceRejected    RM409  exit 2   a source file or page was refused as a whole
+    │   └── SourceUnavailable RM411  exit 1   a source did not answer in time (retryable)
     ├── StoreError            RM5xx
     │   ├── StoreNewer        RM501  exit 1   state written by a newer remint
     │   └── StoreBusy         RM502  exit 1   another process holds the database (retryable)
@@ -111,6 +129,12 @@ class RefusedQuery(UsageError):
     code = "RM106"
 
 
+class MissingCredential(UsageError):
+    """An environment variable that a source's headers name is not set, or cannot be sent."""
+
+    code = "RM107"
+
+
 class ProjectError(RemintError):
     """One mistake in a project directory."""
 
@@ -187,10 +211,111 @@ class BronzeChanged(PlanError):
     exit_code = 6
 
 
+class ArrivalsRedeclared(PlanError):
+    """The rows of a Bronze dataset were counted by event partition in another way than it declares."""
+
+    code = "RM305"
+
+
+class SourceAbsent(PlanError):
+    """The range names days that a source never delivered: not empty days, but days that nobody knows of."""
+
+    code = "RM304"
+
+
 class VersionNotRaised(PlanError):
     """Logic changed under a version that was published, or the version went backwards."""
 
     code = "RM320"
+
+
+class PolicyRefused(PlanError):
+    """A rule of the project's policy refuses the plan, or its start at this time."""
+
+    code = "RM310"
+    exit_code = 4
+
+
+class TooManySeconds(PolicyRefused):
+    """The plan is expected to stage longer than ``[policy] max_seconds``."""
+
+    code = "RM311"
+
+
+class TooMuchMoney(PolicyRefused):
+    """The plan is expected to cost more than ``[policy] max_money``."""
+
+    code = "RM312"
+
+
+class TooManyBytes(PolicyRefused):
+    """The plan is expected to open more bytes than ``[policy] max_bytes_scanned``."""
+
+    code = "RM313"
+
+
+class TooManyRows(PolicyRefused):
+    """The plan reads more rows than ``[policy] max_rows``."""
+
+    code = "RM314"
+
+
+class WindowTooLong(PolicyRefused):
+    """The plan covers more days than ``[policy] largest_window_days``."""
+
+    code = "RM315"
+
+
+class WholeHistory(PolicyRefused):
+    """A rebuild without a range covers everything that is selected, and nobody said that it is meant."""
+
+    code = "RM316"
+    exit_code = 2
+
+
+class PeakHours(PolicyRefused):
+    """A backfill would start in ``[policy] peak_hours``."""
+
+    code = "RM317"
+    retryable = True
+
+
+class TooManyRuns(PolicyRefused):
+    """As many runs are in progress as ``[policy] max_running`` allows."""
+
+    code = "RM318"
+    retryable = True
+
+
+class ApprovalError(PlanError):
+    """The plan needs the approval of a second person, and there is none that counts."""
+
+    code = "RM330"
+    exit_code = 4
+
+
+class ApprovalMissing(ApprovalError):
+    """Nobody approved the plan."""
+
+    code = "RM331"
+
+
+class ApprovalExpired(ApprovalError):
+    """The approval ran out before the plan was applied."""
+
+    code = "RM332"
+
+
+class ApprovalUsed(ApprovalError):
+    """The approval was used by an earlier run: it is good for one."""
+
+    code = "RM333"
+
+
+class ApprovalBySamePerson(ApprovalError):
+    """The approver is the person who asked for the plan."""
+
+    code = "RM334"
 
 
 class RunError(RemintError):
@@ -265,11 +390,19 @@ class RollbackRefused(RunError):
 
 
 class SourceRejected(RunError):
-    """A source file was refused as a whole."""
+    """A source file or page was refused as a whole."""
 
     code = "RM409"
     exit_code = 2
-    leaves = "nothing of this file was ingested"
+    leaves = "nothing of the run was ingested"
+
+
+class SourceUnavailable(RunError):
+    """A source could not be reached, was too slow, or went on refusing, after all attempts."""
+
+    code = "RM411"
+    retryable = True
+    leaves = "nothing of the run was ingested; pages that arrived are kept for resume"
 
 
 class StoreError(RemintError):

@@ -5,32 +5,39 @@ from __future__ import annotations
 import secrets
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, replace
-from datetime import UTC, datetime
+from datetime import UTC, datetime, timedelta
 from functools import cache, cached_property
 from pathlib import Path
+from time import perf_counter
 from typing import TYPE_CHECKING
 
-from remint.errors import NotResumable, PlanUsed, UnknownPlan
+from remint.errors import NotResumable, UnknownPlan
 from remint.loading.project import Project, load_project
-from remint.loading.settings import find_project
+from remint.loading.settings import credential, find_project
+from remint.model.approval import Approval
 from remint.model.dataset import Dataset, DatasetName
+from remint.model.digest import canonical
 from remint.model.event import Event
 from remint.model.graph import DatasetGraph
 from remint.model.observation import Observed
 from remint.model.partition import PartitionSet
 from remint.model.plan import Plan
-from remint.model.request import Mode, Request, Trigger
+from remint.model.request import Extraction, Mode, Request, Trigger
 from remint.model.run import OUTSTANDING, Run, RunKind, RunState
 from remint.planner.build import build_plan
-from remint.planner.policy import Policy
+from remint.planner.cost import NEWEST
+from remint.planner.coverage import absent_sources
+from remint.planner.policy import Policy, windows
 from remint.planner.survey import Verdicts, World, survey
 from remint.publishing.record import Scope, audit_entry
-from remint.publishing.scheme import require_scheme
+from remint.publishing.scheme import require_countings, require_scheme
 from remint.publishing.tools import Tools, timestamp
-from remint.store.base import AuditStatus, StoreReader, Totals
+from remint.store.base import Admission, AuditStatus, StoreReader, Totals
 
 if TYPE_CHECKING:
     from remint.engines.base import Engine, Rows
+    from remint.execution.account import RunAccount
+    from remint.execution.approve import Readiness
     from remint.execution.diff import DatasetDiff
     from remint.execution.doctor import Symptom
     from remint.execution.verify import VerifiedUnit
@@ -53,6 +60,8 @@ class Survey:
     verdicts: Mapping[DatasetName, Verdicts]
     """By selected dataset, upstream first; empty verdicts for Bronze."""
     totals: Mapping[DatasetName, Totals]
+    absent: Mapping[DatasetName, PartitionSet]
+    """By dataset, the days within its history that its source never delivered; only where there are some."""
 
 
 def _silent(_: Event) -> None:
@@ -69,6 +78,7 @@ class Workspace:
         emit: Callable[[Event], None] = _silent,
         clock: Callable[[], datetime] = lambda: datetime.now(UTC),
         new_id: Callable[[], str] = lambda: secrets.token_hex(2),
+        stopwatch: Callable[[], float] = perf_counter,
     ) -> None:
         """Open the project in ``root``.
 
@@ -76,7 +86,7 @@ class Workspace:
             ProjectInvalid: all mistakes of the project.
         """
         self.root = root
-        self._emit, self._clock, self._new_id = emit, clock, new_id
+        self._emit, self._clock, self._new_id, self._stopwatch = emit, clock, new_id, stopwatch
         self.project: Project = load_project(root)
 
     @classmethod
@@ -88,6 +98,11 @@ class Workspace:
     def graph(self) -> DatasetGraph:
         """The declared datasets."""
         return self.project.graph
+
+    @property
+    def policy(self) -> Policy:
+        """The project's limits."""
+        return self.project.settings.policy
 
     @property
     def store(self) -> StoreReader:
@@ -107,7 +122,9 @@ class Workspace:
             lake=Path(self.project.settings.lake),
             scratch=self._scratch,
             clock=self._clock,
+            stopwatch=self._stopwatch,
             emit=self._emit,
+            credential=credential,
         )
 
     @property
@@ -130,15 +147,36 @@ class Workspace:
         from remint.execution.observe import observe
         from remint.loading.logic_history import logic_changes
 
-        published = self.store.logics([d.name for d in self.graph])
-        changes = logic_changes(self.graph, published)
-        return replace(observe(self._tools, self.graph, request), logic_changes=changes)
+        names = [d.name for d in self.graph]
+        return replace(
+            observe(self._tools, self.graph, request),
+            logic_changes=logic_changes(self.graph, self.store.logics(names)),
+            timings=self.store.timings(names, NEWEST),
+        )
 
-    def make_plan(self, request: Request, *, allow_all: bool = False, allow_future: bool = False) -> Plan:
+    def make_plan(
+        self, request: Request, *, allow_all: bool = False, allow_future: bool = False, allow_absent: bool = False
+    ) -> Plan:
         """Return what to do about ``request``, unsaved."""
-        policy = Policy(batch_rows=self.project.settings.batch_rows, allow_all=allow_all, allow_future=allow_future)
+        require_countings(self._tools, self.graph)
+        policy = replace(self.policy, allow_all=allow_all, allow_future=allow_future, allow_absent=allow_absent)
         world = World(project=self.project.name, graph=self.graph, observed=self.observe(request))
         return build_plan(request, world, policy, self._clock())
+
+    def windows(
+        self,
+        request: Request,
+        days: int,
+        *,
+        allow_all: bool = False,
+        allow_future: bool = False,
+        allow_absent: bool = False,
+    ) -> tuple[Request, ...]:
+        """Return one request for every ``days`` days of the request's range that hold any partition."""
+        policy = replace(self.policy, allow_all=allow_all, allow_future=allow_future, allow_absent=allow_absent)
+        held = World(project=self.project.name, graph=self.graph, observed=self.observe()).units
+        selection = self.graph.select(request.selectors)
+        return windows(request, selection, held, days, policy=policy, now=self._clock())
 
     def survey(self, selectors: Sequence[str]) -> Survey:
         """Return how every selected dataset stands; unlike a plan it is never refused, and has no reasons in words."""
@@ -148,7 +186,7 @@ class Workspace:
         verdicts = survey(Request(selectors=tuple(selectors), requested_by=self.project.settings.user), world)
         chosen = self.graph.select(selectors)
         found = {n: verdicts.get(n, Verdicts([], [], self.graph[n].no_units())) for n in chosen}
-        return Survey(world, found, self.store.totals())
+        return Survey(world, found, self.store.totals(), absent_sources(self.graph, world.observed, chosen))
 
     def save_plan(self, plan: Plan) -> Path:
         """Write the plan where ``apply`` finds it, and return the file."""
@@ -176,37 +214,84 @@ class Workspace:
 
         Raises:
             PlanUsed: the plan was applied before.
+            PolicyRefused: a rule refuses it, or its start now.
+            ApprovalError: it needs the approval of a second person, and none is open.
             PlanOutdated: what it reads or replaces has moved; no run was made.
         """
+        from remint.execution.alerts import watched
         from remint.execution.apply import check_plan, run_plan
+        from remint.execution.approve import admission, refuse_used
         from remint.loading.plan_file import plan_text
 
-        used = self._tools.store.run_of_plan(plan.plan_id)
-        if used:
-            raise PlanUsed(
-                f"plan {plan.plan_id} was applied by run {used.run_id}, which is {used.state}",
-                hint=f"remint resume {used.run_id}" if used.state in OUTSTANDING else "remint plan",
-            )
+        refuse_used(self._tools, plan)
         require_scheme(self._tools, self.graph)
         check_plan(self._tools, plan)
         asked = plan.request
         run = self._new_run(RunKind.APPLY, Ask(reason=asked.reason, trigger=asked.trigger, mode=asked.mode))
-        run = replace(run, plan_id=plan.plan_id, override_state=asked.override_state, requested_by=asked.requested_by)
-        self._start(run, plan_text(plan))
-        run_plan(self._tools, plan, run.run_id)
+        run = replace(run, plan_id=plan.plan_id, type=asked.type or "", requested_by=asked.requested_by)
+        run = replace(run, override_state=bool(asked.override_state))
+        self._start(run, plan_text(plan), admission(self._tools, plan, self.policy, self._clock()))
+        with watched(self._tools, plan, run.run_id, self.policy.sla_seconds):
+            run_plan(self._tools, plan, run.run_id)
         return self.store.run(run.run_id)
 
-    def ingest(self, names: Sequence[str], ask: Ask) -> Run | None:
-        """Ingest every new source file of the named Bronze datasets (all without names); None when there is none."""
-        from remint.ingestion.ingest import pending_files, run_ingest
+    def approve(self, plan: Plan, approver: str, reason: str, good_for: timedelta) -> Approval:
+        """Record that ``approver`` consents to one run of ``plan``, for a while.
 
+        Raises:
+            ApprovalBySamePerson: the approver asked for the plan.
+            PlanUsed: it was applied already.
+        """
+        from remint.execution.approve import approve, new_approval
+
+        now = self._clock()
+        approval_id = f"a-{now:%Y%m%d-%H%M%S}-{self._new_id()}"
+        approval = new_approval(plan, approver, reason, approval_id, (now, now + good_for))
+        approve(self._tools, plan, approval)
+        return approval
+
+    def readiness(self, plan: Plan) -> Readiness:
+        """Return what ``plan`` waits for before it can be applied, as of now."""
+        from remint.execution.approve import readiness
+
+        return readiness(self._tools, plan, self.policy, self._clock())
+
+    def account(self, run: Run) -> RunAccount:
+        """Return what a run did and took, against what its plan expected."""
+        from remint.execution.account import account
+        from remint.loading.plan_file import read_plan
+
+        text = self.store.plan_json(run.run_id)
+        return account(self.store, run, read_plan(text) if text else None, self.policy.prices)
+
+    def now(self) -> str:
+        """Return the time as approvals are compared with it."""
+        return timestamp(self._clock())
+
+    def ingest(self, names: Sequence[str], ask: Ask, extraction: Extraction | None = None) -> Run | None:
+        """Ingest new files and pages of the named Bronze datasets (all without names); None when nothing is to be read.
+
+        Args:
+            names: as ``remint ingest`` takes them.
+            ask: who asks and why; its mode is the extraction's where one is given.
+            extraction: what pages to read; None reads on from the watermarks.
+        """
+        from remint.ingestion.extraction import refuse_extraction, require_credentials
+        from remint.ingestion.ingest import Begun, pending_files, run_ingest
+
+        asked = extraction or Extraction(mode=ask.mode)
         chosen = [self.graph[n] for n in self.graph.select(names)]
-        pending = pending_files(self._tools, chosen)
-        if not pending:
+        refuse_extraction(chosen, asked, self._clock())
+        begun = Begun.of(chosen, asked, self.store.watermarks())
+        pending = pending_files(self._tools, self.graph, begun)
+        if not pending and not begun.windows:
             return None
+        require_credentials(self._tools, chosen)
         require_scheme(self._tools, self.graph)
-        run = self._new_run(RunKind.INGEST, ask)
-        self._start(run, None)
+        require_countings(self._tools, self.graph)
+        run = self._new_run(RunKind.INGEST, replace(ask, mode=asked.mode))
+        run = replace(run, override_state=asked.override_state)
+        self._start(run, None, Admission(begun=canonical(begun)))
         run_ingest(self._tools, self.graph, run.run_id, pending)
         return self.store.run(run.run_id)
 
@@ -216,18 +301,22 @@ class Workspace:
         Raises:
             NotResumable: the run has ended.
         """
+        from remint.execution.alerts import watched
         from remint.execution.apply import run_plan
         from remint.execution.rollback import run_rollback
-        from remint.ingestion.ingest import pending_files, run_ingest
+        from remint.ingestion.ingest import begun_of, pending_files, run_ingest
         from remint.loading.plan_file import read_plan
 
         run = self.store.run(run_id)
         if run.state not in OUTSTANDING:
             raise NotResumable(f"run {run.run_id} is {run.state}: there is nothing to resume", hint="remint status")
         if run.kind is RunKind.APPLY:
-            run_plan(self._tools, read_plan(self.store.plan_json(run.run_id) or ""), run.run_id)
+            plan = read_plan(self.store.plan_json(run.run_id) or "")
+            with watched(self._tools, plan, run.run_id, self.policy.sla_seconds):
+                run_plan(self._tools, plan, run.run_id)
         elif run.kind is RunKind.INGEST:
-            run_ingest(self._tools, self.graph, run.run_id, pending_files(self._tools, self.graph))
+            pending = pending_files(self._tools, self.graph, begun_of(self._tools, run.run_id))
+            run_ingest(self._tools, self.graph, run.run_id, pending)
         else:
             run_rollback(self._tools, self._graph_of(run), run.run_id, self.store.run(run.of_run or ""))
         return self.store.run(run.run_id)
@@ -283,6 +372,7 @@ class Workspace:
         from remint.execution.verify import units_to_prove, verify
 
         require_scheme(self._tools, self.graph)
+        require_countings(self._tools, self.graph)
         from remint.execution.observe import observe_units
 
         chosen = self.graph.select(selectors)
@@ -322,6 +412,7 @@ class Workspace:
             started_at=timestamp(now),
         )
 
-    def _start(self, run: Run, plan_json: str | None) -> None:
-        entry = audit_entry(run, Scope(), AuditStatus.STARTED, run.started_at)
-        self._tools.store.create_run(run, plan_json, entry)
+    def _start(self, run: Run, plan_json: str | None, admission: Admission | None = None) -> None:
+        admission = admission or Admission()
+        entry = audit_entry(run, Scope(detail=admission.begun or {}), AuditStatus.STARTED, run.started_at)
+        self._tools.store.create_run(run, plan_json, entry, admission)

@@ -13,6 +13,8 @@ MUTATING = frozenset(
     {
         "create_run",
         "journal_append",
+        "grant",
+        "log",
         "set_state",
         "finish",
         "abandon",

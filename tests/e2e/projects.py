@@ -5,12 +5,11 @@ The oracle (``expected``) knows the landed lines and nothing else: row lists and
 
 from __future__ import annotations
 
-import copy
 import json
 import shutil
 from collections import Counter
 from collections.abc import Callable, Iterable, Iterator, Mapping
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from datetime import UTC, date, datetime, timedelta
 from pathlib import Path
 from typing import Any
@@ -133,6 +132,17 @@ def event(
     }
 
 
+def version(name: str, day: int, number: int, amount: Any = 10) -> dict[str, Any]:
+    """Return a version of the event ``name`` that says ``day``; the one with the highest number is the latest."""
+    midnight = datetime.fromisoformat(day_at(day)).replace(tzinfo=UTC)
+    return {
+        "event_id": name,
+        "event_time": (midnight + timedelta(hours=3)).isoformat(),
+        "updated_at": (datetime(2026, 12, 1, tzinfo=UTC) + timedelta(hours=number)).isoformat(),
+        "payload": {"tenant": "t1", "amount": amount},
+    }
+
+
 def history(days: int, each: int = 3) -> list[dict[str, Any]]:
     """Return ``each`` events on every one of ``days`` days."""
     return [event(d * each + i, d, 10 + (d * 7 + i * 3) % 50) for d in range(days) for i in range(each)]
@@ -153,6 +163,8 @@ class Project:
     version: int = 1
     lines: list[str] = field(default_factory=list)
     """Every line that was landed, in the order of ingest."""
+    versions_meet: bool = False
+    """Rows of one event_id are versions of one event, whichever day they name."""
     ticks: int = 0
     """Minutes since noon: the clock and the ids of runs go by it."""
 
@@ -168,7 +180,7 @@ class Project:
     def clone(self, root: Path) -> Project:
         """Return a copy in another folder, with all its state."""
         shutil.copytree(self.root, root)
-        return copy.replace(self, root=root) if hasattr(copy, "replace") else _copied(self, root)
+        return replace(self, root=root, lines=list(self.lines))
 
     # -- what people do to it --------------------------------------------------------------------------------------
 
@@ -213,6 +225,7 @@ class Project:
             range=DateRange.parse(span) if span else None,
             rebuild=rebuild,
             mode=mode,
+            override_state=False,
             reason="test",
             requested_by="tester",
         )
@@ -303,7 +316,7 @@ class Project:
         """Return what every table must hold, from the landed lines alone."""
         bronze = list(_bronze(self.lines))
         good = [(r, p) for r in bronze if (p := _payload(r[3])) is not None]
-        silver = _latest(good)
+        silver = _latest(good, across=self.versions_meet)
         daily = _by_tenant(((r[5], r[3], r[4] * self.factor) for r in silver), lambda day: day)
         return {
             "bronze.events": sorted(bronze),
@@ -335,6 +348,14 @@ def write_project(root: Path, changes: Mapping[str, str | None] | None = None) -
     return Project(root)
 
 
+def keyed_project(root: Path) -> Project:
+    """Write the project so that rows of one event_id are versions of one event, whichever day they say."""
+    project = write_project(root)
+    project.edit("datasets.py", 'arrivals("event_time")', 'arrivals("event_time", key=("event_id",))')
+    project.versions_meet = True
+    return project
+
+
 def built(root: Path, days: int, each: int = 3) -> Project:
     """Return a project whose history of ``days`` days is ingested and built."""
     project = write_project(root)
@@ -342,10 +363,6 @@ def built(root: Path, days: int, each: int = 3) -> Project:
     project.ingest()
     project.run()
     return project
-
-
-def _copied(project: Project, root: Path) -> Project:
-    return Project(root, project.factor, project.window, project.version, list(project.lines), project.ticks)
 
 
 def _plain(value: Any) -> Any:
@@ -377,10 +394,10 @@ def _payload(text: str) -> dict[str, Any] | None:
     return found if whole else None
 
 
-def _latest(good: Iterable[tuple[tuple[str, ...], dict[str, Any]]]) -> Rows:
+def _latest(good: Iterable[tuple[tuple[str, ...], dict[str, Any]]], *, across: bool) -> Rows:
     chosen: dict[tuple[str, str], tuple[Any, ...]] = {}
     for (name, at, updated, _), payload in good:
-        unit = (at[:10], name)
+        unit = ("" if across else at[:10], name)
         if unit not in chosen or datetime.fromisoformat(updated) > datetime.fromisoformat(chosen[unit][2]):
             chosen[unit] = (name, at, updated, payload["tenant"], payload["amount"], at[:10])
     return list(chosen.values())

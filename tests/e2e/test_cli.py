@@ -44,6 +44,9 @@ class Answer:
 
 Call = Callable[..., Answer]
 
+KEPT = ("--no-override-state",)
+"""What every backfill must say that leaves watermarks alone."""
+
 
 @pytest.fixture
 def call(monkeypatch: pytest.MonkeyPatch) -> Call:
@@ -80,6 +83,7 @@ READING = [
     (("show",), "remint.datasets/1"),
     (("show", "gold.daily"), "remint.dataset/1"),
     (("audit",), "remint.audit/1"),
+    (("approvals",), "remint.approvals/1"),
     (("verify", "--sample", "1"), "remint.verify/1"),
     (("doctor",), "remint.doctor/1"),
     (("sql", "SELECT count(*) AS n FROM gold.daily"), "remint.sql/1"),
@@ -223,7 +227,7 @@ BAD_RANGES = [
 @pytest.mark.parametrize(("typed", "said"), BAD_RANGES)
 def test_a_range_that_cannot_be_meant_is_refused(call: Call, example: Project, typed: str, said: str) -> None:
     """Items 1 to 6, 8 and 9 of the catalogue of bad input."""
-    answer = call(example, "plan", "--range", typed, "--reason", "test", "--json")
+    answer = call(example, "plan", "--range", typed, "--reason", "test", *KEPT, "--json")
 
     assert (answer.code, answer.error["code"]) == (2, "RM101")
     assert said in f"{answer.error['message']} {answer.error['hint']}"
@@ -235,8 +239,8 @@ def test_a_future_range_is_planned_when_it_is_meant(call: Call, tmp_path: Path) 
     project.land("a", [event(1, 4000), event(2, 1)])
     project.ingest()
 
-    refused = call(project, "plan", "--range", day_at(4000), "--reason", "test")
-    meant = call(project, "plan", "--range", day_at(4000), "--reason", "test", "--allow-future", "--json")
+    refused = call(project, "plan", "--range", day_at(4000), "--reason", "test", *KEPT)
+    meant = call(project, "plan", "--range", day_at(4000), "--reason", "test", *KEPT, "--allow-future", "--json")
 
     assert refused.code == 2
     assert meant.json["plan"]["actions"][0]["partitions"] == [f"{day_at(4000)}..{day_at(4000)}"]
@@ -244,7 +248,7 @@ def test_a_future_range_is_planned_when_it_is_meant(call: Call, tmp_path: Path) 
 
 def test_recomputing_the_whole_history_must_be_meant(call: Call, example: Project) -> None:
     """Item 7."""
-    rebuild = ("plan", "silver.events", "--rebuild", "--reason", "test", "--json")
+    rebuild = ("plan", "silver.events", "--rebuild", "--reason", "test", *KEPT, "--json")
 
     refused = call(example, *rebuild)
     meant = call(example, *rebuild, "--all")
@@ -258,7 +262,7 @@ def test_recomputing_the_whole_history_must_be_meant(call: Call, example: Projec
 def test_both_ends_of_a_range_are_included_and_echoed_half_open(call: Call, example: Project) -> None:
     typed = f"{day_at(1)}..{day_at(2)}"
 
-    answer = call(example, "plan", "gold.daily", "--range", typed, "--reason", "test", "--json")
+    answer = call(example, "plan", "gold.daily", "--range", typed, "--reason", "test", *KEPT, "--json")
 
     plan = answer.json["plan"]
     assert plan["request"]["range"] == {"start": day_at(1), "end": day_at(3)}
@@ -267,7 +271,7 @@ def test_both_ends_of_a_range_are_included_and_echoed_half_open(call: Call, exam
 
 
 def answer_text(typed: str) -> tuple[str, ...]:
-    return ("plan", "gold.daily", "--range", typed, "--reason", "test")
+    return ("plan", "gold.daily", "--range", typed, "--reason", "test", *KEPT)
 
 
 SELECTORS = [
@@ -285,7 +289,7 @@ SELECTORS = [
 def test_selectors_name_what_is_planned(
     call: Call, example: Project, selectors: tuple[str, ...], names: set[str]
 ) -> None:
-    answer = call(example, "plan", *selectors, "--rebuild", "--all", "--reason", "test", "--json")
+    answer = call(example, "plan", *selectors, "--rebuild", "--all", "--reason", "test", *KEPT, "--json")
 
     assert {a["dataset"] for a in answer.json["plan"]["actions"]} - {"silver.events_quarantine"} == names
 
@@ -308,10 +312,10 @@ def test_a_backfill_needs_a_reason(call: Call, example: Project) -> None:
     assert "--reason" in answer.error["hint"]
 
 
-@pytest.mark.parametrize("command", ["apply", "resume", "rollback", "show", "diff"])
+@pytest.mark.parametrize("command", ["apply", "approve", "resume", "rollback", "show", "diff"])
 def test_an_unknown_run_or_plan_is_wrong_usage(call: Call, example: Project, command: str) -> None:
-    name = "p-0000" if command == "apply" else "r-0000"
-    reason = ("--reason", "test") if command == "rollback" else ()
+    name = "p-0000" if command in {"apply", "approve"} else "r-0000"
+    reason = ("--reason", "test") if command in {"approve", "rollback"} else ()
 
     answer = call(example, command, name, *reason, "--json")
 
@@ -406,7 +410,7 @@ def test_the_audit_log_says_who_did_what_why_and_to_which_days(call: Call, tmp_p
     project = built(tmp_path, days=3)
     project.set_factor(2)
     span = f"{day_at(0)}..{day_at(1)}"
-    call(project, "run", "gold.daily", "--range", span, "--reason", "new prices", "--trigger", "rule_change")
+    call(project, "run", "gold.daily", "--range", span, "--reason", "new prices", "--trigger", "rule_change", *KEPT)
 
     entry = call(project, "audit", "--limit", "1", "--json").json["entries"][0]["entry"]
 
@@ -415,15 +419,18 @@ def test_the_audit_log_says_who_did_what_why_and_to_which_days(call: Call, tmp_p
     assert (entry["layer"], entry["mode"], entry["override_state"]) == ("gold", "backfill", False)
 
 
-def test_a_backfill_moves_no_watermark_unless_that_is_declared(call: Call, tmp_path: Path) -> None:
+def test_a_backfill_moves_no_watermark_unless_it_is_forced(call: Call, tmp_path: Path) -> None:
     project = write_project(tmp_path)
     project.land("a", history(3))
     project.ingest()
     span = ("--range", f"{day_at(0)}..{day_at(2)}", "--reason", "test")
 
-    call(project, "run", "silver.events", *span)
+    call(project, "run", "silver.events", *span, *KEPT)
     silent = project.open().store.watermarks()
-    call(project, "run", "gold.daily", *span, "--override-state")
+    forced = ("gold.daily", *span, "--type", "forced", "--override-state")
+    plan_id = call(project, "plan", *forced, "--json").json["plan"]["plan_id"]
+    call(project, "approve", plan_id, "--as", "a second person", "--reason", "agreed")
+    call(project, "apply", plan_id)
 
     assert silent == {}
     assert project.open().store.watermarks()["gold.daily"] == day_at(2)

@@ -7,16 +7,17 @@ from __future__ import annotations
 
 from collections.abc import Callable
 from contextlib import suppress
+from datetime import timedelta
 from pathlib import Path
 from typing import Any
 
 import pytest
 
 from remint.errors import PlanOutdated, PublishConflict
-from remint.model.request import Mode
+from remint.model.request import BackfillType, Mode, Request
 from remint.workspace import Ask, Workspace
 from tests.e2e.crashes import Fuse, Killed, Meddled, When, armed, meddling
-from tests.e2e.projects import Project, built, day_at, event, history, write_project
+from tests.e2e.projects import Project, built, day_at, event, history, keyed_project, version, write_project
 from tests.e2e.strangers import append
 
 pytestmark = pytest.mark.slow
@@ -32,6 +33,17 @@ def landed(root: Path) -> tuple[Project, Act]:
     project = built(root, days=3)
     project.land("b", [event(900, 1), event(901, 12), "no json", event(0, 0, 10)])
     project.land("c", [event(902, 2, "many")])
+    return project, lambda w: w.ingest((), Ask(reason="test"))
+
+
+def moved(root: Path) -> tuple[Project, Act]:
+    """Return a project with versions of other days in two new files, and the ingest of them."""
+    project = keyed_project(root)
+    project.land("a", [version("m", 1, 1), version("n", 2, 1)])
+    project.ingest()
+    project.run()
+    project.land("b", [version("m", 3, 2), version("n", 2, 2)])
+    project.land("c", [version("m", 2, 3), version("n", 1, 0)])
     return project, lambda w: w.ingest((), Ask(reason="test"))
 
 
@@ -52,6 +64,17 @@ def late_rows(root: Path) -> tuple[Project, Act]:
     project.land("b", [event(900, 2), event(901, 9), event(902, 4, 0), event(4, 1, 17, version=1)])
     project.ingest()
     return project, _applying(project)
+
+
+def forced(root: Path) -> tuple[Project, Act]:
+    """Return a built project with changed logic, and an approved forced backfill of it: logged at every table."""
+    project = built(root, days=3)
+    project.set_factor(2)
+    fields: dict[str, Any] = {"type": BackfillType.FORCED, "override_state": True, "reason": "test"}
+    workspace = project.open()
+    plan = workspace.make_plan(Request(mode=Mode.BACKFILL, requested_by="tester", **fields))
+    workspace.approve(plan, "somebody else", "agreed", timedelta(days=1))
+    return project, lambda w: None if w.store.run_of_plan(plan.plan_id) else w.apply(plan)
 
 
 def undoing(root: Path) -> tuple[Project, Act]:
@@ -75,7 +98,7 @@ def _applying(project: Project) -> Act:
     return lambda w: None if w.store.run_of_plan(plan.plan_id) else w.apply(plan)
 
 
-SCENES = [landed, first_build, late_rows, undoing]
+SCENES = [landed, moved, first_build, late_rows, forced, undoing]
 
 
 def left_behind(project: Project) -> dict[str, Any]:

@@ -12,7 +12,7 @@ from remint.errors import PlanOutdated, RollbackRefused
 from remint.model.run import RunKind, RunState
 from tests.e2e import strangers
 from tests.e2e.crashes import Fuse, Killed, When, armed
-from tests.e2e.projects import Project, day_at, event, history, write_project
+from tests.e2e.projects import Project, day_at, event, history, keyed_project, version, write_project
 
 pytestmark = pytest.mark.slow
 
@@ -32,6 +32,13 @@ def land_corrections(project: Project, rng: random.Random) -> None:
     version = project.ticks % 20
     rows = [event(n, n // 2, rng.randrange(100), tenant=f"t{n % 3}", version=version) for n in numbers]
     project.land(f"corrected-{project.ticks:04}", rows)
+    project.ingest()
+
+
+def land_versions_of_other_days(project: Project, rng: random.Random) -> None:
+    names = [f"e-{n}" for n in rng.sample(range(DAYS * 2), 3)]
+    rows = [version(n, rng.randrange(DAYS), rng.randrange(60), rng.choice([5, 50, 7, "many"])) for n in names]
+    project.land(f"moved-{project.ticks:04}", rows)
     project.ingest()
 
 
@@ -100,6 +107,7 @@ def crash_and_resume(project: Project, rng: random.Random) -> None:
 STEPS_BY_WEIGHT = {
     land_late_rows: 4,
     land_corrections: 3,
+    land_versions_of_other_days: 4,
     edit_logic: 2,
     edit_window: 1,
     run_all: 4,
@@ -111,10 +119,10 @@ STEPS_BY_WEIGHT = {
 }
 
 
-@pytest.mark.parametrize("seed", range(15))
+@pytest.mark.parametrize("seed", range(20))
 def test_a_full_run_after_any_history_equals_the_oracle(tmp_path: Path, seed: int) -> None:
     rng = random.Random(seed)
-    project = write_project(tmp_path)
+    project = keyed_project(tmp_path) if seed % 2 else write_project(tmp_path)
     project.land("a", history(DAYS, each=2))
     project.ingest()
     for step in rng.choices(list(STEPS_BY_WEIGHT), list(STEPS_BY_WEIGHT.values()), k=STEPS):

@@ -12,7 +12,18 @@ import pytest
 from remint.errors import SourceRejected
 from remint.model.run import Run
 from remint.workspace import Ask
-from tests.e2e.projects import FIRST_DAY, Project, built, day_at, event, history, line_of, write_project
+from tests.e2e.projects import (
+    DATASETS,
+    FILES,
+    FIRST_DAY,
+    Project,
+    built,
+    day_at,
+    event,
+    history,
+    line_of,
+    write_project,
+)
 
 
 def counts(run: Run) -> tuple[int, int, int, int]:
@@ -154,6 +165,21 @@ def test_gzip_is_read_by_what_it_is_and_not_by_its_name(tmp_path: Path) -> None:
 
     assert counts(run) == (9, 9, 0, 0)
     assert project.rows("bronze.events") == project.expected()["bronze.events"]
+
+
+def test_a_file_that_feeds_two_datasets_is_ingested_into_both_by_one_run(tmp_path: Path) -> None:
+    again = DATASETS.partition('bronze("events"')[2].partition("\n\n")[0]
+    copied = {
+        "datasets.py": f'{DATASETS}\n\nbronze("copies"{again}\n',
+        "contracts/bronze.copies.yaml": FILES["contracts/bronze.events.yaml"],
+    }
+    project = write_project(tmp_path, copied)
+    project.land("a", history(2))
+
+    run = project.ingest()
+
+    assert counts(run) == (12, 12, 0, 0)
+    assert project.delta("bronze.copies").to_pyarrow_table().num_rows == 6
 
 
 def bad_crc(packed: bytes) -> bytes:

@@ -15,7 +15,7 @@ import duckdb
 from remint.engines.base import Ingested, IngestWork, Scan
 from remint.engines.duckdb_ingest import ingest_file
 from remint.engines.duckdb_rows import digest_scheme, open_connection, scan_sql
-from remint.model.dataset import Arrivals, Column, Dataset, Layer, Source
+from remint.model.dataset import Arrivals, Column, Dataset, FileSource, Layer
 from remint.model.partition import Grain, PartitionSpec
 
 INGESTED_AT = "2026-11-01T10:00:00Z"
@@ -39,7 +39,7 @@ BRONZE = Dataset(
     partition=DAY,
     columns=COLUMNS,
     key=("event_id",),
-    source=Source(url="in/*", format="jsonl"),
+    source=FileSource(url="in/*", format="jsonl"),
     arrivals=Arrivals(column="event_timestamp", grain=Grain.DAY),
 )
 GOOD: Mapping[str, Any] = {
@@ -65,7 +65,7 @@ def quarantine(bronze: Dataset) -> Dataset:
 
 
 def of_format(file_format: str, **changes: Any) -> Dataset:
-    return replace(BRONZE, source=Source(url="in/*", format=file_format), **changes)
+    return replace(BRONZE, source=FileSource(url="in/*", format=file_format), **changes)
 
 
 def line(**changes: Any) -> str:

@@ -3,7 +3,7 @@ from dataclasses import replace
 import pytest
 
 from remint.errors import ProjectError, SourceRejected
-from remint.model.dataset import Arrivals, Column, Source
+from remint.model.dataset import Arrivals, Column, FileSource
 from remint.model.digest import ContentDigest
 from remint.model.partition import Grain, PartitionSpec
 from tests.engines.ingesting import BRONZE, COLUMNS, INGESTED_AT, Lake, MakeLake, counts, line
@@ -315,7 +315,7 @@ class TestTwice:
         assert counts(lake.ingest(line(ingestion_date="2026-07-04"))) == (0, 1, 0)
 
     def test_a_row_that_remint_timed_is_known_again_in_a_later_run(self, make_lake: MakeLake) -> None:
-        source = Source(url="in/*", format="jsonl", ingested_at="ingestion_timestamp")
+        source = FileSource(url="in/*", format="jsonl", ingested_at="ingestion_timestamp")
         lake = make_lake(replace(BRONZE, source=source))
         lake.ingest(line())
 
@@ -344,7 +344,7 @@ class TestPartitions:
         assert [f.key for f in made.files] == ["2026-07-10"]
 
     def test_or_the_day_of_the_run_where_remint_fills_the_time(self, make_lake: MakeLake) -> None:
-        source = Source(url="in/*", format="jsonl", ingested_at="ingestion_timestamp")
+        source = FileSource(url="in/*", format="jsonl", ingested_at="ingestion_timestamp")
         lake = make_lake(replace(BRONZE, source=source))
 
         made = lake.ingest(line(ingestion_timestamp=...))

@@ -42,6 +42,7 @@ def plan(tmp_path: Path) -> Plan:
         request=Request(
             range=DateRange(start=date(2026, 9, 30), end=date(2026, 10, 3)),
             mode=Mode.BACKFILL,
+            override_state=False,
             trigger=Trigger.BUG_FIX,
             reason="a café's fee",
             requested_by="ana",

@@ -156,7 +156,8 @@ def test_what_user_code_prints_does_not_reach_stdout(tmp_path: Path, capsys: pyt
         (edited('same("silver.events")', 'trailing("silver.events", before=0)'),
          "datasets.py:9: gold.daily: window(silver.events, before=0, after=0) must read at least 1 partition beside"),
         (edited('same("silver.events")', 'roll_up("silver.events")'),
-         "datasets.py:9: gold.daily: roll_up(silver.events) needs finer partitions there than here; here day, there day"),
+         "datasets.py:9: gold.daily: roll_up(silver.events) needs finer partitions there than here; "
+         "here day, there day"),
         (edited('gold("daily", partition=day', 'gold("daily", partition=month'),
          "datasets.py:9: gold.daily: same(silver.events) needs equal grains; here month, there day"),
         (edited('arrivals=arrivals("event_time"),\n', ""),
@@ -165,6 +166,20 @@ def test_what_user_code_prints_does_not_reach_stdout(tmp_path: Path, capsys: pyt
         (edited('arrivals("event_time")', 'arrivals("event_tim")'),
          "datasets.py:3: bronze.events: arrivals('event_tim') must be TIMESTAMPTZ or DATE in the contract; it is "
          "missing; nearest: event_time"),
+        (edited('arrivals("event_time")', 'arrivals("event_time", key=("event",))'),
+         "datasets.py:3: bronze.events: arrivals(key=('event',)) names the column 'event', which the contract has not; "
+         "nearest: event_id"),
+        (edited('arrivals("event_time")', 'arrivals("event_time", key=["payload", "event_time"])'),
+         "datasets.py:3: bronze.events: arrivals(key=('payload', 'event_time')) has event_time, so versions of one "
+         "thing could never name different days"),
+        (edited('arrivals("event_time")', 'arrivals("event_time", key="event_id")'),
+         "datasets.py:3: bronze.events: arrivals(key=('event_id',)) holds the whole primaryKey, of which Bronze takes "
+         "one row, so nothing could have two versions"),
+        (edited('arrivals("event_time")', 'arrivals("event_time", key=["amount"])') | {
+            "contracts/bronze.events.yaml": contract(
+                BRONZE_COLUMNS + "      - {name: amount, physicalType: BIGINT}\n")},
+         "datasets.py:6: silver.events: keep chooses among the rows of one event_id, but rows of bronze.events are "
+         "versions of one thing only if amount are equal too"),
         (edited('format="jsonl"', 'format="json"'),
          "datasets.py:3: bronze.events: format 'json' is none of jsonl, csv, parquet"),
         (edited('format="jsonl"', 'format="jsonl", ingested_at="payload"'),

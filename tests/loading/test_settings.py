@@ -8,6 +8,8 @@ import pytest
 
 from remint.errors import ProjectError, ProjectInvalid
 from remint.loading.settings import find_project, read_settings
+from remint.model.cost import Prices
+from remint.planner.policy import Policy, Priority, Rule
 
 NAMED = '[project]\nname = "shop"\n'
 
@@ -29,7 +31,7 @@ def test_everything_but_the_name_has_a_default(tmp_path: Path) -> None:
     assert settings.name == "shop"
     assert settings.lake == str(tmp_path / "lake")
     assert settings.store_url == f"sqlite:///{tmp_path}/.remint/state.db"
-    assert (settings.memory_limit, settings.threads, settings.batch_rows) == ("2GB", 0, 4_000_000)
+    assert (settings.memory_limit, settings.threads, settings.policy.batch_rows) == ("2GB", 0, 4_000_000)
     assert settings.user == "ana"
 
 
@@ -59,6 +61,22 @@ def test_the_environment_comes_before_the_file(tmp_path: Path) -> None:
          "remint.toml:4: [engine] threads is True; it must be a whole number, 0 for all cores"),
         (NAMED + '[engine]\nmemory_limit = "much"\n',
          "remint.toml:4: [engine] memory_limit is 'much'; it must be an amount such as \"2GB\""),
+        (NAMED + "[policy]\nmax_seconds = -1\n",
+         "remint.toml:4: [policy] max_seconds is -1; it must be a number"),
+        (NAMED + "[policy]\nmax_money = nan\n",
+         "remint.toml:4: [policy] max_money is nan; it must be a number"),
+        (NAMED + '[policy]\nmax_bytes_scanned = "0GB"\n',
+         "remint.toml:4: [policy] max_bytes_scanned is '0GB'; it must be a number of bytes, or an amount"),
+        (NAMED + '[policy]\nask = ["max_secs"]\n',
+         "remint.toml:4: [policy] ask is ['max_secs']; it must be a list of max_seconds, max_money, "),
+        (NAMED + '[policy]\nask = "max_seconds"\n',
+         "remint.toml:4: [policy] ask is 'max_seconds'; it must be a list of"),
+        (NAMED + '[policy]\npeak_hours = ["08:00-20:00 Europe/Madird"]\n',
+         "remint.toml:4: [policy] peak_hours is ['08:00-20:00 Europe/Madird']; it must be a list of windows such as "
+         "\"08:00-20:00 Europe/Madrid\"; 'Europe/Madird' is no time zone"),
+        (NAMED + "[policy]\npeak_hours = [8]\n", "remint.toml:4: [policy] peak_hours is [8]; it must be a list"),
+        (NAMED + '[policy]\npriority = "high"\n',
+         "remint.toml:4: [policy] priority is 'high'; it must be \"low\" or \"normal\""),
         ('project = "x"\n', "remint.toml:1: project is a section: write [project]"),
         ('[project]\nname = "x"\nname = "y"\n', "remint.toml:3: is not TOML"),
     ],
@@ -72,12 +90,59 @@ def test_a_wrong_setting_is_refused_with_its_line(tmp_path: Path, text: str, exp
     [
         ({"REMINT_ENGINE__THREDS": "1"},
          ": environment variable REMINT_ENGINE__THREDS is no setting; nearest: REMINT_ENGINE__THREADS"),
+        ({"REMINT_POLICY__PEAK_HOURS": "08:00-20:00 Mars/Olympus"},
+         ": environment variable REMINT_POLICY__PEAK_HOURS is '08:00-20:00 Mars/Olympus'; it must be a list of windows "
+         "such as \"08:00-20:00 Europe/Madrid\"; 'Mars/Olympus' is no time zone; zones are named like Europe/Madrid"),
         ({"REMINT_ENGINE__THREADS": "two"},
          ": environment variable REMINT_ENGINE__THREADS is 'two'; it must be a whole number, 0 for all cores"),
     ],
 )  # fmt: skip
 def test_a_wrong_variable_is_refused(tmp_path: Path, environ: dict[str, str], expected: str) -> None:
     assert refused(tmp_path, NAMED, environ) == [expected]
+
+
+POLICY = """
+[cost]
+currency = "USD"
+per_hour = 1.2
+[policy]
+ask = ["max_money", "peak_hours"]
+max_money = 10
+max_bytes_scanned = "1.5GiB"
+peak_hours = ["08:00-20:00 Europe/Madrid", "22:00-02:00 UTC"]
+priority = "normal"
+"""
+
+
+def test_policy_and_prices_are_read_from_the_file(tmp_path: Path) -> None:
+    policy = read_settings(settings_file(tmp_path, NAMED + POLICY), {}).policy
+
+    assert policy.prices == Prices(currency="USD", per_hour=1.2)
+    assert policy.ask == {Rule.MAX_MONEY, Rule.PEAK_HOURS}
+    assert (policy.max_money, policy.max_bytes_scanned, policy.max_seconds) == (10, 1_610_612_736, None)
+    assert [str(w) for w in policy.peak_hours] == ["08:00-20:00 Europe/Madrid", "22:00-02:00 UTC"]
+    assert policy.priority is Priority.NORMAL
+
+
+def test_without_a_policy_nothing_is_limited_and_backfills_yield(tmp_path: Path) -> None:
+    assert read_settings(settings_file(tmp_path, NAMED), {}).policy == Policy(priority=Priority.LOW)
+
+
+def test_variables_set_numbers_amounts_and_lists(tmp_path: Path) -> None:
+    environ = {
+        "REMINT_PROJECT__NAME": "42",
+        "REMINT_POLICY__MAX_SECONDS": "2.5",
+        "REMINT_POLICY__MAX_BYTES_SCANNED": "50 GB",
+        "REMINT_POLICY__ASK": "max_seconds, max_rows",
+        "REMINT_POLICY__PEAK_HOURS": "08:00-20:00 UTC",
+    }
+
+    settings = read_settings(settings_file(tmp_path, NAMED), environ)
+
+    assert settings.name == "42"
+    assert (settings.policy.max_seconds, settings.policy.max_bytes_scanned) == (2.5, 50_000_000_000)
+    assert settings.policy.ask == {Rule.MAX_SECONDS, Rule.MAX_ROWS}
+    assert [str(w) for w in settings.policy.peak_hours] == ["08:00-20:00 UTC"]
 
 
 def test_a_project_is_found_from_any_folder_inside_it(tmp_path: Path) -> None:

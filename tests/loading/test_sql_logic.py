@@ -37,7 +37,7 @@ def analysed(sql: str, **more: object) -> Transform:
         inputs={"orders": ("silver.orders", ORDERS)},
         columns=columns(**dict.fromkeys(dict.fromkeys(made or ["x"]), "BIGINT")),
     )
-    return analyse(TransformSpec(**{f: getattr(spec, f) for f in TransformSpec.__slots__} | more))  # type: ignore[arg-type]
+    return analyse(TransformSpec(**{f: getattr(spec, f) for f in TransformSpec.__slots__} | more)).transform  # type: ignore[arg-type]
 
 
 def refused(sql: str) -> list[str]:
@@ -233,3 +233,46 @@ def test_a_parsed_input_shows_fields_and_not_the_payload_and_rejected_rows_besid
     analysed("SELECT y AS x FROM orders UNION ALL SELECT length(reason) AS x FROM orders_rejected", parse=parse)
     with pytest.raises(ProjectInvalid, match="'orders_rejects' is not a declared input; nearest: orders_rejected"):
         analysed("SELECT y AS x FROM orders, orders_rejects", parse=parse)
+
+
+def test_run_now_is_a_constant_that_every_transform_has() -> None:
+    made = analysed("SELECT sum(date_diff('day', ts, run.now)) AS x FROM orders WHERE ts < run.now")
+
+    assert not made.warnings, "a difference of times is a whole number"
+    assert "run . now" in made.logic.canonical, "the time of one plan is no part of the logic"
+
+
+@pytest.mark.parametrize(
+    ("sql", "expected"),
+    [
+        ("SELECT n AS x\nFROM orders AS run WHERE run.now > ts", "2: run.now is the time of the plan, so nothing else"),
+        (
+            "WITH run AS (SELECT 1 AS now) SELECT n AS x FROM orders, run WHERE ts < run.now",
+            "1: run.now is the time of",
+        ),
+        ("SELECT n AS x,\n  run.now FROM orders", "2: run.now is a value without a name"),
+        ("SELECT n AS x FROM orders WHERE ts < run.now()", "1: now() reads the clock"),
+        ("SELECT n AS x FROM run.now, orders", "1: 'run.now' is not a declared input"),
+    ],
+)
+def test_run_now_means_one_thing(sql: str, expected: str) -> None:
+    assert any(expected in mistake for mistake in refused(sql))
+
+
+def test_a_relation_called_run_is_fine_where_the_time_of_the_plan_is_not_used() -> None:
+    assert analysed("SELECT run.n AS x FROM orders AS run")
+
+
+def test_clock_functions_point_to_run_now() -> None:
+    with pytest.raises(ProjectInvalid) as raised:
+        analysed("SELECT n AS x FROM orders WHERE ts < now()")
+
+    assert "run.now" in (raised.value.mistakes[0].hint or "")
+
+
+def test_declared_exceptions_are_let_through_and_no_others() -> None:
+    assert analysed("SELECT random() AS x FROM orders", allow=("random",))
+    with pytest.raises(ProjectInvalid, match=r"uuid\(\) is random"):
+        analysed("SELECT random() AS x FROM orders WHERE uuid() IS NULL", allow=("random",))
+    with pytest.raises(ProjectInvalid, match="allow names 'randon'"):
+        analysed("SELECT n AS x FROM orders", allow=("randon",))

@@ -95,6 +95,7 @@ class Lake:
     def plan(self, *selectors: str, allow_all: bool = False, **fields: object) -> Plan:
         if fields.get("range") or fields.get("rebuild"):
             fields.setdefault("mode", Mode.BACKFILL)
+            fields.setdefault("override_state", False)
         request = Request(selectors=selectors, requested_by="ana", **fields)  # type: ignore[arg-type]
         world = World(project="p", graph=self.graph, observed=self.observed())
         return build_plan(request, world, Policy(allow_all=allow_all), NOW)

@@ -11,7 +11,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from remint.errors import SourceRejected
-from remint.model.dataset import Source
+from remint.model.dataset import FileSource
 from remint.sources.base import Fetched, SourceFile
 from remint.sources.decoding import Decoder
 from remint.sources.files import discover, fetch
@@ -19,8 +19,8 @@ from remint.sources.files import discover, fetch
 LINE = b'{"id":1,"name":"caf\xc3\xa9"}\n'
 
 
-def source(url: str, file_format: str = "jsonl") -> Source:
-    return Source(url=url, format=file_format)
+def source(url: str, file_format: str = "jsonl") -> FileSource:
+    return FileSource(url=url, format=file_format)
 
 
 def uris(url: str, root: Path) -> list[str]:
@@ -55,6 +55,40 @@ class TestDiscovery:
             write(tmp_path / name)
 
         assert uris("**/*.jsonl", tmp_path) == ["a/1.jsonl", "a/10.jsonl", "b/2.jsonl"]
+
+    @pytest.mark.parametrize(
+        ("pattern", "name"),
+        [
+            ("in/{date}/*.jsonl", "in/2026-10-14/a.jsonl"),
+            ("in/*/{date}.jsonl", "in/2026-01-01/2026-10-14.jsonl"),
+            ("in/**/p-{date}-??.jsonl", "in/p-2026-10-14-01.jsonl"),
+            ("in/**/p-{date}-[0-9].jsonl*", "in/2026-01-01/x/p-2026-10-14-1.jsonl.gz"),
+            ("in/(1)+{date}", "in/(1)+2026-10-14"),
+        ],
+    )
+    def test_the_day_of_a_file_stands_where_the_pattern_says(self, tmp_path: Path, pattern: str, name: str) -> None:
+        write(tmp_path / name)
+
+        for root in ("", f"{tmp_path}/", f"file://{tmp_path}/"):
+            (found,) = discover(source(f"{root}{pattern}"), tmp_path)
+            assert (found.day, found.uri) == ("2026-10-14", name)
+
+    def test_a_name_without_a_date_does_not_match_one(self, tmp_path: Path) -> None:
+        write(tmp_path / "in" / "latest" / "a.jsonl")
+
+        assert uris("in/{date}/*.jsonl", tmp_path) == []
+
+    def test_without_a_placeholder_a_date_in_a_name_means_nothing(self, tmp_path: Path) -> None:
+        write(tmp_path / "in" / "2026-10-14.jsonl")
+
+        (found,) = discover(source("in/*.jsonl"), tmp_path)
+        assert found.day is None
+
+    def test_a_day_that_is_not_in_the_calendar_is_refused(self, tmp_path: Path) -> None:
+        write(tmp_path / "in" / "2026-02-30.jsonl")
+
+        with pytest.raises(SourceRejected, match=r"in/2026-02-30\.jsonl: expected a day of the calendar"):
+            discover(source("in/{date}.jsonl"), tmp_path)
 
     def test_size_and_time_of_change_are_the_identity(self, tmp_path: Path) -> None:
         path = write(tmp_path / "x.jsonl")
@@ -167,6 +201,14 @@ class TestRemoteFiles:
         assert [f.uri for f in files] == [f"memory:///bucket/in/{n}" for n in ("a.jsonl", "b.jsonl", "deep/c.jsonl")]
         got = fetch(files[0], tmp_path)
         assert (got.path.read_bytes(), got.sha256) == (LINE, hashlib.sha256(LINE).hexdigest())
+
+    def test_the_day_of_a_remote_file_is_read_from_its_url(
+        self, memory: fsspec.AbstractFileSystem, tmp_path: Path
+    ) -> None:
+        memory.pipe("/bucket/2026-10-14/a.jsonl", LINE)
+
+        (found,) = discover(source("memory://bucket/{date}/*.jsonl"), tmp_path)
+        assert found.day == "2026-10-14"
 
     def test_a_remote_file_that_changes_is_refused(self, memory: fsspec.AbstractFileSystem, tmp_path: Path) -> None:
         memory.pipe("/bucket/in/a.jsonl", LINE)

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from remint.model.approval import Approval
+from remint.model.cost import Timing
 from remint.model.digest import ContentDigest
 from remint.model.provenance import Arrival, DataFile, ProvenanceRecord
 from remint.model.run import Run, RunKind, RunState
@@ -43,14 +45,42 @@ def a_record(key="2026-10-14", run_id="run-1", **changes):
     return ProvenanceRecord(key=key, run_id=run_id, **{**values, **changes})
 
 
-def an_arrival(file, event_key, total=1, scheme="s"):
-    return Arrival(file=file, event_key=event_key, digest=ContentDigest(scheme, 2, total, total))
+def an_arrival(file, event_key, total=1, scheme="s", **changes):
+    return Arrival(file=file, event_key=event_key, digest=ContentDigest(scheme, 2, total, total), **changes)
 
 
 def a_source_file(uri="inbox/a.jsonl", run_id="run-1", **changes):
     counts = {"rows_read": 4, "rows_added": 2, "rows_duplicate": 1, "rows_rejected": 1}
     values = {"dataset": "bronze.raw", "sha256": "cd" * 32, "size_bytes": 400, "mtime_ns": 2**62, **counts}
     return SourceFileRecord(uri=uri, run_id=run_id, **{**values, **changes})
+
+
+def an_approval(plan_id="plan-of-run-1", **changes):
+    values = {
+        "approval_id": f"a-{plan_id}",
+        "requested_by": "ada",
+        "approver": "bea",
+        "reason": "agreed",
+        "granted_at": "2026-10-14T08:00:00Z",
+        "expires_at": "2026-10-15T08:00:00Z",
+    }
+    return Approval(plan_id=plan_id, **{**values, **changes})
+
+
+def a_timing(run_id="run-1", **changes):
+    values = {
+        "dataset": USAGE,
+        "batch": 0,
+        "units": 3,
+        "rows_read": 2**40,
+        "rows_written": 20,
+        "bytes_scanned": 2**50,
+        "bytes_written": 400,
+        "seconds": 1.25,
+        "engine": "duckdb",
+        "recorded_at": AT,
+    }
+    return Timing(run_id=run_id, **{**values, **changes})
 
 
 def an_entry(run_id="run-1", **changes):

@@ -1,4 +1,4 @@
-"""What a store does on every database: runs, journal, ledger, arrivals, watermarks, audit log."""
+"""What a store does on every database: runs, journal, ledger, arrivals, watermarks, audit log, approvals, timings."""
 
 from __future__ import annotations
 
@@ -6,13 +6,36 @@ from concurrent.futures import ThreadPoolExecutor
 from dataclasses import replace
 
 import pytest
-from store_values import AT, USAGE, a_record, a_run, a_source_file, an_arrival, an_entry, an_outcome, succeed
+from store_values import (
+    AT,
+    USAGE,
+    a_record,
+    a_run,
+    a_source_file,
+    a_timing,
+    an_approval,
+    an_arrival,
+    an_entry,
+    an_outcome,
+    succeed,
+)
 
-from remint.errors import NotResumable, PublishConflict, RemintError, StoreBusy, StoreError, UnknownRun
+from remint.errors import (
+    ApprovalExpired,
+    ApprovalMissing,
+    ApprovalUsed,
+    NotResumable,
+    PublishConflict,
+    RemintError,
+    StoreBusy,
+    StoreError,
+    TooManyRuns,
+    UnknownRun,
+)
 from remint.model.dataset import Logic, LogicVersion
 from remint.model.digest import ContentDigest
 from remint.model.run import RunState, StepKind
-from remint.store.base import AuditStatus
+from remint.store.base import Admission, AuditStatus, Coverage, CoverageKind, CursorMove
 from remint.store.sql_store import open_store
 
 
@@ -389,6 +412,26 @@ class TestArrivals:
             store.arrivals("bronze.raw")
         assert store.arrivals("bronze.other")["k"].digest.total == 3
 
+    def test_rows_count_for_other_event_keys_in_any_later_run(self, store):
+        succeed(store, "run-1", arrivals={"bronze.raw": (an_arrival("a", "k1", 3),)})
+        for run, file in ("run-2", "b"), ("run-3", "c"):
+            new = (
+                an_arrival(file, "k2", 5),
+                an_arrival(file, "k1", 5, is_rival=True),
+                an_arrival("a", "k2", 3, is_rival=True),
+            )
+            succeed(store, run, arrivals={"bronze.raw": new})
+
+        found = store.arrivals("bronze.raw")
+
+        assert {key: (content.digest.rows, content.files) for key, content in found.items()} == {
+            "k1": (6, 1),
+            "k2": (8, 2),
+        }
+        assert store.arrival_files("bronze.raw", ["k2"]) == ["b", "c"]
+        assert store.arrival_files("bronze.raw", ["k2"], rivals=True) == ["a"]
+        assert store.arrival_files("bronze.raw", ["k1"], rivals=True) == ["b", "c"]
+
     def test_every_path_that_was_ever_published_is_known(self, store):
         succeed(store, "run-1", a_record())
         succeed(store, "run-2", a_record(run_id="run-2", files=()))
@@ -452,6 +495,68 @@ class TestWatermarks:
         assert store.watermarks() == {USAGE: "2026-10-01"}
 
 
+class TestCursors:
+    def move(self, store, run_id, began_at, value, **changes):
+        store.create_run(a_run(run_id, **changes))
+        store.finish(an_outcome(run_id, cursors={USAGE: CursorMove(began_at=began_at, value=value)}))
+
+    def test_they_are_set_and_not_compared(self, store):
+        self.move(store, "run-1", None, "zzz")
+        self.move(store, "run-2", "zzz", "aaa")
+
+        assert store.watermarks() == {USAGE: "aaa"}
+        assert [m.value for m in store.watermark_history(USAGE)] == ["zzz", "aaa"]
+
+    def test_one_that_moved_since_the_run_began_stays(self, store):
+        self.move(store, "run-1", None, "b")
+        self.move(store, "run-2", None, "a")
+
+        assert [m.run_id for m in store.watermark_history(USAGE)] == ["run-1"]
+
+    def test_one_that_stays_where_it_is_does_not_count_as_a_move(self, store):
+        self.move(store, "run-1", None, "a")
+        self.move(store, "run-2", "a", "a")
+
+        assert [m.run_id for m in store.watermark_history(USAGE)] == ["run-1"]
+
+    def test_a_backfill_sets_none(self, store, rows_of):
+        store.create_run(a_run(mode="backfill"))
+        before = rows_of()
+
+        with pytest.raises(StoreError, match="may not move watermarks"):
+            store.finish(an_outcome(cursors={USAGE: CursorMove(began_at=None, value="a")}))
+
+        assert rows_of() == before
+
+    def test_an_override_sets_it_from_wherever_it_stands(self, store):
+        self.move(store, "run-1", None, "b")
+        self.move(store, "run-2", None, "a", mode="backfill", override_state=True)
+
+        assert store.watermarks() == {USAGE: "a"}
+
+
+class TestCoverage:
+    def test_what_was_asked_for_reads_back_without_rows_too(self, store):
+        found = [
+            Coverage(
+                dataset=USAGE, kind=CoverageKind.DAYS, start="2026-10-14", end="2026-10-15", rows=n, run_id="run-1"
+            )
+            for n in (0, 7)
+        ]
+        store.create_run(a_run())
+        store.finish(an_outcome(coverage=tuple(found)))
+
+        assert store.coverage(USAGE) == found
+        assert store.coverage("silver.other") == []
+
+    def test_what_an_ingest_asks_for_stands_in_the_journal_from_the_first_moment(self, store):
+        store.create_run(a_run(), begun={"datasets": ["bronze.raw"]})
+
+        (step,) = store.journal("run-1")
+        assert (step.seq, step.kind, step.payload) == (1, StepKind.INGEST_BEGUN, {"datasets": ["bronze.raw"]})
+        assert store.journal_append("run-1", StepKind.INGEST_STAGED, {}) == 2
+
+
 class TestAuditLog:
     def test_entries_read_back_newest_first(self, store):
         first = an_entry(status=AuditStatus.STARTED, override_state=True)
@@ -463,3 +568,118 @@ class TestAuditLog:
         assert (newest.seq, newest.entry) == (2, an_entry())
         assert (oldest.seq, oldest.entry) == (1, first)
         assert len(store.audit(1)) == 1
+
+    def test_the_entries_about_one_run_come_oldest_first(self, store):
+        for run_id in ("run-1", "run-2"):
+            store.create_run(a_run(run_id), audit=an_entry(run_id, status=AuditStatus.STARTED))
+        store.log(an_entry(action="alert"))
+
+        assert [r.entry.action for r in store.audit_of("run-1")] == ["apply", "alert"]
+        assert store.audit_of("run-3") == []
+
+
+class TestApprovals:
+    needed = Admission(needs_approval=("it is forced",))
+
+    def test_a_grant_reads_back_with_its_entry(self, store):
+        entry = an_entry(None, action="approve", actor="bea")
+        store.grant(an_approval(), entry)
+        store.grant(an_approval("p-2"), an_entry(None))
+
+        assert store.approvals_of("plan-of-run-1") == [an_approval()]
+        assert [a.plan_id for a in store.approvals(10)] == ["p-2", "plan-of-run-1"]
+        assert store.approvals(1)[0].plan_id == "p-2"
+        assert store.audit(2)[1].entry == entry
+
+    def test_a_run_uses_it_up_and_carries_the_approver(self, store):
+        store.grant(an_approval(), an_entry(None))
+
+        made = store.create_run(a_run(), audit=an_entry(status=AuditStatus.STARTED), admission=self.needed)
+
+        assert made == store.run("run-1")
+        assert (made.approved_by, made.approval_reason) == ("bea", "agreed")
+        assert store.approvals_of("plan-of-run-1")[0].used_by == "run-1"
+        assert store.audit(1)[0].entry.detail == {"files": 3, "approved_by": "bea", "approval_reason": "agreed"}
+
+    def test_the_intent_of_a_forced_run_is_logged_before_its_start(self, store):
+        store.grant(an_approval(), an_entry(None))
+        forced = a_run(type="forced", mode="backfill", override_state=True)
+
+        store.create_run(forced, audit=an_entry(status=AuditStatus.STARTED), admission=self.needed)
+
+        logged = [r.entry for r in store.audit_of("run-1")]
+        assert [e.action for e in logged] == ["intend", "apply"]
+        assert {e.detail["approved_by"] for e in logged} == {"bea"}
+
+    @pytest.mark.parametrize(
+        ("given", "error"),
+        [
+            ([], ApprovalMissing),
+            ([an_approval("plan-of-run-2")], ApprovalMissing),
+            ([an_approval(expires_at=AT)], ApprovalExpired),
+        ],
+    )
+    def test_without_an_open_one_nothing_is_written(self, store, rows_of, given, error):
+        for approval in given:
+            store.grant(approval, an_entry(None))
+        before = rows_of()
+
+        with pytest.raises(error):
+            store.create_run(a_run(), audit=an_entry(), admission=self.needed)
+
+        assert rows_of() == before
+
+    def test_of_many_runs_that_want_one_approval_one_gets_it(self, store):
+        store.grant(an_approval("p"), an_entry(None))
+
+        def begin(number):
+            try:
+                return store.create_run(a_run(f"run-{number}", plan_id="p"), admission=self.needed).run_id
+            except ApprovalUsed as error:
+                return error
+
+        with ThreadPoolExecutor(8) as threads:
+            found = list(threads.map(begin, range(8)))
+
+        won = [run_id for run_id in found if isinstance(run_id, str)]
+        assert len(won) == 1
+        assert [r.run_id for r in store.runs(10)] == won
+        assert store.approvals_of("p")[0].used_by == won[0]
+
+
+class TestQuota:
+    def test_runs_in_progress_count_and_others_do_not(self, store, rows_of):
+        two = Admission(max_running=2)
+        store.create_run(a_run("run-1"), admission=two)
+        store.create_run(a_run("run-2"), admission=two)
+        store.set_state("run-2", RunState.FAILED)
+        store.create_run(a_run("run-3"), admission=two)
+        before = rows_of()
+
+        with pytest.raises(TooManyRuns, match="2 runs in progress"):
+            store.create_run(a_run("run-4"), audit=an_entry("run-4"), admission=two)
+
+        assert rows_of() == before
+
+
+class TestTimings:
+    def test_they_come_newest_first_by_dataset(self, store):
+        store.create_run(a_run())
+        for number in range(4):
+            store.journal_append("run-1", StepKind.STAGED, {}, timing=a_timing(batch=number))
+        store.journal_append("run-1", StepKind.STAGED, {}, timing=a_timing(dataset="gold.x"))
+        store.journal_append("run-1", StepKind.STAGED, {})
+
+        found = store.timings([USAGE, "gold.x", "gold.none"], 3)
+
+        assert [t.batch for t in found[USAGE]] == [3, 2, 1]
+        assert found == {USAGE: found[USAGE], "gold.x": (a_timing(dataset="gold.x"),)}
+        assert [t.batch for t in store.timings_of("run-1")] == [0, 1, 2, 3, 0]
+
+    def test_a_timing_goes_with_its_step_or_not_at_all(self, store, rows_of):
+        before = rows_of()
+
+        with pytest.raises(RemintError):
+            store.journal_append("run-9", StepKind.STAGED, {}, timing=a_timing("run-9"), audit=an_entry(None))
+
+        assert rows_of() == before

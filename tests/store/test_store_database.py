@@ -32,7 +32,7 @@ def process(root, body):
     store = open_store({URL!r}, Path({str(root)!r}))
     """
     script = textwrap.dedent(script) + textwrap.dedent(body)
-    path = {**os.environ, "PYTHONPATH": str(HERE)}
+    path = {**os.environ, "PYTHONPATH": os.pathsep.join([str(HERE), *filter(None, [os.environ.get("PYTHONPATH")])])}
     return subprocess.Popen([sys.executable, "-c", script], stderr=subprocess.PIPE, text=True, env=path)
 
 

@@ -2,9 +2,12 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+import difflib
+from collections.abc import Iterable, Iterator
 
+import sqlglot
 from sqlglot import exp
+from sqlglot.errors import SqlglotError
 
 from remint.checks.sql_tree import function_name
 
@@ -100,12 +103,42 @@ _SORTS = frozenset(["list_sort", "array_sort", "list_reverse_sort", "array_rever
 _HIDDEN_ORDER = frozenset(("rowid", "file_row_number"))
 
 
-def nondeterminism(tree: exp.Expr) -> Iterator[tuple[exp.Expr, str]]:
-    """Yield each part of ``tree`` that is not determined by the inputs, with what is wrong with it."""
+def nondeterminism(tree: exp.Expr, allow: Iterable[str] = ()) -> Iterator[tuple[exp.Expr, str]]:
+    """Yield each part of ``tree`` that is not determined by the inputs, with what is wrong with it.
+
+    Args:
+        tree: any SQL.
+        allow: functions that are let through, by any name that they have: ``random``, ``today``, ``any_value``.
+    """
+    allowed = {_one_name(name) for name in allow}
     for node in tree.walk(bfs=False):
         problem = _function(node) if isinstance(node, exp.Func) else _clause(node)
-        if problem:
+        if problem and not (isinstance(node, exp.Func) and function_name(node) in allowed):
             yield node, problem
+
+
+def reads_clock(node: exp.Expr) -> bool:
+    """True for a function whose answer is the time at which it is called."""
+    return isinstance(node, exp.Func) and function_name(node) in _CLOCK
+
+
+def pointless_exceptions(allow: Iterable[str]) -> Iterator[str]:
+    """Yield, in words, each name in ``allow`` that is no function which ``nondeterminism`` refuses."""
+    known = {*_REASONS, *_UNORDERED, *_NEEDS_ORDER_IN_WINDOW}
+    for name in allow:
+        if {_one_name(name), name.lower()} & known or name.lower().startswith(_APPROXIMATE):
+            continue
+        near = difflib.get_close_matches(name.lower(), sorted(known), n=1)
+        yield f"allow names {name!r}, which is no function that is refused" + (f"; nearest: {near[0]}" if near else "")
+
+
+def _one_name(name: str) -> str:
+    """Return the one name that a function has here, whichever of its names ``name`` is."""
+    try:
+        called = sqlglot.parse_one(f"{name}()", dialect="duckdb")
+    except SqlglotError:
+        return name.lower()
+    return function_name(called) or name.lower()
 
 
 def _function(node: exp.Func) -> str:

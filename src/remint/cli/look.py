@@ -9,11 +9,13 @@ import click
 
 from remint.cli import render
 from remint.cli.options import RangeType, json_option, limit_option, open_workspace, print_json
+from remint.cli.plans import show_plan
 from remint.model import mapping
 from remint.model.partition import DateRange, Grain
 from remint.model.wording import counted
 
 if TYPE_CHECKING:
+    from remint.execution.account import RunAccount
     from remint.execution.diff import DatasetDiff
     from remint.model.dataset import Dataset
     from remint.workspace import Workspace
@@ -32,31 +34,30 @@ def runs(ctx: click.Context, limit: int, *, as_json: bool) -> None:
     if not found:
         click.echo("no runs yet\nnext: remint ingest")
         return
-    headers = ("run", "kind", "state", "mode", "started", "by", "reason")
-    click.echo(
-        render.table(
-            headers, [(r.run_id, r.kind, r.state, r.mode, r.started_at, r.requested_by, r.reason) for r in found]
-        )
-    )
+    headers = ("run", "kind", "state", "mode", "type", "override", "started", "by", "reason")
+    rows = [
+        (r.run_id, r.kind, r.state, r.mode, r.type or "-", r.override_state, r.started_at, r.requested_by, r.reason)
+        for r in found
+    ]
+    click.echo(render.table(headers, rows))
 
 
 @click.command()
 @click.argument("name", required=False)
+@click.option("--watermarks", is_flag=True, help="Of a dataset: every move of its watermark, and by which run.")
 @json_option
 @click.pass_context
-def show(ctx: click.Context, name: str | None, *, as_json: bool) -> None:
+def show(ctx: click.Context, name: str | None, *, watermarks: bool, as_json: bool) -> None:
     """Show a run, a saved plan or a dataset; without NAME, list the datasets."""
     workspace = open_workspace(ctx, quiet=True)
     if name is None:
         _show_datasets(workspace, as_json=as_json)
     elif name.startswith("p-"):
-        plan = workspace.load_plan(name)
-        if as_json:
-            print_json("plan", plan=plan)
-        else:
-            click.echo(render.plan(plan))
+        show_plan(workspace, workspace.load_plan(name), as_json=as_json)
     elif name.startswith("r-"):
         _show_run(workspace, name, as_json=as_json)
+    elif watermarks:
+        _show_watermarks(workspace, workspace.graph.find(name), as_json=as_json)
     else:
         _show_dataset(workspace, workspace.graph.find(name), as_json=as_json)
 
@@ -83,23 +84,42 @@ def _show_run(workspace: Workspace, name: str, *, as_json: bool) -> None:
     run = workspace.store.run(name)
     journal = workspace.store.journal(run.run_id)
     summary = json.loads(run.summary) if run.summary else {}
+    account = workspace.account(run)
     if as_json:
-        print_json("run", run=run, summary=summary, journal=[{"seq": e.seq, "kind": e.kind} for e in journal])
+        steps = [{"seq": e.seq, "kind": e.kind} for e in journal]
+        print_json("run", run=run, summary=summary, journal=steps, account=account)
         return
     click.echo(render.run_line(run))
+    state = f"override_state {'yes' if run.override_state else 'no'}"
     for label, value in (
         ("reason", run.reason),
         ("asked by", run.requested_by),
-        ("mode", f"{run.mode}, override_state {'yes' if run.override_state else 'no'}, trigger {run.trigger}"),
+        ("approved by", f"{run.approved_by}: {run.approval_reason}" if run.approved_by else None),
+        ("mode", f"{run.mode}{f', type {run.type}' if run.type else ''}, {state}, trigger {run.trigger}"),
         ("plan", run.plan_id),
         ("started", run.started_at),
         ("ended", run.ended_at),
         ("error", run.error),
+        *_account_lines(account),
         *summary.items(),
         ("journal", f"{len(journal)} steps: {', '.join(sorted({e.kind.value for e in journal}))}" if journal else None),
     ):
         if value not in (None, "", [], ()):
             click.echo(f"  {label:<16} {value}")
+
+
+def _account_lines(found: RunAccount) -> list[tuple[str, str | None]]:
+    """Return what a run took and what went wrong, as far as there is anything to say."""
+    by_stage = (found.seconds_by_stage, found.errors_by_stage)
+    seconds, errors = (", ".join(f"{stage} {n}" for stage, n in by.items() if n) for by in by_stage)
+    alerts = "; ".join(str(a["alert"]) for a in found.alerts)
+    return [
+        ("estimated", render.estimate(found.estimated) if found.estimated else None),
+        ("actual", render.amounts(found.actual) if found.actual.seconds is not None else None),
+        ("seconds by stage", seconds or None),
+        ("errors by stage", errors or None),
+        ("alerts", alerts or None),
+    ]
 
 
 def _show_dataset(workspace: Workspace, dataset: Dataset, *, as_json: bool) -> None:
@@ -118,6 +138,17 @@ def _show_dataset(workspace: Workspace, dataset: Dataset, *, as_json: bool) -> N
     for check in dataset.checks:
         click.echo(f"  check           {check.severity}: {check.name}")
     click.echo(render.table(("column", "type", "required"), [(c.name, c.type, c.required) for c in dataset.columns]))
+
+
+def _show_watermarks(workspace: Workspace, dataset: Dataset, *, as_json: bool) -> None:
+    moves = workspace.store.watermark_history(dataset.name)
+    if as_json:
+        print_json("watermarks", dataset=dataset.name, moves=moves)
+        return
+    if not moves:
+        click.echo(f"{dataset.name}: its watermark never moved")
+        return
+    click.echo(render.table(("watermark", "moved at", "by run"), [(m.value, m.moved_at, m.run_id) for m in moves]))
 
 
 @click.command()
@@ -143,6 +174,8 @@ def audit(ctx: click.Context, limit: int, *, as_json: bool) -> None:
         "record_count",
         "by",
         "mode",
+        "type",
+        "override",
         "reason",
     )
     rows = [
@@ -156,7 +189,9 @@ def audit(ctx: click.Context, limit: int, *, as_json: bool) -> None:
             f"[{e.affected_start}, {e.affected_end})" if e.affected_start else "-",
             e.record_count,
             e.actor,
-            e.mode,
+            e.mode or "-",
+            e.type or "-",
+            e.override_state,
             e.reason,
         )
         for e in (r.entry for r in found)

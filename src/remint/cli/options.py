@@ -3,7 +3,9 @@
 from __future__ import annotations
 
 import json
+import re
 from collections.abc import Callable
+from datetime import timedelta
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -12,7 +14,7 @@ import click
 from remint.errors import UsageError
 from remint.model.digest import canonical
 from remint.model.partition import DateRange
-from remint.model.request import Trigger
+from remint.model.request import BackfillType, Mode, Trigger
 
 if TYPE_CHECKING:
     from remint.workspace import Workspace
@@ -26,6 +28,24 @@ trigger_option = click.option(
 )
 
 
+mode_option = click.option(
+    "--mode",
+    type=click.Choice([m.value for m in Mode]),
+    help="Default: backfill with --range, --rebuild or --type.",
+)
+type_option = click.option(
+    "--type",
+    "type_",
+    type=click.Choice([t.value for t in BackfillType]),
+    help="Type of the backfill. Default: temporal with a range, dataset without one.",
+)
+override_option = click.option(
+    "--override-state/--no-override-state",
+    default=None,
+    help="Whether a backfill moves watermarks; it must say one of them, and --override-state needs --type forced.",
+)
+
+
 class RangeType(click.ParamType[DateRange]):
     """``A..B``, both ends included; ``A`` alone is one partition; a month stands for its days."""
 
@@ -35,6 +55,22 @@ class RangeType(click.ParamType[DateRange]):
         """Return the range; errors carry the next command."""
         del param, ctx
         return value if isinstance(value, DateRange) else DateRange.parse(value)
+
+
+class DurationType(click.ParamType[timedelta]):
+    """A length of time: ``90m``, ``24h`` or ``7d``."""
+
+    name = "24h"
+
+    def convert(self, value: Any, param: click.Parameter | None, ctx: click.Context | None) -> timedelta:
+        """Return the length."""
+        del param, ctx
+        if isinstance(value, timedelta):
+            return value
+        found = re.fullmatch(r"(\d{1,6})([mhd])", value)
+        if not found:
+            raise UsageError(f"{value!r} is no length of time", hint="write it as 90m, 24h or 7d")
+        return int(found[1]) * {"m": timedelta(minutes=1), "h": timedelta(hours=1), "d": timedelta(days=1)}[found[2]]
 
 
 def open_workspace(ctx: click.Context, *, quiet: bool = False) -> Workspace:

@@ -1,4 +1,4 @@
-"""``plan``, ``apply``, ``run``, ``resume`` and ``rollback``: what changes tables."""
+"""``plan``, ``approve``, ``apply``, ``run``, ``resume`` and ``rollback``: what changes tables, and who agrees to it."""
 
 from __future__ import annotations
 
@@ -10,19 +10,28 @@ import click
 
 from remint.cli import render
 from remint.cli.options import (
+    DurationType,
     RangeType,
     json_option,
+    limit_option,
+    mode_option,
     need_reason,
     open_workspace,
+    override_option,
     print_json,
     reason_option,
     trigger_option,
+    type_option,
 )
+from remint.cli.priority import yield_to_production
+from remint.errors import RemintError
 from remint.model.partition import DateRange
-from remint.model.request import Mode, Request, Trigger
+from remint.model.request import BackfillType, Mode, Request, Trigger
 from remint.model.wording import counted
 
 if TYPE_CHECKING:
+    from datetime import timedelta
+
     from remint.model.plan import Plan
     from remint.model.run import Run
     from remint.workspace import Workspace
@@ -40,10 +49,10 @@ def request_options(command: Callable[..., Any]) -> Callable[..., Any]:
         click.option("--rebuild", is_flag=True, help="Recompute fresh partitions too."),
         click.option("--all", "allow_all", is_flag=True, help="Mean it when --rebuild covers the whole history."),
         click.option("--allow-future", is_flag=True, help="Mean it when the range ends after today."),
-        click.option(
-            "--mode", type=click.Choice([m.value for m in Mode]), help="Default: backfill with --range or --rebuild."
-        ),
-        click.option("--override-state", is_flag=True, help="Let a backfill move watermarks."),
+        click.option("--allow-absent", is_flag=True, help="Mean it when a source never delivered days of the range."),
+        mode_option,
+        type_option,
+        override_option,
         reason_option,
         trigger_option,
     )
@@ -52,9 +61,10 @@ def request_options(command: Callable[..., Any]) -> Callable[..., Any]:
     return command
 
 
-def _make_plan(workspace: Workspace, asked: dict[str, Any]) -> Plan:
+def _request(workspace: Workspace, asked: dict[str, Any]) -> Request:
     span: DateRange | None = asked["span"]
-    mode = Mode(asked["mode"] or (Mode.BACKFILL if span or asked["rebuild"] else Mode.INCREMENTAL))
+    is_backfill = span or asked["rebuild"] or asked["type_"]
+    mode = Mode(asked["mode"] or (Mode.BACKFILL if is_backfill else Mode.INCREMENTAL))
     fields: dict[str, Any] = {}
     if mode is Mode.BACKFILL:
         fields["reason"] = need_reason(asked["reason"], "dedup fix for 14 to 16 October")
@@ -63,16 +73,26 @@ def _make_plan(workspace: Workspace, asked: dict[str, Any]) -> Plan:
         fields["trigger"] = Trigger(asked["trigger"] or Trigger.SCHEDULE)
         if asked["reason"]:
             fields["reason"] = asked["reason"]
-    request = Request(
+    return Request(
         selectors=asked["selectors"],
         range=span,
         rebuild=asked["rebuild"],
         mode=mode,
+        type=BackfillType(asked["type_"]) if asked["type_"] else None,
         override_state=asked["override_state"],
         requested_by=workspace.project.settings.user,
         **fields,
     )
-    return workspace.make_plan(request, allow_all=asked["allow_all"], allow_future=asked["allow_future"])
+
+
+def _meant(asked: dict[str, Any]) -> dict[str, bool]:
+    """Return what the caller said is meant."""
+    return {name: asked[name] for name in ("allow_all", "allow_future", "allow_absent")}
+
+
+def _apply(workspace: Workspace, plan: Plan) -> Run:
+    yield_to_production(plan.request.mode, workspace.policy.priority)
+    return workspace.apply(plan)
 
 
 @click.command()
@@ -86,16 +106,82 @@ def plan(ctx: click.Context, /, *, detailed_exitcode: bool, as_json: bool, **ask
     SELECTORS: a dataset, layer:gold, name+ (with downstream), +name (with upstream); every dataset without one.
     """
     workspace = open_workspace(ctx, quiet=True)
-    made = _make_plan(workspace, asked)
+    made = workspace.make_plan(_request(workspace, asked), **_meant(asked))
     path = None if made.is_empty else workspace.save_plan(made)
-    if as_json:
-        print_json("plan", plan=made, file=str(path) if path else None)
-    else:
-        click.echo(render.plan(made))
-        if path:
-            click.echo(f"next: remint apply {made.plan_id}")
+    show_plan(workspace, made, as_json=as_json, file=str(path) if path else None)
     if detailed_exitcode and not made.is_empty:
         ctx.exit(CHANGES_PENDING)
+
+
+def show_plan(workspace: Workspace, plan: Plan, *, as_json: bool, **more: Any) -> None:
+    """Print a plan, with what it waits for."""
+    readiness = workspace.readiness(plan)
+    now = workspace.now()
+    approvals = [{"state": a.state(now), "approval": a} for a in readiness.approvals]
+    refused = readiness.refused.as_dict() if readiness.refused else None
+    if as_json:
+        waits = {"needs_approval": readiness.needs_approval, "approvals": approvals, "refused_now": refused}
+        print_json("plan", plan=plan, **waits, notes=readiness.notes, **more)
+        return
+    click.echo(render.plan(plan))
+    for note in readiness.notes:
+        click.echo(f"note: {note}")
+    for why in readiness.needs_approval:
+        click.echo(f"needs approval: {why}")
+    for approval in readiness.approvals:
+        click.echo(f"{render.approval(approval, now)}")
+    if plan.is_empty:
+        return
+    if readiness.refused:
+        click.echo(f"would be refused now: {readiness.refused.message}\nnext: {readiness.refused.hint}")
+    elif readiness.needs_approval and not any(a["state"] == "open" for a in approvals):
+        click.echo(f'next: a second person runs: remint approve {plan.plan_id} --as NAME --reason "..."')
+    else:
+        click.echo(f"next: remint apply {plan.plan_id}")
+
+
+@click.command()
+@click.argument("plan_id")
+@click.option(
+    "--as", "approver", metavar="NAME", help="Who approves. Default: the user that REMINT_USER or the login names."
+)
+@reason_option
+@click.option("--expires", type=DurationType(), default="24h", show_default=True, help="How long it is good for.")
+@json_option
+@click.pass_context
+def approve(
+    ctx: click.Context, plan_id: str, approver: str | None, reason: str | None, expires: timedelta, *, as_json: bool
+) -> None:
+    """Consent to one run of a plan that somebody else made. PLAN_ID: an id, or a plan's file."""
+    workspace = open_workspace(ctx, quiet=True)
+    plan = workspace.load_plan(plan_id)
+    words = need_reason(reason, "agreed with finance, ticket 4711")
+    given = workspace.approve(plan, approver or workspace.project.settings.user, words, expires)
+    if as_json:
+        print_json("approval", approval=given)
+        return
+    click.echo(f"{given.approver} approved plan {given.plan_id} until {given.expires_at}, for one run")
+    click.echo(f"next: remint apply {given.plan_id}")
+
+
+@click.command()
+@limit_option(50)
+@json_option
+@click.pass_context
+def approvals(ctx: click.Context, limit: int, *, as_json: bool) -> None:
+    """List approvals, newest first: open, used by a run, or expired."""
+    workspace = open_workspace(ctx, quiet=True)
+    now = workspace.now()
+    found = workspace.store.approvals(limit)
+    if as_json:
+        print_json("approvals", approvals=[{"state": a.state(now), "approval": a} for a in found])
+        return
+    headers = ("plan", "state", "approved by", "asked by", "granted", "expires", "run", "reason")
+    rows = [
+        (a.plan_id, a.state(now), a.approver, a.requested_by, a.granted_at, a.expires_at, a.used_by or "-", a.reason)
+        for a in found
+    ]
+    click.echo(render.table(headers, rows) if rows else "no approvals yet")
 
 
 @click.command()
@@ -105,17 +191,24 @@ def plan(ctx: click.Context, /, *, detailed_exitcode: bool, as_json: bool, **ask
 def apply(ctx: click.Context, plan_id: str, *, as_json: bool) -> None:
     """Carry out a saved plan: stage, check, publish all tables together, record. Once."""
     workspace = open_workspace(ctx, quiet=as_json)
-    _show_applied(workspace.apply(workspace.load_plan(plan_id)), as_json=as_json)
+    _show_applied(workspace, _apply(workspace, workspace.load_plan(plan_id)), as_json=as_json)
 
 
 @click.command()
 @request_options
+@click.option(
+    "--split", "days", type=click.IntRange(min=1), help="Cut the range into windows of so many days, a run for each."
+)
 @json_option
 @click.pass_context
-def run(ctx: click.Context, /, *, as_json: bool, **asked: Any) -> None:
-    """Plan and apply in one go."""
+def run(ctx: click.Context, /, *, days: int | None, as_json: bool, **asked: Any) -> None:
+    """Plan and apply in one go; stops after the plan where a second person must approve it."""
     workspace = open_workspace(ctx, quiet=as_json)
-    made = _make_plan(workspace, asked)
+    request = _request(workspace, asked)
+    if days is not None:
+        _run_windows(workspace, request, days, _meant(asked), as_json=as_json)
+        return
+    made = workspace.make_plan(request, **_meant(asked))
     if made.is_empty:
         if as_json:
             print_json("run", run=None, fresh_units=made.fresh_units)
@@ -125,7 +218,40 @@ def run(ctx: click.Context, /, *, as_json: bool, **asked: Any) -> None:
     workspace.save_plan(made)
     if not as_json:
         click.echo(render.plan(made))
-    _show_applied(workspace.apply(made), as_json=as_json)
+    _show_applied(workspace, _apply(workspace, made), as_json=as_json)
+
+
+def _run_windows(workspace: Workspace, request: Request, days: int, meant: dict[str, bool], *, as_json: bool) -> None:
+    """Plan and apply window after window; the first that fails says which are done and how to go on."""
+    windows = workspace.windows(request, days, **meant)
+    done: list[dict[str, Any]] = []
+    for window in windows:
+        shown = window.range.describe() if window.range else ""
+        try:
+            made = workspace.make_plan(window, **meant)
+            if not made.is_empty:
+                workspace.save_plan(made)
+            applied = None if made.is_empty else _apply(workspace, made)
+        except RemintError as error:
+            ready = ", ".join(d["range"] for d in done) or "none"
+            error.message += f"\n  this was window {shown}, {len(done) + 1} of {len(windows)}; done: {ready}"
+            error.hint = f"{error.hint or 'mend the cause'}\n  then go on: {_rest(request, window, days)}"
+            raise
+        done.append({"range": shown, "run": applied})
+        if not as_json:
+            said = render.run_line(applied) if applied else "nothing to do"
+            click.echo(f"window {len(done)} of {len(windows)} {shown}: {said}")
+    if as_json:
+        print_json("windows", windows=done)
+    else:
+        click.echo(f"{counted(len(done), 'window')} done\nnext: remint status")
+
+
+def _rest(request: Request, window: Request, days: int) -> str:
+    """Return the command that goes on with ``window`` of ``request``."""
+    if request.range is None or window.range is None:
+        return "remint run"
+    return request.split_command(window.range.start, request.range.end, days)
 
 
 @click.command()
@@ -135,7 +261,8 @@ def run(ctx: click.Context, /, *, as_json: bool, **asked: Any) -> None:
 def resume(ctx: click.Context, run_id: str, *, as_json: bool) -> None:
     """Continue a run that stopped, from the last finished step."""
     workspace = open_workspace(ctx, quiet=as_json)
-    _show_applied(workspace.resume(run_id), as_json=as_json)
+    yield_to_production(workspace.store.run(run_id).mode, workspace.policy.priority)
+    _show_applied(workspace, workspace.resume(run_id), as_json=as_json)
 
 
 @click.command()
@@ -170,10 +297,11 @@ def rollback(ctx: click.Context, run_id: str, reason: str | None, trigger: str |
     click.echo("next: remint status")
 
 
-def _show_applied(done: Run, *, as_json: bool) -> None:
+def _show_applied(workspace: Workspace, done: Run, *, as_json: bool) -> None:
     found = json.loads(done.summary)
+    alerts = workspace.account(done).alerts
     if as_json:
-        print_json("run", run=done, **found)
+        print_json("run", run=done, **found, alerts=alerts)
         return
     click.echo(render.run_line(done))
     if "units_published" in found:
@@ -183,9 +311,11 @@ def _show_applied(done: Run, *, as_json: bool) -> None:
         )
         for warning in found["warnings"]:
             click.echo(f"  warning: {warning}")
+        for alert in alerts:
+            click.echo(f"  alert: {alert['alert']}")
         click.echo(
             f"next: remint diff {done.run_id}    # before and after; remint rollback {done.run_id} takes it back"
         )
 
 
-COMMANDS = (plan, apply, run, resume, rollback)
+COMMANDS = (plan, approve, approvals, apply, run, resume, rollback)

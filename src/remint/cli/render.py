@@ -2,10 +2,13 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from typing import Any
 
-from remint.model.dataset import Layer
+from remint.model.approval import Approval
+from remint.model.cost import Estimate
+from remint.model.dataset import DatasetName, Layer
+from remint.model.partition import PartitionSet
 from remint.model.plan import Action, ActionKind, Plan
 from remint.model.run import Run
 from remint.model.wording import counted
@@ -53,8 +56,8 @@ def plan(shown: Plan) -> str:
     when = f"{asked.range.describe()} (half-open)" if asked.range else "all partitions"
     lines = [
         f"plan {shown.plan_id}",
-        f"  mode {asked.mode} | override_state {'yes' if asked.override_state else 'no'} | trigger {asked.trigger}"
-        f" | asked by {asked.requested_by}",
+        f"  mode {asked.mode}{f', type {asked.type}' if asked.type else ''} | override_state "
+        f"{'yes' if asked.override_state else 'no'} | trigger {asked.trigger} | asked by {asked.requested_by}",
         f"  reason    {asked.reason}",
         f"  selected  {where}; {when}",
         "",
@@ -70,8 +73,35 @@ def plan(shown: Plan) -> str:
             lines += [text for a in chosen for text in _action(a, width)]
             lines.append("")
     lines += _untouched(shown)
-    lines += ["", _matrix(shown), _total(shown)]
+    lines += ["", _matrix(shown), _total(shown), f"cost: {estimate(shown.estimate)}"]
     return "\n".join(lines)
+
+
+def estimate(found: Estimate) -> str:
+    """Return what is expected in one line; ``?`` stands for what no past run tells."""
+    unknown = counted(found.unknown_actions, "action")
+    if found.seconds is None:
+        return f"? (no past run tells about {unknown})"
+    line = f"about {amounts(found)} (learned from {counted(found.runs, 'run')})"
+    return line + (f", and ? for {unknown}" if found.unknown_actions else "")
+
+
+def amounts(found: Estimate) -> str:
+    """Return seconds, money and bytes, as far as they are known."""
+    if found.seconds is None:
+        return "?"
+    parts = [f"{found.seconds:,.0f} s" if found.seconds >= 10 else f"{found.seconds:,.1f} s"]
+    if found.money is not None:
+        parts.append(f"{found.money:,.{2 if found.money >= 0.01 else 4}f} {found.currency}")
+    parts += [] if found.bytes_scanned is None else [f"{size(found.bytes_scanned)} read"]
+    return ", ".join(parts)
+
+
+def approval(given: Approval, now: str) -> str:
+    """Return an approval in one line."""
+    state = given.state(now)
+    more = {"used": f" by {given.used_by}", "open": f" until {given.expires_at}", "expired": f" at {given.expires_at}"}
+    return f"approved by {given.approver}: {given.reason} ({state}{more[state]})"
 
 
 def _action(action: Action, width: int) -> list[str]:
@@ -112,6 +142,11 @@ def _total(shown: Plan) -> str:
         f"total: {will:,} will run, {may:,} may run, {shown.fresh_units:,} fresh; reads up to {rows:,} published rows "
         f"in {len(shown.batches)} batch{'' if len(shown.batches) == 1 else 'es'}"
     )
+
+
+def absent(days: Mapping[DatasetName, PartitionSet]) -> list[str]:
+    """Return a line for every source that never delivered days of its history."""
+    return [f"source absent: {name} {missing.describe()}" for name, missing in days.items()]
 
 
 def run_line(run: Run) -> str:

@@ -28,6 +28,10 @@ class Scan:
     """Column of ``only``: DATE or TIMESTAMPTZ."""
     only_label: str = ""
     """Column of the values in ``only``."""
+    key: tuple[str, ...] = ()
+    """Rows that are equal in these columns are versions of one thing, in ``only`` or not; empty: none are."""
+    rivals: tuple[str, ...] = ()
+    """Files, like ``paths``, with rows outside of ``only`` whose ``key`` occurs in it: those rows are read too."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -60,11 +64,15 @@ class Staged:
     strays: Mapping[PartitionKey, int]
     """Rows that left their partition: written under a key that was not asked for."""
     rows_read: int
-    """Input rows of the batch, counted where the dataset parses or deduplicates, else 0."""
+    """Input rows of the batch, counted where the dataset parses, else 0."""
+    rows_read_by_unit: int
+    """The same, a row counted once for each unit that reads it: a rival is read by every unit whose key it has."""
     rows_rejected: int
     """Rows that parsing rejected (they are the quarantine's)."""
     rows_superseded: int
     """Rows that lost to a later row of their key."""
+    rows_elsewhere: int
+    """Rows that came out for the partition of a rival, whose own unit publishes them; counted where it parses."""
 
     @property
     def rows(self) -> int:
@@ -163,6 +171,20 @@ class Engine(Protocol):
 
         Raises:
             SourceRejected: the file as a whole is not what its format says.
+        """
+        ...
+
+    def rivals(self, dataset: Dataset, known: Scan, new: Scan) -> tuple[Arrival, ...]:
+        """Return which rows count for other event partitions than their own, now that Bronze holds ``new`` too.
+
+        Args:
+            dataset: Bronze, whose arrivals have a key.
+            known: what it held before, of which all that is returned here was returned before.
+            new: files that are added.
+
+        Returns:
+            One entry for each file of either and each event partition that a version of one of its rows names; never
+            a row for a partition for which it counted before.
         """
         ...
 

@@ -35,11 +35,12 @@ from remint.engines.duckdb_rows import (
     open_connection,
     scan_sql,
 )
+from remint.engines.duckdb_versions import rival_arrivals, rivals_elsewhere, shared_reads
 from remint.errors import RefusedQuery, SchemaMismatch, TieInKeep, TransformFailed
 from remint.model.dataset import Column, Dataset
 from remint.model.digest import ContentDigest
-from remint.model.partition import PartitionKey
-from remint.model.provenance import DataFile
+from remint.model.partition import PartitionKey, PartitionSet
+from remint.model.provenance import Arrival, DataFile
 
 _WIDENS = {
     "BIGINT": ("INTEGER", "SMALLINT", "TINYINT", "UINTEGER", "USMALLINT", "UTINYINT", "HUGEINT", "UBIGINT"),
@@ -81,13 +82,14 @@ class DuckDBEngine:
         """Run the transform, write its units, read them back with digests and checks."""
         with self._prepared(work) as made:
             rows_read, rows_rejected = self._parse_counts(work)
-            select, rows_made = made, 0
-            if work.dataset.keep:
-                rows_made = self._count(made)
-                select = self._latest(work.dataset, made)
+            rivals, rows_shared = self._rivals(work)
+            latest, rows_superseded = self._latest(work, made) if work.dataset.keep else (made, 0)
+            rows_elsewhere = 0
+            if rivals and work.dataset.parse:
+                rows_elsewhere = self._count(f"SELECT * FROM ({latest}) WHERE {_inside(work, rivals)}")
+            select = _without(latest, work, work.context | rivals) if _meets(work) else latest
             files = self._copy(work, select)
         measured = self._measure(work, files)
-        rows = sum(f.rows for f in files)
         return Staged(
             files=tuple(files),
             digests={**_empty(work, self.digest_scheme), **measured.digests},
@@ -98,14 +100,16 @@ class DuckDBEngine:
             violations=measured.violations,
             strays={f.key: f.rows for f in files if f.key not in work.keys},
             rows_read=rows_read,
+            rows_read_by_unit=rows_read + rows_shared,
             rows_rejected=rows_rejected,
-            rows_superseded=rows_made - rows if work.dataset.keep else 0,
+            rows_superseded=rows_superseded,
+            rows_elsewhere=rows_elsewhere,
         )
 
     def recompute(self, work: StageWork) -> Mapping[PartitionKey, ContentDigest]:
         """Return the digests of the work's units without writing."""
         with self._prepared(work) as made:
-            select = self._latest(work.dataset, made) if work.dataset.keep else made
+            select = self._latest(work, made)[0] if work.dataset.keep else made
             digests = self._digests(select, work.dataset)
         self.forget()
         return {**_empty(work, self.digest_scheme), **{k: d for k, d in digests.items() if k in work.keys}}
@@ -119,6 +123,10 @@ class DuckDBEngine:
     def ingest(self, work: IngestWork) -> Ingested:
         """Turn one source file into Bronze and quarantine files."""
         return ingest_file(self._con, self.digest_scheme, work)
+
+    def rivals(self, dataset: Dataset, known: Scan, new: Scan) -> tuple[Arrival, ...]:
+        """Return which rows count for other event partitions than their own, now that Bronze holds ``new`` too."""
+        return rival_arrivals(self._con, self.digest_scheme, dataset, known, new)
 
     def compare(self, before: Scan, after: Scan, key: Sequence[str], sample: int) -> Comparison:
         """Return what differs between two states of a table, matched by ``key`` (by whole rows without one)."""
@@ -203,7 +211,9 @@ class DuckDBEngine:
             # Adding floating point numbers on several threads gives another last digit every time.
             self._con.execute(f"SET threads = {1 if transform.single_thread else self._threads or _cores()}")
             self._check_columns(work.dataset, transform.sql)
-            yield _restricted(work, f"SELECT {', '.join(_casts(work.dataset))} FROM ({transform.sql}\n)")
+            made = f"SELECT {', '.join(_casts(work.dataset))} FROM ({transform.sql}\n)"
+            # Where versions meet across partitions, one in the context may be the latest: it goes after ``keep``.
+            yield made if _meets(work) else _without(made, work, work.context)
         except duckdb.Error as error:
             raise TransformFailed(
                 f"{work.dataset.name} {work.keys.describe()}: {_first_line(error)}",
@@ -247,6 +257,15 @@ class DuckDBEngine:
         total, rejected = self._con.execute(f"SELECT count(*), count({REASON}) FROM {table}").fetchall()[0]
         return total, rejected
 
+    def _rivals(self, work: StageWork) -> tuple[PartitionSet, int]:
+        """Return the partitions of the rivals that are read, and how often rows are read beyond once."""
+        partitions, shared = PartitionSet(work.keys.grain), 0
+        for scan in work.inputs.values():
+            elsewhere = rivals_elsewhere(self._con, scan)
+            partitions = partitions | PartitionSet.of(work.keys.grain, elsewhere)
+            shared += shared_reads(self._con, scan) - sum(elsewhere.values())
+        return partitions, shared
+
     def _check_columns(self, dataset: Dataset, sql: str) -> None:
         found = {row[0]: row[1] for row in self._con.execute(f"DESCRIBE SELECT * FROM ({sql}\n)").fetchall()}
         if dataset.version.column and dataset.version.column not in found:
@@ -268,12 +287,18 @@ class DuckDBEngine:
                 hint=f"correct the SELECT, or contracts/{dataset.name}.yaml if the promise itself changed",
             )
 
-    def _latest(self, dataset: Dataset, made: str) -> str:
+    def _latest(self, work: StageWork, made: str) -> tuple[str, int]:
         """Return a SELECT of the latest row of every key, reading only the keys that occur twice in full.
 
-        Latest within a partition, so that a unit alone and a unit in a batch come out the same.
+        Latest within a partition, or across all where an input brings every version of what it reads: so a unit alone
+        and a unit in a batch come out the same.
+
+        Returns:
+            The SELECT, and how many rows it leaves out.
         """
-        key = ", ".join(quoted(c) for c in (*dataset.partition.columns, *dataset.key))
+        dataset = work.dataset
+        names = dataset.key if _meets(work) else (*dataset.partition.columns, *dataset.key)
+        key = ", ".join(quoted(c) for c in names)
         order = ", ".join(f"{quoted(c)} DESC" for c in dataset.keep)
         whole = ", ".join(quoted(c.name) for c in dataset.columns)
         # Equal keys have equal hashes: a collision only sends a row through the slower path.
@@ -291,18 +316,17 @@ class DuckDBEngine:
             f"HAVING count(DISTINCT hash({whole})) > 1 ORDER BY {key} LIMIT 1"
         ).fetchall()
         if ties:
-            shown = ", ".join(
-                f"{c}={v}" for c, v in zip((*dataset.partition.columns, *dataset.key), ties[0], strict=False)
-            )
+            shown = ", ".join(f"{c}={v}" for c, v in zip(names, ties[0], strict=False))
             raise TieInKeep(
                 f"{dataset.name}: {ties[0][-1]} different rows of {shown} share the same {', '.join(dataset.keep)}; "
                 "none of them is the latest",
                 hint="add a column to keep=(...) that orders them, for example an offset",
             )
+        lost = self._count("FROM __rivals") - self._count(f"SELECT DISTINCT {key} FROM __rivals")
         return (
             f"SELECT * FROM ({made}) WHERE hash({key}) NOT IN (SELECT h FROM __twice) UNION ALL "
             f"SELECT * FROM __rivals QUALIFY row_number() OVER (PARTITION BY {key} ORDER BY {order}, hash({whole})) = 1"
-        )
+        ), lost
 
     def _count(self, select: str) -> int:
         return int(self._con.execute(f"SELECT count(*) FROM ({select})").fetchall()[0][0])
@@ -396,8 +420,10 @@ def _measured(
         violations=violations,
         strays={},
         rows_read=0,
+        rows_read_by_unit=0,
         rows_rejected=0,
         rows_superseded=0,
+        rows_elsewhere=0,
     )
 
 
@@ -409,6 +435,24 @@ def _digest(scheme: str, rows: int, total: int, parity: int) -> ContentDigest:
     return ContentDigest(scheme, int(rows), int(total) & ((1 << 64) - 1), int(parity) & ((1 << 64) - 1))
 
 
+def _meets(work: StageWork) -> bool:
+    """Return whether the units see every version of what they hold, whichever partition it names."""
+    return any(scan.key for scan in work.inputs.values())
+
+
+def _without(select: str, work: StageWork, keys: PartitionSet) -> str:
+    """Return ``select`` without the rows of ``keys``, which are other units' business."""
+    return f"SELECT * FROM ({select}) WHERE NOT {_inside(work, keys)}" if keys else select
+
+
+def _inside(work: StageWork, keys: PartitionSet) -> str:
+    """Return the condition that a row belongs to one of ``keys``; never NULL."""
+    spec = work.dataset.partition
+    label = None if work.dataset.fixed_value else spec.label
+    inside = keys_condition(keys, spec.column, label, is_instant=spec.type == "TIMESTAMPTZ")
+    return f"coalesce({inside}, false)"
+
+
 def _casts(dataset: Dataset) -> list[str]:
     """Return the table's columns, cast to their types; the version column holds the declared version."""
     version = dataset.version
@@ -418,16 +462,6 @@ def _casts(dataset: Dataset) -> list[str]:
         else f"CAST({quoted(c.name)} AS {c.type}) AS {quoted(c.name)}"
         for c in dataset.columns
     ]
-
-
-def _restricted(work: StageWork, made: str) -> str:
-    """Return ``made`` without the rows of units that were only read along."""
-    if not work.context:
-        return made
-    spec = work.dataset.partition
-    label = None if work.dataset.fixed_value else spec.label
-    inside = keys_condition(work.context, spec.column, label, is_instant=spec.type == "TIMESTAMPTZ")
-    return f"SELECT * FROM ({made}) WHERE NOT coalesce({inside}, false)"
 
 
 def _spelled(found: str) -> str:

@@ -17,6 +17,7 @@ from remint.engines.duckdb_rows import (
     UnusablePartition,
     copy_partitioned,
     digest_aggregates,
+    event_key_sql,
     files_sql,
     scan_sql,
 )
@@ -190,8 +191,7 @@ def _measured(
 def _event_key(dataset: Dataset) -> str:
     if dataset.arrivals is None:
         return "''"
-    day = f"CAST(CAST({quoted(dataset.arrivals.column)} AS DATE) AS VARCHAR)"
-    return f"left({day}, 7)" if dataset.arrivals.grain is Grain.MONTH else day
+    return event_key_sql(dataset.arrivals.column, dataset.arrivals.label, dataset.arrivals.grain)
 
 
 def _scan(dataset: Dataset, root: str, files: Sequence[DataFile]) -> Scan:

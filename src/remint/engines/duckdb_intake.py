@@ -96,7 +96,7 @@ class Layout:
         derived = "" if spec.grain is Grain.IDENTITY or not moment else f"CAST({moment} AS DATE)"
         if derived and spec.grain is Grain.MONTH:
             derived = f"CAST(date_trunc('month', {derived}) AS DATE)"
-        needed = {*dataset.key, *([dataset.arrivals.column] if dataset.arrivals else [])}
+        needed = {*dataset.key, *([dataset.arrivals.column, *dataset.arrivals.key] if dataset.arrivals else [])}
         needed.add(_TIME_OF_INGESTION if derived else spec.column)
         columns = tuple(
             replace(c, required=not (derived and c.name == spec.column) and (c.required or c.name in needed))

@@ -144,6 +144,14 @@ def key_sql(spec: PartitionSpec) -> str:
     return f"{text} || '/' || {quoted(spec.label)}" if spec.label else text
 
 
+def event_key_sql(column: str, label: str | None, grain: Grain) -> str:
+    """Return the SQL that spells the event partition of a Bronze row canonically."""
+    text = f"CAST(CAST({quoted(column)} AS DATE) AS VARCHAR)"
+    if grain in _KEY_FORMS:
+        text = f"strftime({quoted(column)}, {literal(_KEY_FORMS[grain])})"
+    return f"{text} || '/' || {quoted(label)}" if label else text
+
+
 def scan_sql(scan: Scan) -> str:
     """Return a SELECT of the declared columns, in their declared types, over the scan's files."""
     casts = ", ".join(f"CAST({quoted(c.name)} AS {c.type}) AS {quoted(c.name)}" for c in scan.columns)
@@ -162,15 +170,32 @@ def files_sql(scan: Scan, *, with_filename: bool = False) -> str:
     empty = f"SELECT {nulls} WHERE false"
     if not scan.paths:
         return empty
-    files = ", ".join(literal(f"{scan.root}/{path}") for path in scan.paths)
-    types = ", ".join(f"{quoted(c.name)}: {c.type}" for c in scan.columns if c.name in scan.partition.columns)
-    hive = f"hive_partitioning = true, hive_types = {{{types}}}"
-    by_name = "true" if len(scan.paths) > 1 else "false"
-    options = f"{hive}, union_by_name = {by_name}, filename = {str(with_filename).lower()}"
-    found = f"SELECT * FROM read_parquet([{files}], {options})"
+    found = f"SELECT * FROM {_read(scan, scan.paths, with_filename=with_filename)}"
     if scan.only is not None:
         found += f" WHERE {_within(scan, scan.only)}"
+    if scan.rivals:
+        found += f" UNION ALL BY NAME {rivals_sql(scan, with_filename=with_filename)}"
     return f"{empty} UNION ALL BY NAME {found}"
+
+
+def rivals_sql(scan: Scan, *, with_filename: bool = False) -> str:
+    """Return a SELECT of the rows outside of the scan's filter whose key occurs within it; it has both."""
+    assert scan.only is not None  # noqa: S101 - without a filter every row is within
+    types = {c.name: c.type for c in scan.columns}
+    within = _within(scan, scan.only)
+    others = f"SELECT * FROM {_read(scan, scan.rivals, with_filename=with_filename)} WHERE NOT ({within})"
+    key = ", ".join(quoted(name) for name in scan.key)
+    mine = f"SELECT {key} FROM {_read(scan, scan.paths)} WHERE {within}"
+    same = " AND ".join(f"CAST(r.{quoted(n)} AS {types[n]}) = CAST(k.{quoted(n)} AS {types[n]})" for n in scan.key)
+    return f"SELECT r.* FROM ({others}) r SEMI JOIN ({mine}) k ON {same}"
+
+
+def _read(scan: Scan, paths: Sequence[str], *, with_filename: bool = False) -> str:
+    files = ", ".join(literal(f"{scan.root}/{path}") for path in paths)
+    types = ", ".join(f"{quoted(c.name)}: {c.type}" for c in scan.columns if c.name in scan.partition.columns)
+    hive = f"hive_partitioning = true, hive_types = {{{types}}}"
+    by_name = "true" if len(paths) > 1 else "false"
+    return f"read_parquet([{files}], {hive}, union_by_name = {by_name}, filename = {str(with_filename).lower()})"
 
 
 def _within(scan: Scan, only: PartitionSet) -> str:

@@ -14,6 +14,7 @@ from remint.errors import PlanOutdated
 from remint.execution.audit import audit
 from remint.execution.observe import observe_units
 from remint.execution.stage import StagedUnit, Workpiece, from_payload, to_payload
+from remint.execution.timing import Watch, timed
 from remint.model.dataset import Dataset, DatasetName
 from remint.model.event import Event, EventKind
 from remint.model.graph import DatasetGraph
@@ -23,7 +24,7 @@ from remint.model.partition import Grain, PartitionKey, PartitionSet
 from remint.model.plan import Plan, Requirement, Step
 from remint.model.provenance import DataFile, ProvenanceRecord
 from remint.model.request import Mode
-from remint.model.run import RunState, StepKind
+from remint.model.run import RunState, Stage, StepKind
 from remint.model.standing import RunChanges
 from remint.model.wording import counted
 from remint.planner.policy import refuse_unsettled
@@ -156,10 +157,16 @@ def _stage_step(piece: Workpiece, step: Step, place: tuple[int, int]) -> str:
     units: list[StagedUnit] = []
     warnings: tuple[Verdict, ...] = ()
     words = ""
+    timing, watch = None, Watch(piece.tools.stopwatch)
     if due:
-        staged = piece.tools.engine.stage(piece.work(dataset, due, f"{piece.run_id}-{place[0]}-{place[1]}"))
+        work = piece.work(dataset, due, f"{piece.run_id}-{place[0]}-{place[1]}")
+        staged = piece.tools.engine.stage(work)
+        watch.lap(Stage.STAGE)
         warnings = audit(dataset, due, staged, _rows_arrived(piece, dataset, due))
+        watch.lap(Stage.AUDIT)
         units = piece.units(dataset, due, staged)
+        watch.lap(Stage.STAGE)
+        timing = timed(piece, work, staged, place[0], watch)
         same = sum(u.is_confirmed for u in units)
         words = f"{due.describe()}: {counted(len(units) - same, 'partition')}, {counted(staged.rows, 'row')}"
         words += f", {same} came out the same" if same else ""
@@ -170,8 +177,9 @@ def _stage_step(piece: Workpiece, step: Step, place: tuple[int, int]) -> str:
         "dataset": dataset.name,
         "units": to_payload(units),
         "warnings": [str(w) for w in warnings],
+        "seconds": watch.seconds,
     }
-    piece.tools.store.journal_append(piece.run_id, StepKind.STAGED, payload)
+    piece.tools.store.journal_append(piece.run_id, StepKind.STAGED, payload, timing=timing)
     return words
 
 

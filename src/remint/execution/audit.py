@@ -43,14 +43,16 @@ def _reconcile(
         return {}
     broken: dict[str, Mapping[PartitionKey, int]] = {}
     where = keys.describe()
-    if rows_arrived is not None and staged.rows_read != rows_arrived:
-        name = f"every row that arrived is read (arrived {rows_arrived:,}, read {staged.rows_read:,})"
-        broken[name] = {where: abs(rows_arrived - staged.rows_read)}
+    rows_read = staged.rows_read_by_unit
+    if rows_arrived is not None and rows_read != rows_arrived:
+        name = f"every row that arrived is read (arrived {rows_arrived:,}, read {rows_read:,})"
+        broken[name] = {where: abs(rows_arrived - rows_read)}
     rows = sum(f.rows for f in staged.files)
     if dataset.quarantine_of:
         expected, words = staged.rows_rejected, "rejected"
     else:
         expected, words = staged.rows_read - staged.rows_rejected - staged.rows_superseded, "valid and not superseded"
+    expected -= staged.rows_elsewhere
     if rows != expected:
         name = f"every row is accounted for ({expected:,} {words}, {rows:,} written)"
         broken[name] = {where: abs(rows - expected)}

@@ -14,12 +14,13 @@ from remint.model.partition import PartitionKey, PartitionSet
 from remint.model.provenance import Head
 from remint.model.request import Request
 from remint.model.standing import Standing
+from remint.planner.coverage import covered_days
 from remint.planner.folding import fold, usable
 from remint.planner.scope import concerned, read_by
 from remint.planner.staleness import changed_heads
 from remint.planner.survey import World
 from remint.publishing.tools import Tools
-from remint.store.base import Projection
+from remint.store.base import CoverageKind, Projection
 
 _LOADED_AT_ONCE = 50_000
 
@@ -51,6 +52,7 @@ def _standing(tools: Tools, graph: DatasetGraph) -> Observed:
         foreign=dict(_foreign(tools, graph)),
         outstanding=tuple(tools.store.outstanding()),
         logics=tools.store.logics([d.name for d in graph]),
+        covered=dict(_covered(tools, graph, standings)),
     )
 
 
@@ -142,7 +144,7 @@ def _settled(tools: Tools, graph: DatasetGraph, observed: Observed) -> Observed:
 
 def _why(tools: Tools, graph: DatasetGraph, observed: Observed, stale: set[int]) -> dict[str, str]:
     """Return, for each run that made what outdated units read, who it was and why it was made."""
-    readers = {d for d in graph if any(h.seq in stale for h in observed.heads.get(d.name, {}).values())}
+    readers = [d for d in graph if any(h.seq in stale for h in observed.heads.get(d.name, {}).values())]
     sources = {e.dataset for d in readers for e in d.inputs}
     ids = sorted({h.run_id for name in sources for h in observed.heads.get(name, {}).values()})
     if not stale or len(ids) > _LOADED_AT_ONCE:
@@ -152,6 +154,19 @@ def _why(tools: Tools, graph: DatasetGraph, observed: Observed, stale: set[int])
         run = tools.store.run(run_id)
         found[run_id] = f"run {run_id} ({run.trigger}: {run.reason})"
     return found
+
+
+def _covered(
+    tools: Tools, graph: DatasetGraph, standings: Mapping[DatasetName, Standing]
+) -> Iterable[tuple[DatasetName, PartitionSet]]:
+    """Yield the days that each source has answered for."""
+    for dataset in graph:
+        if dataset.source is None:
+            continue
+        asked = [(c.start, c.end) for c in tools.store.coverage(dataset.name) if c.kind is CoverageKind.DAYS]
+        days = covered_days(dataset, asked, standings[dataset.name].arrived)
+        if days is not None:
+            yield dataset.name, days
 
 
 def _foreign(tools: Tools, graph: DatasetGraph) -> Iterable[tuple[DatasetName, Foreign]]:

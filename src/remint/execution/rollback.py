@@ -167,7 +167,7 @@ def _check_files(folder: str, earlier: ProvenanceRecord) -> None:
             raise RollbackRefused(
                 f"{earlier.dataset}: {file.path} is not on disk as it was published, so {file.key} cannot be "
                 "restored exactly",
-                hint=f"recompute: remint plan {earlier.dataset} --range {file.key} --rebuild --mode backfill",
+                hint=f"recompute: remint plan {earlier.dataset} --range {file.key} --rebuild --no-override-state",
             )
 
 

@@ -111,14 +111,17 @@ class Workpiece:
     def _scan(self, entry: Input, wanted: PartitionSet) -> Scan:
         source = self.graph[entry.dataset]
         if isinstance(entry.mapping, ByArrival) and source.arrivals is not None:
+            days, files = list(wanted), self.tools.store.arrival_files
             return Scan(
                 root=self.tools.folder(source),
-                paths=tuple(self.tools.store.arrival_files(source.name, list(wanted))),
+                paths=tuple(files(source.name, days)),
                 columns=source.columns,
                 partition=source.partition,
                 only=wanted,
                 only_column=source.arrivals.column,
                 only_label=source.arrivals.label or "",
+                key=source.arrivals.key,
+                rivals=tuple(files(source.name, days, rivals=True)),
             )
         return Scan(
             root=self.tools.folder(source),

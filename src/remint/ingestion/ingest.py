@@ -1,4 +1,4 @@
-"""Ingest source files into Bronze: every file once, every key once, every bad row kept with its reason.
+"""Ingest source files and pages into Bronze: every file once, every key once, every bad row kept with its reason.
 
 Rules: counts reconcile to the row (read = added + duplicate + quarantined); Bronze is only ever appended to; what
 arrived for which event partition is recorded with the rows, so late data is found without a scan.
@@ -7,35 +7,32 @@ arrived for which event partition is recorded with the rows, so late data is fou
 from __future__ import annotations
 
 import tempfile
-from collections.abc import Iterable, Mapping
-from dataclasses import dataclass, field
+from collections.abc import Iterable, Mapping, Sequence
+from dataclasses import dataclass, field, replace
+from itertools import chain
 from pathlib import Path
 from typing import Any
 
 from remint.engines.base import Ingested, IngestWork, Scan
+from remint.errors import ArrivalsRedeclared
 from remint.formats.base import by_key
-from remint.model.dataset import Dataset, DatasetName, Layer, quarantine_name
+from remint.ingestion.delivery import Pending, PendingFile, Place
+from remint.ingestion.extraction import Window, covered, cursors, pages_due, windows
+from remint.model.dataset import Dataset, DatasetName, FileSource, Layer, quarantine_name
 from remint.model.digest import ContentDigest, canonical
 from remint.model.event import Event, EventKind
 from remint.model.graph import DatasetGraph
+from remint.model.partition import Grain, PartitionSet
 from remint.model.provenance import Arrival, DataFile, ProvenanceRecord
+from remint.model.request import Extraction
 from remint.model.run import RunState, StepKind
 from remint.publishing.leftovers import discard_leftovers
 from remint.publishing.publish import TableChange, intend, intended, publish_tables, record_success
 from remint.publishing.record import Scope, audit_entry, stopped
+from remint.publishing.scheme import require_countings
 from remint.publishing.tools import Tools
-from remint.sources.base import SourceFile
-from remint.sources.files import discover, fetch
+from remint.sources.files import discover
 from remint.store.base import AuditStatus, Outcome, SourceFileRecord
-
-
-@dataclass(frozen=True, slots=True, kw_only=True)
-class PendingFile:
-    """A source file that is not ingested as it is now."""
-
-    dataset: DatasetName
-    file: SourceFile
-
 
 _NOTHING = Ingested(
     files=(),
@@ -50,6 +47,35 @@ _NOTHING = Ingested(
 """What becomes of a file whose very bytes were ingested before, under whatever name."""
 
 
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Begun:
+    """What an ingest was asked for, as it stands at the head of its journal."""
+
+    datasets: tuple[DatasetName, ...]
+    days: tuple[str, ...] = ()
+    """Days whose files are wanted, as ``PartitionSet.as_ranges`` writes them; empty: files of every day."""
+    windows: tuple[Window, ...] = ()
+
+    @classmethod
+    def of(cls, datasets: Sequence[Dataset], asked: Extraction, standing: Mapping[DatasetName, str]) -> Begun:
+        """Return what ``asked`` means for the chosen datasets, with the watermarks as they stand."""
+        days = asked.range.keys(Grain.DAY).as_ranges() if asked.range else ()
+        return cls(
+            datasets=tuple(d.name for d in datasets),
+            days=tuple(days),
+            windows=windows(datasets, asked, standing),
+        )
+
+    @classmethod
+    def from_payload(cls, payload: Mapping[str, Any]) -> Begun:
+        """Return what ``canonical`` wrote."""
+        return cls(
+            datasets=tuple(payload["datasets"]),
+            days=tuple(payload["days"]),
+            windows=tuple(Window(**w) for w in payload["windows"]),
+        )
+
+
 @dataclass(slots=True)
 class _Intake:
     """What an ingest run has staged so far."""
@@ -58,9 +84,16 @@ class _Intake:
     digests: dict[tuple[DatasetName, str], ContentDigest] = field(default_factory=dict)
     """By dataset and file path."""
     arrivals: dict[DatasetName, list[Arrival]] = field(default_factory=dict)
-    sources: list[SourceFileRecord] = field(default_factory=list)
+    rivals: dict[DatasetName, list[Arrival]] = field(default_factory=dict)
+    """Arrivals for other event partitions than the rows name; found when all files of the run are there."""
+    taken: list[tuple[SourceFileRecord, Place]] = field(default_factory=list)
 
-    def add(self, bronze: Dataset, made: Ingested, source: SourceFileRecord) -> None:
+    @property
+    def sources(self) -> list[SourceFileRecord]:
+        """The files and pages taken, in order."""
+        return [source for source, _ in self.taken]
+
+    def add(self, bronze: Dataset, made: Ingested, source: SourceFileRecord, place: Place) -> None:
         rejected = quarantine_name(bronze.name)
         self.files.setdefault(bronze.name, []).extend(made.files)
         self.files.setdefault(rejected, []).extend(made.quarantine_files)
@@ -69,36 +102,48 @@ class _Intake:
         for file in made.quarantine_files:
             self.digests[rejected, file.path] = made.digests[file.path]
         self.arrivals.setdefault(bronze.name, []).extend(made.arrivals)
-        self.sources.append(source)
+        self.taken.append((source, place))
 
 
-def pending_files(tools: Tools, datasets: Iterable[Dataset]) -> list[PendingFile]:
+def pending_files(tools: Tools, graph: DatasetGraph, begun: Begun) -> list[PendingFile]:
     """Return the source files that are new or changed since they were ingested, by dataset, then by name."""
     found = []
-    for dataset in datasets:
-        if dataset.source is None:
+    wanted = PartitionSet.from_ranges(Grain.DAY, begun.days)
+    for dataset in (graph[name] for name in begun.datasets):
+        if not isinstance(dataset.source, FileSource):
             continue
         known = tools.store.source_files(dataset.name)
         for file in discover(dataset.source, tools.root):
+            if wanted and file.day not in wanted:
+                continue
             seen = known.get(file.uri)
             if seen is None or (seen.size_bytes, seen.mtime_ns) != (file.size_bytes, file.mtime_ns):
                 found.append(PendingFile(dataset=dataset.name, file=file))
     return found
 
 
+def begun_of(tools: Tools, run_id: str) -> Begun:
+    """Return what an ingest run was asked for."""
+    return Begun.from_payload(tools.store.journal(run_id)[0].payload)
+
+
 def run_ingest(tools: Tools, graph: DatasetGraph, run_id: str, pending: Iterable[PendingFile]) -> None:
-    """Ingest ``pending`` under an existing run, from wherever its journal says it stands.
+    """Ingest ``pending`` and the pages that are due under an existing run, from wherever its journal says it stands.
 
     Raises:
-        SourceRejected: a file as a whole is unusable; nothing of the run is published.
+        ArrivalsRedeclared: rows of the dataset were counted in another way; nothing changed.
+        SourceRejected: a file or page as a whole is unusable; nothing of the run is published.
+        SourceUnavailable: a page could not be had; nothing of the run is published.
     """
+    require_countings(tools, graph)
     state = tools.store.run(run_id).state
     if state is RunState.FAILED:
         tools.store.set_state(run_id, RunState.STAGING)
     try:
         intake = _journalled(tools, graph, run_id)
         if state is not RunState.PUBLISHING:
-            _stage(tools, graph, run_id, intake, pending)
+            due = pages_due(tools, graph, begun_of(tools, run_id).windows, tuple(intake.taken))
+            _stage(tools, graph, run_id, intake, pending, due)
             intend(tools, run_id, list(_changes(graph, intake)))
         _publish(tools, graph, run_id, intake)
     except Exception as error:
@@ -110,26 +155,53 @@ def _journalled(tools: Tools, graph: DatasetGraph, run_id: str) -> _Intake:
     for entry in tools.store.journal(run_id):
         if entry.kind is StepKind.INGEST_STAGED:
             source = SourceFileRecord(**entry.payload["source"])
-            intake.add(graph[source.dataset], _from_payload(entry.payload["made"]), source)
+            place = Place(**entry.payload["place"])
+            _same_counting(graph[source.dataset], entry.payload["counted"])
+            intake.add(graph[source.dataset], _from_payload(entry.payload["made"]), source, place)
+        elif entry.kind is StepKind.INGEST_RIVALS:
+            intake.rivals = {name: list(map(_arrival, found)) for name, found in entry.payload.items()}
     return intake
 
 
-def _stage(tools: Tools, graph: DatasetGraph, run_id: str, intake: _Intake, pending: Iterable[PendingFile]) -> None:
+def _same_counting(bronze: Dataset, counted: str) -> None:
+    declared = bronze.arrivals.in_words if bronze.arrivals else ""
+    if counted != declared:
+        raise ArrivalsRedeclared(
+            f"{bronze.name}: the run counted rows {counted or 'not at all'}, and arrivals are declared "
+            f"{declared or 'not at all'} since",
+            hint="declare them as they were when the run began, or give it up with remint rollback RUN",
+        )
+
+
+def _stage(
+    tools: Tools,
+    graph: DatasetGraph,
+    run_id: str,
+    intake: _Intake,
+    pending: Iterable[PendingFile],
+    due: Iterable[Pending],
+) -> None:
     done = {(s.dataset, s.uri) for s in intake.sources}
-    waiting = [p for p in pending if (p.dataset, p.file.uri) not in done]
-    total = len(done) + len(waiting)
+    waiting = [p for p in pending if (p.dataset, p.uri) not in done]
+    first, files = len(intake.taken) + 1, len(intake.taken) + len(waiting)
     tools.scratch.mkdir(parents=True, exist_ok=True)
     for table in graph:
         if table.layer is Layer.BRONZE:
             discard_leftovers(tools.folder(table), run_id, intake.files.get(table.name, []))
-    for number, entry in enumerate(waiting, start=len(done) + 1):
+    for number, entry in enumerate(chain[Pending](waiting, due), start=first):
         bronze = graph[entry.dataset]
         with tempfile.TemporaryDirectory(dir=tools.scratch) as folder:
-            made, source = _stage_file(tools, graph, bronze, entry.file, (f"{run_id}-{number}", Path(folder), intake))
-        intake.add(bronze, made, source)
-        payload = {"source": canonical(source), "made": _to_payload(made)}
+            made, source = _stage_one(tools, graph, entry, (f"{run_id}-{number}", Path(folder), intake))
+        intake.add(bronze, made, source, entry.place)
+        counted = bronze.arrivals.in_words if bronze.arrivals else ""
+        payload = {
+            "source": canonical(source),
+            "made": _to_payload(made),
+            "place": canonical(entry.place),
+            "counted": counted,
+        }
         tools.store.journal_append(run_id, StepKind.INGEST_STAGED, payload)
-        detail = f"{entry.file.uri}: {made.rows_added:,} added, {made.rows_duplicate:,} already there"
+        detail = f"{entry.uri}: {made.rows_added:,} added, {made.rows_duplicate:,} already there"
         detail += f", {made.rows_rejected:,} quarantined" if made.rows_rejected else ""
         tools.emit(
             Event(
@@ -138,36 +210,62 @@ def _stage(tools: Tools, graph: DatasetGraph, run_id: str, intake: _Intake, pend
                 dataset=bronze.name,
                 detail=detail,
                 units_done=number,
-                units_total=total,
+                units_total=max(files, number),
             )
         )
+    intake.rivals = _rivals(tools, graph, intake)
+    if intake.rivals:
+        payload = {name: list(map(_arrival_payload, found)) for name, found in intake.rivals.items()}
+        tools.store.journal_append(run_id, StepKind.INGEST_RIVALS, payload)
 
 
-def _stage_file(
-    tools: Tools, graph: DatasetGraph, bronze: Dataset, file: SourceFile, place: tuple[str, Path, _Intake]
-) -> tuple[Ingested, SourceFileRecord]:
-    token, folder, intake = place
-    quarantine = graph[quarantine_name(bronze.name)]
-    fetched = fetch(file, folder)
-    held = [f for r in tools.store.records(bronze.name).values() for f in r.files]
-    held += intake.files.get(bronze.name, [])
-    known = Scan(
+def _rivals(tools: Tools, graph: DatasetGraph, intake: _Intake) -> dict[DatasetName, list[Arrival]]:
+    """Return what rows of Bronze count for besides, now that the files of the run are added.
+
+    Once for the whole run, when its last file is staged: not a file at a time, which would compare Bronze as often.
+    """
+    found = {}
+    for name, files in sorted(intake.files.items()):
+        bronze = graph[name]
+        if files and bronze.arrivals and bronze.arrivals.key:
+            new, held = _scan(tools, bronze, files), _scan(tools, bronze, _held(tools, bronze))
+            found[name] = list(tools.engine.rivals(bronze, held, new))
+    return found
+
+
+def _held(tools: Tools, bronze: Dataset) -> list[DataFile]:
+    return [f for r in tools.store.records(bronze.name).values() for f in r.files]
+
+
+def _scan(tools: Tools, bronze: Dataset, files: Iterable[DataFile]) -> Scan:
+    return Scan(
         root=tools.folder(bronze),
-        paths=tuple(f.path for f in held),
+        paths=tuple(f.path for f in files),
         columns=bronze.columns,
         partition=bronze.partition,
     )
+
+
+def _stage_one(
+    tools: Tools, graph: DatasetGraph, entry: Pending, place: tuple[str, Path, _Intake]
+) -> tuple[Ingested, SourceFileRecord]:
+    token, folder, intake = place
+    bronze = graph[entry.dataset]
+    quarantine = graph[quarantine_name(bronze.name)]
+    fetched = entry.fetch(folder)
+    known = _scan(tools, bronze, [*_held(tools, bronze), *intake.files.get(bronze.name, [])])
     run_id = token.rsplit("-", 1)[0]
-    known_contents = {r.sha256 for r in (*tools.store.source_files(bronze.name).values(), *intake.sources)}
+    mine = [s for s in intake.sources if s.dataset == bronze.name]
+    known_contents = {r.sha256 for r in (*tools.store.source_files(bronze.name).values(), *mine)}
     made = (
-        _NOTHING
+        replace(_NOTHING, rows_read=entry.rows_repeated, rows_duplicate=entry.rows_repeated)
         if fetched.sha256 in known_contents
         else tools.engine.ingest(
             IngestWork(
                 dataset=bronze,
                 quarantine=quarantine,
                 path=str(fetched.path),
-                uri=file.uri,
+                uri=entry.uri,
                 known=known,
                 ingested_at=tools.store.run(run_id).started_at,
                 root=tools.folder(bronze),
@@ -178,10 +276,10 @@ def _stage_file(
     )
     source = SourceFileRecord(
         dataset=bronze.name,
-        uri=file.uri,
+        uri=entry.uri,
         sha256=fetched.sha256,
-        size_bytes=file.size_bytes,
-        mtime_ns=file.mtime_ns,
+        size_bytes=fetched.size_bytes,
+        mtime_ns=entry.mtime_ns,
         rows_read=made.rows_read,
         rows_added=made.rows_added,
         rows_duplicate=made.rows_duplicate,
@@ -201,7 +299,7 @@ def _publish(tools: Tools, graph: DatasetGraph, run_id: str, intake: _Intake) ->
     published = publish_tables(tools, run_id, changes)
     heads = tools.store.heads([c.dataset.name for c in changes])
     records = tuple(r for c in changes for r in _records(tools, c, run_id, published.versions, intake))
-    run, ended = tools.store.run(run_id), tools.now()
+    run, ended, asked = tools.store.run(run_id), tools.now(), begun_of(tools, run_id).windows
     units = [(r.dataset, r.key) for r in records if not graph[r.dataset].quarantine_of]
     scope = Scope.of(graph, units, _total(intake, "rows_added"), _counts(intake))
     record_success(
@@ -216,8 +314,11 @@ def _publish(tools: Tools, graph: DatasetGraph, run_id: str, intake: _Intake) ->
             fence={
                 (r.dataset, r.key): heads[r.dataset][r.key].seq if r.key in heads[r.dataset] else None for r in records
             },
-            arrivals={name: tuple(found) for name, found in intake.arrivals.items()},
+            countings={n: a.in_words for n in intake.arrivals if (a := graph[n].arrivals)},
+            arrivals={name: (*found, *intake.rivals.get(name, ())) for name, found in intake.arrivals.items()},
             source_files=tuple(intake.sources),
+            coverage=covered(run, asked, intake.taken),
+            cursors=cursors(run, asked, intake.taken),
             versions=published.versions,
             tables_seen=published.accounted,
         ),
@@ -255,13 +356,13 @@ def _total(intake: _Intake, count: str) -> int:
 
 def _counts(intake: _Intake) -> dict[str, Any]:
     counts = ("rows_read", "rows_added", "rows_duplicate", "rows_rejected")
-    return {"files": len(intake.sources), **{count: _total(intake, count) for count in counts}}
+    pages = sum(place.window is not None for _, place in intake.taken)
+    return {"files": len(intake.taken) - pages, "pages": pages, **{count: _total(intake, count) for count in counts}}
 
 
 def _to_payload(made: Ingested) -> dict[str, Any]:
     digests = {path: str(digest) for path, digest in made.digests.items()}
-    arrivals = [{**canonical(a), "digest": str(a.digest)} for a in made.arrivals]
-    return {**canonical(made), "digests": digests, "arrivals": arrivals}
+    return {**canonical(made), "digests": digests, "arrivals": list(map(_arrival_payload, made.arrivals))}
 
 
 def _from_payload(payload: Mapping[str, Any]) -> Ingested:
@@ -271,9 +372,14 @@ def _from_payload(payload: Mapping[str, Any]) -> Ingested:
             "files": tuple(DataFile(**f) for f in payload["files"]),
             "quarantine_files": tuple(DataFile(**f) for f in payload["quarantine_files"]),
             "digests": {path: ContentDigest.parse(text) for path, text in payload["digests"].items()},
-            "arrivals": tuple(
-                Arrival(file=a["file"], event_key=a["event_key"], digest=ContentDigest.parse(a["digest"]))
-                for a in payload["arrivals"]
-            ),
+            "arrivals": tuple(map(_arrival, payload["arrivals"])),
         }
     )
+
+
+def _arrival_payload(arrival: Arrival) -> dict[str, Any]:
+    return {**canonical(arrival), "digest": str(arrival.digest)}
+
+
+def _arrival(payload: Mapping[str, Any]) -> Arrival:
+    return Arrival(**{**payload, "digest": ContentDigest.parse(payload["digest"])})

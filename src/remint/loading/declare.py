@@ -25,7 +25,19 @@ from dataclasses import dataclass, field, replace
 from remint.checks.column_types import column_type
 from remint.model import mapping as mappings
 from remint.model.calendar import UTC_ZONE
-from remint.model.dataset import Arrivals, Column, Disposition, Layer, LogicVersion, Metric, Parse, Rule, Source
+from remint.model.dataset import (
+    Arrivals,
+    Column,
+    Disposition,
+    FileSource,
+    Layer,
+    LogicVersion,
+    Metric,
+    PageSource,
+    Parse,
+    Rule,
+    Source,
+)
 from remint.model.partition import Grain, PartitionSpec
 
 _OWN = ""
@@ -95,8 +107,8 @@ def bronze(  # noqa: PLR0913 - what users write, by keyword
 
     Args:
         name: without the layer; lower case letters, digits and ``_``.
-        partition: by ingestion; with ``files(..., ingested_at=...)`` its column is the date of that column.
-        source: where rows come from; None for a table that is only read.
+        partition: by ingestion; where the source says ``ingested_at=...``, its column is the date of that column.
+        source: where rows come from: ``files(...)`` or ``http_pages(...)``; None for a table that is only read.
         arrivals: which column says when a row's event happened, for datasets that read it ``by_arrival``.
         metrics: aggregates that ``diff`` compares, by name.
         location: folder of the table in the lake; ``<layer>/<name>`` when not given.
@@ -244,20 +256,90 @@ def logic_version(number: int, *, column: str | None = None, old: str = "replace
     return LogicVersion(number=number, column=column, old=Disposition(old))
 
 
-def files(url: str, *, format: str, ingested_at: str | None = None) -> Source:
+def files(url: str, *, format: str, ingested_at: str | None = None) -> FileSource:
     """Take rows from files.
 
     Args:
-        url: path or fsspec URL, relative to the project; ``*`` and ``**`` match.
+        url: path or fsspec URL, relative to the project; ``*`` and ``**`` match. ``{date}`` matches the day that a file
+            is for, YYYY-MM-DD: an empty file then means that the day is empty, and no file that it is absent.
         format: ``jsonl``, ``csv`` or ``parquet``; gzip is recognised by itself.
         ingested_at: TIMESTAMPTZ column that remint fills with the time of the ingest; None when the files have one.
     """
-    return Source(url=url, format=format, ingested_at=ingested_at)
+    return FileSource(url=url, format=format, ingested_at=ingested_at)
 
 
-def arrivals(column: str) -> Arrivals:
-    """Find late rows by ``column``, which says when a Bronze row's event happened, by day."""
-    return Arrivals(column=column, grain=Grain.DAY)
+def http_pages(  # noqa: PLR0913 - what users write, by keyword
+    url: str,
+    *,
+    records: str = "data",
+    next_cursor: str = "meta.next_cursor",
+    has_more: str | None = None,
+    cursor_param: str = "cursor",
+    since_param: str | None = None,
+    until_param: str | None = None,
+    window_days: int = 1,
+    page_size: int | None = None,
+    page_size_param: str = "limit",
+    params: Mapping[str, str | int] | None = None,
+    headers_env: Mapping[str, str] | None = None,
+    timeout_s: float = 30.0,
+    retries: int = 6,
+    budget_s: float = 900.0,
+    ingested_at: str | None = None,
+) -> PageSource:
+    """Take rows from the pages of a JSON API that names its pages by cursors.
+
+    An incremental run begins at the cursor where the last one ended. A backfill names its own cursors or days.
+
+    Args:
+        url: http or https address, without query.
+        records: dotted path of the list of records in a page.
+        next_cursor: dotted path of the cursor of the next page; null, empty or absent on the last page.
+        has_more: dotted path of a boolean that says whether a next page follows, where the last page has a cursor too.
+        cursor_param: query parameter that takes a cursor.
+        since_param: query parameter of the first instant of a window; needed for ``ingest --range``.
+        until_param: query parameter of the instant at which a window ends, which is outside of it.
+        window_days: a range is asked for in windows of so many days.
+        page_size: records that a page is asked to hold.
+        page_size_param: query parameter of ``page_size``.
+        params: further query parameters of every request. They are stored and shown: no credentials.
+        headers_env: headers whose values come from the environment, by name: ``{"Authorization": "Bearer {X_TOKEN}"}``.
+            A bare name, ``"X_TOKEN"``, is the variable's value alone.
+        timeout_s: seconds that a connection, or a pause within a reply, may take.
+        retries: further attempts at a page that is refused with 429 or 5xx, cut short or late.
+        budget_s: seconds that one run may spend on this source.
+        ingested_at: TIMESTAMPTZ column that remint fills with the time of the ingest; None when records have one.
+    """
+    headers = ((h, f"{{{v}}}" if v.isidentifier() else v) for h, v in (headers_env or {}).items())
+    return PageSource(
+        url=url,
+        records=records,
+        next_cursor=next_cursor,
+        has_more=has_more,
+        cursor_param=cursor_param,
+        since_param=since_param,
+        until_param=until_param,
+        window_days=window_days,
+        page_size=page_size,
+        page_size_param=page_size_param,
+        params=tuple((name, str(value)) for name, value in (params or {}).items()),
+        headers=tuple(headers),
+        timeout_s=_seconds(timeout_s),
+        retries=retries,
+        budget_s=_seconds(budget_s),
+        ingested_at=ingested_at,
+    )
+
+
+def arrivals(column: str, *, key: Iterable[str] = ()) -> Arrivals:
+    """Find late rows by ``column``, which says when a Bronze row's event happened, by day.
+
+    Args:
+        column: TIMESTAMPTZ or DATE.
+        key: rows that are equal in these columns are versions of one thing. A version that names another day than an
+            earlier one makes both days stale, and each sees all versions. Without it a row concerns its own day alone.
+    """
+    return Arrivals(column=column, grain=Grain.DAY, key=(key,) if isinstance(key, str) else tuple(dict.fromkeys(key)))
 
 
 def same(dataset: DatasetRef) -> InputRef:
@@ -385,6 +467,11 @@ def _inputs(inputs: Mapping[str, InputRef], own_name: str) -> tuple[tuple[str, s
         dataset, mapping = entry
         found.append((alias, own_name if dataset == _OWN else dataset, mapping))
     return tuple(found)
+
+
+def _seconds(value: float) -> float:
+    """Return whole seconds as a float, so that plans spell them in one way; what is no number is left to be judged."""
+    return float(value) if type(value) is int else value
 
 
 def _metrics(metrics: Mapping[str, str] | None) -> tuple[Metric, ...]:

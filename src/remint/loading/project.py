@@ -24,13 +24,21 @@ from remint.loading.quarantine import (
 )
 from remint.loading.reading import contract_of, transform_of
 from remint.loading.settings import Settings, read_settings
-from remint.loading.sql_source import SqlSource, TransformSpec
+from remint.loading.sql_source import DeclaredReach, SqlSource, TimeGrain, TransformSpec
 from remint.loading.text_files import read_text
-from remint.model.dataset import Dataset, DatasetName, Input, Transform, quarantine_name
+from remint.model.calendar import UTC_ZONE
+from remint.model.dataset import Dataset, DatasetName, Input, Layer, Transform, quarantine_name
 from remint.model.graph import DatasetGraph
-from remint.model.mapping import describe
+from remint.model.mapping import All, ByArrival, FanOut, Latest, Mapping, RollUp, SelfBefore, Window, describe
+from remint.model.partition import Grain, PartitionSpec
 
 CONTRACTS_FOLDER = "contracts"
+_TIMES: dict[Grain, TimeGrain] = {
+    Grain.HOUR: "hour",
+    Grain.DAY: "day",
+    Grain.WEEK: "week",
+    Grain.MONTH: "month",
+}
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -177,11 +185,12 @@ def _with_quarantine(draft: Draft, declaration: Declaration) -> list[Dataset]:
         return [dataset]
     raw = draft.shapes[entry.dataset]
     spec = payload_spec(dataset.parse, dataset.partition, entry, raw)
-    return [dataset, payload_quarantine(dataset, entry, raw, transform_of(spec, draft.cache))]
+    return [dataset, payload_quarantine(dataset, entry, raw, transform_of(spec, draft.cache)[0])]
 
 
 def _dataset(draft: Draft, declaration: Declaration) -> Dataset:
     contract = draft.contracts[declaration.name]
+    transform, columns = _transform(draft, declaration, contract)
     return Dataset(
         name=declaration.name,
         layer=declaration.layer,
@@ -189,8 +198,11 @@ def _dataset(draft: Draft, declaration: Declaration) -> Dataset:
         partition=declaration.partition,
         columns=contract.columns,
         key=contract.key,
-        inputs=tuple(Input(alias=a, dataset=d, mapping=m) for a, d, m in declaration.inputs),
-        transform=_transform(draft, declaration, contract),
+        inputs=tuple(
+            Input(alias=a, dataset=d, mapping=m, columns=_columns(draft, d, m, columns.get(a)))
+            for a, d, m in declaration.inputs
+        ),
+        transform=transform,
         parse=declaration.parse,
         keep=declaration.keep,
         checks=contract.checks,
@@ -202,10 +214,21 @@ def _dataset(draft: Draft, declaration: Declaration) -> Dataset:
     )
 
 
-def _transform(draft: Draft, declaration: Declaration, contract: Contract) -> Transform | None:
+def _columns(
+    draft: Draft, dataset: DatasetName, mapping: Mapping, read: tuple[str, ...] | None
+) -> tuple[str, ...] | None:
+    """Return the columns of an input that count; of Bronze all do, because its rows are never made again."""
+    source = draft.shapes[dataset]
+    is_all = read is not None and set(read) >= {c.name for c in source.columns}
+    return None if isinstance(mapping, ByArrival) or source.layer is Layer.BRONZE or is_all else read
+
+
+def _transform(
+    draft: Draft, declaration: Declaration, contract: Contract
+) -> tuple[Transform | None, dict[str, tuple[str, ...] | None]]:
     source = draft.texts.get(declaration.name)
     if source is None or not declaration.inputs:
-        return None
+        return None, {}
     spec = TransformSpec(
         source=source,
         inputs={alias: (dataset, draft.shapes[dataset].columns) for alias, dataset, _ in declaration.inputs},
@@ -213,9 +236,43 @@ def _transform(draft: Draft, declaration: Declaration, contract: Contract) -> Tr
         parse=declaration.parse,
         keep=declaration.keep,
         key=contract.key,
-        reads={alias: f"{dataset}, {describe(mapping)}" for alias, dataset, mapping in declaration.inputs},
+        reads={alias: _read_in_words(draft, dataset, mapping) for alias, dataset, mapping in declaration.inputs},
+        output=_time_of(declaration.partition),
+        declared=dict(_declared(draft, declaration)),
     )
-    return transform_of(spec, draft.cache)
+    transform, columns = transform_of(spec, draft.cache)
+    return transform, dict(columns)
+
+
+def _time_of(partition: PartitionSpec) -> tuple[str, TimeGrain] | None:
+    grain = _TIMES.get(partition.grain)
+    return (partition.column, grain) if grain is not None and partition.zone == UTC_ZONE else None
+
+
+def _declared(draft: Draft, declaration: Declaration) -> Iterable[tuple[str, DeclaredReach]]:
+    """Yield, for each input that is read by time, how far its mapping reaches."""
+    for alias, dataset, mapping in declaration.inputs:
+        source = draft.shapes[dataset]
+        is_arrival = isinstance(mapping, ByArrival) and source.arrivals is not None
+        spec = source.arrivals.spec if is_arrival and source.arrivals else source.partition
+        time = _time_of(spec)
+        is_parsed = declaration.parse is not None and declaration.parse.alias == alias
+        is_unlike = spec.grain is not declaration.partition.grain and not isinstance(mapping, RollUp)  # a mistake
+        if time is None or is_unlike or isinstance(mapping, All | Latest | FanOut) or (is_parsed and not is_arrival):
+            continue
+        before, after = 0, 0
+        if isinstance(mapping, Window):
+            before, after = mapping.before, mapping.after
+        elif isinstance(mapping, SelfBefore):
+            before = mapping.before
+        yield alias, DeclaredReach(column=time[0], grain=time[1], is_raw=is_arrival, before=before, after=after)
+
+
+def _read_in_words(draft: Draft, dataset: DatasetName, mapping: Mapping) -> str:
+    words, arrivals = f"{dataset}, {describe(mapping)}", draft.shapes[dataset].arrivals
+    if isinstance(mapping, ByArrival) and arrivals is not None and arrivals.key:
+        return f"{words}, {arrivals.in_words}"
+    return words
 
 
 def _graph(draft: Draft, datasets: Iterable[Dataset], mistakes: list[ProjectError]) -> DatasetGraph:

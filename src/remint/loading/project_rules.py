@@ -6,18 +6,18 @@ from collections.abc import Iterator
 from typing import assert_never
 
 from remint.checks.column_types import KNOWN_TYPES, column_type
+from remint.checks.contract import Contract
 from remint.errors import InvalidKey, ProjectError
 from remint.loading.declare import Declaration
 from remint.loading.draft import Draft, Shape
 from remint.loading.names import NAME, RESERVED, nearest
 from remint.loading.reading import aggregate_of, condition_of
+from remint.loading.source_rules import source_problems
 from remint.loading.sql_source import REJECTED
 from remint.model.calendar import FINER, UTC_ZONE, check_zone
-from remint.model.dataset import Column, Disposition, Layer, Parse
+from remint.model.dataset import Arrivals, Column, Disposition, Layer, Parse
 from remint.model.mapping import All, ByArrival, FanOut, Latest, Mapping, RollUp, Same, SelfBefore, Window
 from remint.model.partition import Grain, PartitionSpec
-
-_FORMATS = ("jsonl", "csv", "parquet")
 
 
 def declaration_mistakes(draft: Draft, declaration: Declaration) -> Iterator[ProjectError]:
@@ -45,7 +45,28 @@ def declaration_mistakes(draft: Draft, declaration: Declaration) -> Iterator[Pro
         )
     if declaration.keep and not contract.key:
         yield draft.mistake(declaration, "keep says which row of a key wins, but the contract has no primaryKey")
+    if declaration.keep and contract.key:
+        yield from _keep(draft, declaration, contract)
     yield from _metrics(draft, declaration, tuple(columns))
+
+
+def _keep(draft: Draft, declaration: Declaration, contract: Contract) -> Iterator[ProjectError]:
+    """Yield inputs of whose rows only some that share the contract's key are read together.
+
+    A column that the contract has not may be in the key under another name, so only those that it has can tell.
+    """
+    for _, dataset, mapping in declaration.inputs:
+        arrivals = draft.shapes[dataset].arrivals if dataset in draft.shapes else None
+        if isinstance(mapping, ByArrival) and arrivals is not None:
+            columns = {c.name for c in contract.columns}
+            missing = [k for k in arrivals.key if k in columns and k not in contract.key]
+            if missing:
+                yield draft.mistake(
+                    declaration,
+                    f"{declaration.name}: keep chooses among the rows of one {', '.join(contract.key)}, but rows of "
+                    f"{dataset} are versions of one thing only if {', '.join(arrivals.key)} are equal too",
+                    f"add {', '.join(missing)} to the primaryKey, or take it out of arrivals(key=...)",
+                )
 
 
 def _bronze(draft: Draft, declaration: Declaration) -> Iterator[ProjectError]:
@@ -55,8 +76,8 @@ def _bronze(draft: Draft, declaration: Declaration) -> Iterator[ProjectError]:
     contract = draft.contracts.get(name)
     columns = {c.name: c.type for c in contract.columns} if contract else None
     source, arrivals = declaration.source, declaration.arrivals
-    if source is not None and source.format not in _FORMATS:
-        yield draft.mistake(declaration, f"{name}: format {source.format!r} is none of {', '.join(_FORMATS)}")
+    for problem, hint in source_problems(source) if source is not None else ():
+        yield draft.mistake(declaration, f"{name}: {problem}", hint)
     if source is not None and declaration.partition.grain is Grain.IDENTITY:
         yield draft.mistake(declaration, f"{name}: Bronze is partitioned by time of ingestion, not by identity")
     if columns is None:
@@ -72,6 +93,31 @@ def _bronze(draft: Draft, declaration: Declaration) -> Iterator[ProjectError]:
         yield draft.mistake(
             declaration,
             f"{name}: arrivals({arrivals.column!r}) must be TIMESTAMPTZ or DATE in the contract; it is {found}",
+        )
+    if arrivals is not None and contract is not None:
+        yield from _versions(draft, declaration, arrivals, contract)
+
+
+def _versions(draft: Draft, declaration: Declaration, arrivals: Arrivals, contract: Contract) -> Iterator[ProjectError]:
+    """Yield why no two rows of a Bronze dataset could be versions of one thing, as its arrivals say they may be."""
+    name, columns = declaration.name, [c.name for c in contract.columns]
+    shown = f"{name}: arrivals(key={arrivals.key!r})"
+    for column in (k for k in arrivals.key if k not in columns):
+        yield draft.mistake(
+            declaration,
+            f"{shown} names the column {column!r}, which the contract has not{nearest(str(column), columns)}",
+        )
+    if arrivals.column in arrivals.key:
+        yield draft.mistake(
+            declaration,
+            f"{shown} has {arrivals.column}, so versions of one thing could never name different days",
+            f"leave {arrivals.column} out of it",
+        )
+    elif contract.key and set(contract.key) <= set(arrivals.key):
+        yield draft.mistake(
+            declaration,
+            f"{shown} holds the whole primaryKey, of which Bronze takes one row, so nothing could have two versions",
+            "add to the primaryKey what tells versions apart, for example updated_at",
         )
 
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from typing import Any
 
 from remint.checks.contract import Contract
@@ -29,8 +30,8 @@ def contract_of(text: str, file: str, cache: ProjectCache) -> Contract:
     return found
 
 
-def transform_of(spec: TransformSpec, cache: ProjectCache) -> Transform:
-    """Return the analysed transform.
+def transform_of(spec: TransformSpec, cache: ProjectCache) -> tuple[Transform, Mapping[str, tuple[str, ...] | None]]:
+    """Return the analysed transform, and by alias the columns that it reads (None for all of them).
 
     Raises:
         ProjectInvalid: every mistake in its SQL.
@@ -40,8 +41,9 @@ def transform_of(spec: TransformSpec, cache: ProjectCache) -> Transform:
     if found is None:
         from remint.loading.sql_logic import analyse  # noqa: PLC0415
 
-        found = analyse(spec)
-    cache.put(content, canonical(found))
+        analysed = analyse(spec)
+        found = analysed.transform, analysed.columns
+    cache.put(content, {"transform": canonical(found[0]), "columns": canonical(found[1])})
     return found
 
 
@@ -86,10 +88,12 @@ def _contract(data: Any) -> Contract:
     )
 
 
-def _transform(data: Any) -> Transform:
-    return Transform(
-        sql=data["sql"],
-        logic=Logic(**data["logic"]),
-        single_thread=data["single_thread"],
-        warnings=tuple(data["warnings"]),
+def _transform(data: Any) -> tuple[Transform, Mapping[str, tuple[str, ...] | None]]:
+    made = data["transform"]
+    transform = Transform(
+        sql=made["sql"],
+        logic=Logic(**made["logic"]),
+        single_thread=made["single_thread"],
+        warnings=tuple(made["warnings"]),
     )
+    return transform, {alias: None if read is None else tuple(read) for alias, read in data["columns"].items()}

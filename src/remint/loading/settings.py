@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import difflib
 import getpass
+import math
 import os
 import re
 import tomllib
@@ -18,6 +19,9 @@ from typing import Any
 
 from remint.errors import ProjectError, ProjectInvalid
 from remint.loading.text_files import read_text
+from remint.model.cost import Prices
+from remint.planner.peak_hours import PeakHours
+from remint.planner.policy import Policy, Priority, Rule
 
 SETTINGS_FILE = "remint.toml"
 _ENV_PREFIX = "REMINT_"
@@ -37,8 +41,8 @@ class Settings:
     memory_limit: str
     threads: int
     """0: all cores."""
-    batch_rows: int
-    """Input rows that one batch may read."""
+    policy: Policy
+    """Limits, prices, and how many input rows one batch may read."""
     user: str
     """Who asks for runs: ``REMINT_USER``, else the login name."""
 
@@ -49,6 +53,7 @@ class _Key:
     accepts: Callable[[Any], bool]
     expected: str
     """In words, after "must be"."""
+    is_required: bool = False
 
 
 def _is_text(value: Any) -> bool:
@@ -59,8 +64,37 @@ def _is_count(value: Any, least: int) -> bool:
     return isinstance(value, int) and not isinstance(value, bool) and value >= least
 
 
+def _is_amount(value: Any) -> bool:
+    return isinstance(value, int | float) and not isinstance(value, bool) and 0 <= value < math.inf
+
+
+def _bytes(value: Any) -> int | None:
+    """Return how many bytes an amount such as ``50GB`` names; None when it is none."""
+    found = _MEMORY.fullmatch(value.strip()) if isinstance(value, str) else None
+    if found is None:
+        return None
+    unit = found[2].upper()
+    base = 1024 if "I" in unit else 1000
+    return int(float(found[0].removesuffix(found[2])) * base ** (1 + "KMGT".index(unit[0])))
+
+
+def _unknown_rules(names: list[Any]) -> list[str]:
+    return [str(n) for n in names if n not in list(Rule)]
+
+
+def _wrong_hours(windows: list[Any]) -> list[str]:
+    """Return, in words, what is wrong with windows of peak hours."""
+    wrong = []
+    for text in windows:
+        try:
+            PeakHours.parse(text if isinstance(text, str) else repr(text))
+        except ValueError as error:
+            wrong.append(str(error))
+    return wrong
+
+
 _KEYS: Mapping[tuple[str, str], _Key] = {
-    ("project", "name"): _Key(None, _is_text, "text"),
+    ("project", "name"): _Key(None, _is_text, "text", is_required=True),
     ("paths", "lake"): _Key("lake", _is_text, "text"),
     ("store", "url"): _Key(
         "sqlite:///.remint/state.db", lambda v: _is_text(v) and "://" in v, "a URL such as sqlite:///..."
@@ -70,6 +104,27 @@ _KEYS: Mapping[tuple[str, str], _Key] = {
     ),
     ("engine", "threads"): _Key(0, lambda v: _is_count(v, 0), "a whole number, 0 for all cores"),
     ("engine", "batch_rows"): _Key(4_000_000, lambda v: _is_count(v, 1), "a whole number above 0"),
+    ("cost", "currency"): _Key("EUR", _is_text, "text"),
+    ("cost", "per_hour"): _Key(None, _is_amount, "a number"),
+    ("cost", "per_tb_scanned"): _Key(None, _is_amount, "a number"),
+    ("policy", "ask"): _Key(
+        (), lambda v: isinstance(v, list) and not _unknown_rules(v), "a list of " + ", ".join(Rule)
+    ),
+    ("policy", "max_seconds"): _Key(None, _is_amount, "a number"),
+    ("policy", "max_money"): _Key(None, _is_amount, "a number"),
+    ("policy", "max_bytes_scanned"): _Key(
+        None, lambda v: _is_count(v, 1) or bool(_bytes(v)), 'a number of bytes, or an amount such as "50GB"'
+    ),
+    ("policy", "max_rows"): _Key(None, lambda v: _is_count(v, 1), "a whole number above 0"),
+    ("policy", "largest_window_days"): _Key(None, lambda v: _is_count(v, 1), "a whole number above 0"),
+    ("policy", "max_running"): _Key(None, lambda v: _is_count(v, 1), "a whole number above 0"),
+    ("policy", "peak_hours"): _Key(
+        (),
+        lambda v: isinstance(v, list) and not _wrong_hours(v),
+        'a list of windows such as "08:00-20:00 Europe/Madrid"',
+    ),
+    ("policy", "priority"): _Key("low", lambda v: v in list(Priority), '"low" or "normal"'),
+    ("policy", "sla_seconds"): _Key(None, _is_amount, "a number"),
 }
 
 
@@ -121,6 +176,11 @@ def read_settings(root: Path, environ: Mapping[str, str] | None = None) -> Setti
     return _resolved(values, root, env)
 
 
+def credential(name: str) -> str | None:
+    """Return the value of an environment variable that a declaration names; the caller keeps it to itself."""
+    return os.environ.get(name)
+
+
 def _from_file(raw: Mapping[str, Any], text: str, mistakes: list[ProjectError]) -> dict[tuple[str, str], Any]:
     sections = sorted({section for section, _ in _KEYS})
     found: dict[tuple[str, str], Any] = {}
@@ -144,9 +204,8 @@ def _accept(
     if known is None:
         mistakes.append(_unknown(f"[{section}] {name}", [f"[{section}] {n}" for s, n in _KEYS if s == section], line))
     elif not known.accepts(value):
-        mistakes.append(
-            ProjectError(f"[{section}] {name} is {value!r}; it must be {known.expected}", file=SETTINGS_FILE, line=line)
-        )
+        said = f"[{section}] {name} is {value!r}; it must be {known.expected}{_more(key, value)}"
+        mistakes.append(ProjectError(said, file=SETTINGS_FILE, line=line))
     else:
         found[key] = value
 
@@ -165,14 +224,52 @@ def _from_environment(env: Mapping[str, str], mistakes: list[ProjectError]) -> d
             )
             continue
         text = env[variable]
-        value: Any = int(text) if isinstance(_KEYS[key].default, int) and text.isdecimal() else text
+        value = text if _KEYS[key].is_required else _typed(_KEYS[key].default, text)
         if _KEYS[key].accepts(value):
             found[key] = value
         else:
-            mistakes.append(
-                ProjectError(f"environment variable {variable} is {text!r}; it must be {_KEYS[key].expected}")
-            )
+            said = f"environment variable {variable} is {text!r}; it must be {_KEYS[key].expected}"
+            mistakes.append(ProjectError(said + _more(key, value)))
     return found
+
+
+def _typed(default: Any, text: str) -> Any:
+    """Return a variable's text as the type that its setting has in the file; lists are written with commas."""
+    if isinstance(default, tuple):
+        return [part.strip() for part in text.split(",") if part.strip()]
+    if isinstance(default, str):
+        return text
+    try:
+        return int(text) if text.isdecimal() else float(text)
+    except ValueError:
+        return text
+
+
+def _more(key: tuple[str, str], value: Any) -> str:
+    """Return what exactly is wrong, where a setting has parts."""
+    wrong: list[str] = []
+    if key == ("policy", "peak_hours") and isinstance(value, list):
+        wrong = _wrong_hours(value)
+    elif key == ("policy", "ask") and isinstance(value, list):
+        wrong = [f"{name!r} is no rule" for name in _unknown_rules(value)]
+    return "".join(f"; {words}" for words in wrong)
+
+
+def _policy(values: Mapping[tuple[str, str], Any]) -> Policy:
+    cost = {name: value for (section, name), value in values.items() if section == "cost"}
+    limits = {name: value for (section, name), value in values.items() if section == "policy"}
+    scanned = limits.pop("max_bytes_scanned")
+    return Policy(
+        **{
+            **limits,
+            "batch_rows": values["engine", "batch_rows"],
+            "max_bytes_scanned": _bytes(scanned) or scanned,
+            "peak_hours": tuple(PeakHours.parse(text) for text in limits["peak_hours"]),
+            "ask": frozenset(Rule(name) for name in limits["ask"]),
+            "priority": Priority(limits["priority"]),
+            "prices": Prices(**cost),
+        }
+    )
 
 
 def _resolved(values: Mapping[tuple[str, str], Any], root: Path, env: Mapping[str, str]) -> Settings:
@@ -186,7 +283,7 @@ def _resolved(values: Mapping[tuple[str, str], Any], root: Path, env: Mapping[st
         store_url=url,
         memory_limit=values["engine", "memory_limit"],
         threads=values["engine", "threads"],
-        batch_rows=values["engine", "batch_rows"],
+        policy=_policy(values),
         user=env.get("REMINT_USER") or _login(),
     )
 

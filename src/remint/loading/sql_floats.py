@@ -9,6 +9,7 @@ from sqlglot.errors import SqlglotError
 from sqlglot.optimizer.annotate_types import annotate_types
 from sqlglot.optimizer.qualify import qualify
 
+from remint.checks.run_now import is_run_now
 from remint.checks.sql_tree import function_name, line_of, shown
 from remint.loading.sql_rules import Relations
 
@@ -110,6 +111,8 @@ def _as_duckdb_types(node: exp.Expr) -> exp.Expr:
         return exp.cast(node.copy(), f"DECIMAL(18,{min(18, len(node.this.partition('.')[2]))})")
     if isinstance(node, exp.Div):  # of any numbers gives DOUBLE, also of decimals
         return exp.Cast(this=node.copy(), to=exp.DataType.build("DOUBLE")) if not _is_cast(node) else node
+    if is_run_now(node):
+        return exp.Cast(this=exp.Null(), to=exp.DataType.build("TIMESTAMPTZ"))
     if isinstance(node, _KEEPS_TYPE):
         return exp.Paren(this=node.this)
     if isinstance(node, exp.Func) and (node.sql_name().lower() in _INTEGER_FUNCTIONS or _is_integer_call(node)):

@@ -9,15 +9,19 @@ from __future__ import annotations
 
 import json
 from collections.abc import Mapping
+from dataclasses import dataclass
 from importlib.metadata import version
 from typing import Any
 
 from sqlglot import Token, TokenType, tokenize
 
 from remint.errors import ProjectError, ProjectInvalid
+from remint.loading.sql_columns import columns_read
 from remint.loading.sql_floats import float_sums
+from remint.loading.sql_reach import TimeColumn
 from remint.loading.sql_rules import Problem, Relations, parse_transform, problems
 from remint.loading.sql_source import TransformSpec, rejected_alias
+from remint.loading.sql_windows import ReachKind, describe, narrower, reaches
 from remint.model.dataset import Column, Logic, Transform
 from remint.model.digest import canonical_json, text_digest
 
@@ -41,21 +45,33 @@ _LITERALS = frozenset(
 )
 
 
-def analyse(spec: TransformSpec) -> Transform:
-    """Return the transform with its logic.
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Analysed:
+    """A transform, and what was found out about its SQL."""
+
+    transform: Transform
+    columns: Mapping[str, tuple[str, ...] | None]
+    """By alias, the columns that it reads, sorted; None for all of them."""
+
+
+def analyse(spec: TransformSpec) -> Analysed:
+    """Return the transform with its logic and what it reads.
 
     Raises:
         ProjectInvalid: everything that is wrong with the SQL, with file and line.
     """
     source, relations = spec.source, relations_of(spec)
     query = parse_transform(source.sql)
+    likely: list[Problem] = []
     found = (
         [query]
         if isinstance(query, Problem)
-        else problems(query, relations, {a: d for a, (d, _) in spec.inputs.items()})
+        else problems(query, relations, {a: d for a, (d, _) in spec.inputs.items()}, spec.allow)
     )
     if not isinstance(query, Problem):
         found += _output_problems(query.named_selects, spec.columns)
+        too_narrow, likely = _narrow(spec, relations)
+        found += too_narrow
     if found:
         raise ProjectInvalid(
             [ProjectError(p.message, file=source.file, line=source.at(p.line), hint=p.hint) for p in found]
@@ -66,7 +82,40 @@ def analyse(spec: TransformSpec) -> Transform:
         "DECIMAL adds exactly on all of them"
         for line, text in float_sums(query, relations)
     )
-    return Transform(sql=source.sql, logic=logic_of(spec), single_thread=bool(warnings), warnings=warnings)
+    made = Transform(
+        sql=source.sql,
+        logic=logic_of(spec),
+        single_thread=bool(warnings),
+        warnings=(*warnings, *(f"{source.file}:{source.at(p.line)}: {p.message}" for p in likely)),
+    )
+    read = columns_read(source.sql, relations)
+    columns = {a: None if (c := read.get(a.lower())) is None else tuple(sorted(c)) for a in spec.inputs}
+    return Analysed(transform=made, columns=columns)
+
+
+def _narrow(spec: TransformSpec, relations: Relations) -> tuple[list[Problem], list[Problem]]:
+    """Return the inputs of which the SQL reads partitions that their declared mapping leaves out: proven, and likely.
+
+    A distance or a truncation is proof. Rows and open bounds are not: the rows of a key may never span partitions.
+    """
+    if spec.output is None:
+        return [], []
+    output = TimeColumn(name=spec.output[0], grain=spec.output[1])
+    times = {a.lower(): TimeColumn(name=d.column, grain=d.grain, is_raw=d.is_raw) for a, d in spec.declared.items()}
+    found = reaches(spec.source.sql, relations, output, times)
+    proven: list[Problem] = []
+    likely: list[Problem] = []
+    for alias, declared in spec.declared.items():
+        said = (declared.before, declared.after, declared.grain)
+        for reach in [r for r in found.get(alias.lower(), ()) if narrower(said, r)][:1]:
+            is_proof = reach.kind in (ReachKind.DISTANCE, ReachKind.ROLL_UP)
+            words = (
+                f"the SQL {'reads' if is_proof else 'may read'} more of {alias} than is declared: declared "
+                f"{spec.reads.get(alias, '')}; read {describe(reach)}, by: {reach.sql}"
+            )
+            hint = "declare it as wide as the SQL reads: window(..., before=..., after=...)"
+            (proven if is_proof else likely).append(Problem(words, reach.line, hint))
+    return proven, likely
 
 
 def relations_of(spec: TransformSpec) -> Relations:

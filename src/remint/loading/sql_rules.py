@@ -3,13 +3,14 @@
 from __future__ import annotations
 
 import difflib
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
 
 from sqlglot import TokenType, exp, tokenize
 from sqlglot.errors import TokenError
 
-from remint.checks.determinism import nondeterminism
+from remint.checks.determinism import nondeterminism, pointless_exceptions, reads_clock
+from remint.checks.run_now import is_run_now
 from remint.checks.sql_tree import function_name, line_of, parse_statements
 from remint.errors import ProjectError
 from remint.loading.sql_source import REJECTED
@@ -25,6 +26,7 @@ _SOURCE_NAMES = frozenset(["range", "generate_series", "unnest", "generate_subsc
 _IMPLIED_COLUMNS = frozenset(
     ["range", "generate_series", "generate_subscripts", "unnest", "key", "value", "ordinality"]
 )
+_FROZEN = "run.now is the time at which the plan was made: the same on every replay of it"
 
 
 @dataclass(frozen=True, slots=True)
@@ -58,20 +60,43 @@ def parse_transform(sql: str) -> exp.Query | Problem:
     return only
 
 
-def problems(query: exp.Query, relations: Relations, required: Mapping[str, str]) -> list[Problem]:
+def problems(
+    query: exp.Query, relations: Relations, required: Mapping[str, str], allow: Sequence[str] = ()
+) -> list[Problem]:
     """Return all that is wrong with ``query``, by line.
 
     Args:
         query: the transform.
         relations: what it may read.
         required: aliases that it must read, with the dataset for the message.
+        allow: functions that are let through although a replay may give another answer.
     """
     read: set[str] = set()
     found = [*_writes(query), *_tables(query, relations, read), *_unknown_columns(query, relations)]
-    found += [Problem(message, line_of(node)) for node, message in nondeterminism(query)]
+    found += [*_run_now(query)]
+    found += [Problem(message, 1) for message in pointless_exceptions(allow)]
+    for node, message in nondeterminism(query, allow):
+        found.append(Problem(message, line_of(node), _FROZEN if reads_clock(node) else None))
     for alias in (a for a in required if not read & {a.lower(), f"{a.lower()}{REJECTED}"}):
         found.append(Problem(f"the input {alias} ({required[alias]}) is declared but never read", 1))
     return sorted(set(found), key=lambda p: (p.line, p.message))
+
+
+def _run_now(query: exp.Query) -> Iterator[Problem]:
+    """Yield what makes ``run.now`` mean two things, or leaves a column without a name."""
+    used = [node for node in query.find_all(exp.Column) if is_run_now(node)]
+    for node in used:
+        if node.arg_key == "expressions" and isinstance(node.parent, exp.Select):
+            yield Problem("run.now is a value without a name", line_of(node), "write run.now AS <column>")
+    if used:
+        for named in query.find_all(exp.Table, exp.Subquery, exp.CTE, exp.UDTF):
+            if named.alias_or_name.lower() == "run":
+                yield Problem("run.now is the time of the plan, so nothing else can be called run here", line_of(named))
+
+
+def reads_no_input(function: exp.Expr) -> bool:
+    """True for a table function that makes rows from its arguments alone."""
+    return isinstance(function, _SOURCES) or function_name(function) in _SOURCE_NAMES
 
 
 def _kind(node: exp.Expr) -> str:
@@ -90,8 +115,8 @@ def _tables(query: exp.Query, relations: Relations, read: set[str]) -> Iterator[
     """Yield tables that may not be read; add the aliases that are read to ``read``."""
     for table in query.find_all(exp.Table):
         if isinstance(table.this, exp.Func):
-            name = function_name(table.this)
-            if not isinstance(table.this, _SOURCES) and name not in _SOURCE_NAMES:
+            if not reads_no_input(table.this):
+                name = function_name(table.this)
                 yield Problem(
                     f"{name}() reads what is not an input", line_of(table), "read files through a Bronze dataset"
                 )
@@ -146,7 +171,8 @@ def _unknown_columns(query: exp.Query, relations: Relations) -> Iterator[Problem
     known = {*columns, *named, *tables, *_IMPLIED_COLUMNS}
     for column in query.find_all(exp.Column):
         name = column.name.lower()
-        is_field = bool(column.table) and column.table.lower() not in tables  # of a struct
+        # Also run.now, which is a constant, and no table.
+        is_field = bool(column.table) and column.table.lower() not in tables
         if name in known or is_field or isinstance(column.this, exp.Star) or _is_syntax(column):
             continue
         near = difflib.get_close_matches(name, {*columns, *named}, n=1)

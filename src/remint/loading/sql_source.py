@@ -4,10 +4,13 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 from dataclasses import dataclass, field
+from typing import Literal
 
 from remint.model.dataset import Column, Parse
 
 REJECTED = "_rejected"
+TimeGrain = Literal["hour", "day", "week", "month"]
+"""A grain that has an order."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -27,6 +30,18 @@ class SqlSource:
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
+class DeclaredReach:
+    """Which partitions of an input a unit reads, as declared, and by which column the input's rows lie in time."""
+
+    column: str
+    grain: TimeGrain
+    is_raw: bool
+    """True for the time of an event; False for a partition column, which holds the partition's first instant."""
+    before: int
+    after: int
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
 class TransformSpec:
     """A transform's SQL with all that decides what it means."""
 
@@ -41,6 +56,12 @@ class TransformSpec:
     """Decides, with ``keep``, which rows there are."""
     reads: Mapping[str, str] = field(default_factory=dict)
     """By alias, in words: which dataset and which of its partitions."""
+    output: tuple[str, TimeGrain] | None = None
+    """Partition column and grain of the result, where it is cut by the time of UTC."""
+    declared: Mapping[str, DeclaredReach] = field(default_factory=dict)
+    """By alias, for inputs that are read by time."""
+    allow: tuple[str, ...] = ()
+    """Functions that are let through although a replay may give another answer."""
 
 
 def rejected_alias(parse: Parse) -> str:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from dataclasses import dataclass, field
 from enum import StrEnum
+from typing import Literal
 
 from remint.model.mapping import Mapping
 from remint.model.partition import Grain, PartitionSet, PartitionSpec
@@ -141,16 +142,71 @@ class Transform:
     warnings: tuple[str, ...] = ()
 
 
+DATE_PLACEHOLDER = "{date}"
+"""Stands in a URL pattern for the day, YYYY-MM-DD, that a file is for."""
+
+
 @dataclass(frozen=True, slots=True, kw_only=True)
-class Source:
-    """Where Bronze rows come from: files of one format under one URL pattern."""
+class FileSource:
+    """Bronze rows come from files of one format under one URL pattern."""
 
     url: str
-    """Path or fsspec URL; ``*`` and ``**`` match; relative to the project."""
+    """Path or fsspec URL; ``*``, ``**`` and ``{date}`` match; relative to the project."""
     format: str
     """``jsonl``, ``csv`` or ``parquet``; ``.gz`` is recognised by the file's first bytes."""
     ingested_at: str | None = None
     """TIMESTAMPTZ column that remint fills with the time of the ingest run; None when the source has it."""
+    kind: Literal["files"] = "files"
+
+    @property
+    def says_days(self) -> bool:
+        """True when a file's name says which day it is for, so that an absent day can be told from an empty one."""
+        return DATE_PLACEHOLDER in self.url
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class PageSource:
+    """Bronze rows come from the pages of a JSON API, one cursor after another."""
+
+    url: str
+    """http or https, without query."""
+    records: str
+    """Dotted path of the list of records in a page."""
+    next_cursor: str
+    """Dotted path of the cursor of the next page; null or absent on the last one."""
+    has_more: str | None
+    """Dotted path of the boolean that says whether another page follows; None where only ``next_cursor`` says it."""
+    cursor_param: str
+    since_param: str | None
+    """Query parameter of a window's first instant; None where the API takes no windows."""
+    until_param: str | None
+    """Query parameter of the instant at which a window ends; that instant is outside of it."""
+    window_days: int
+    """Days that one window of a range spans at most."""
+    page_size: int | None
+    page_size_param: str
+    params: tuple[tuple[str, str], ...]
+    """Query parameters that every request has; never credentials."""
+    headers: tuple[tuple[str, str], ...]
+    """Header and its value, in which ``{NAME}`` stands for an environment variable."""
+    timeout_s: float
+    """For a connection, and for a pause within a reply."""
+    retries: int
+    """Further attempts at one page."""
+    budget_s: float
+    """For everything that one run reads of this source, waiting included."""
+    ingested_at: str | None = None
+    """TIMESTAMPTZ column that remint fills with the time of the ingest run; None when the source has it."""
+    kind: Literal["pages"] = "pages"
+
+    @property
+    def format(self) -> str:
+        """What a page is handed to the engine as: one JSON object a line."""
+        return "jsonl"
+
+
+Source = FileSource | PageSource
+"""Where Bronze rows come from."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -161,11 +217,21 @@ class Arrivals:
     grain: Grain
     label: str | None = None
     """Further column of the Bronze rows by whose value events are told apart: a tenant."""
+    key: tuple[str, ...] = ()
+    """Rows that are equal in these columns are versions of one thing, whichever event partitions they name; empty:
+    no row is a version of another."""
 
     @property
     def spec(self) -> PartitionSpec:
         """How arrived rows are cut by their event."""
         return PartitionSpec(column=self.column, grain=self.grain, label=self.label)
+
+    @property
+    def in_words(self) -> str:
+        """How rows are counted: those counted in another way say nothing about this one."""
+        parts = [f"by {self.grain} of {self.column}", f"and {self.label}" if self.label else ""]
+        parts.append(f"with every version of a {', '.join(self.key)}" if self.key else "")
+        return " ".join(part for part in parts if part)
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -193,7 +259,8 @@ class Dataset:
     transform: Transform | None = None
     parse: Parse | None = None
     keep: tuple[str, ...] = ()
-    """Order by which the latest row of a key wins within its partition; empty when the transform leaves none twice."""
+    """Order by which the latest row of a key wins: within its partition, or across all where the arrivals that are
+    read have a key; empty when the transform leaves none twice."""
     checks: tuple[Check, ...] = ()
     source: Source | None = None
     arrivals: Arrivals | None = None

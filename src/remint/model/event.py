@@ -16,6 +16,8 @@ class EventKind(StrEnum):
     PUBLISHED = "published"
     RECORDED = "recorded"
     FAILED = "failed"
+    ALERT = "alert"
+    """Something that a person should look at: a failure, a run over its SLA, an anomalous volume."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

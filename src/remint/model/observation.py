@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Mapping
 from dataclasses import dataclass, field
 
+from remint.model.cost import Timings
 from remint.model.dataset import DatasetName
 from remint.model.partition import PartitionKey, PartitionSet
 from remint.model.provenance import ArrivedContent, Head, LogicRecord
@@ -48,8 +49,12 @@ class Observed:
     inputs: Mapping[int, Mapping[str, Mapping[str, str]]] = field(default_factory=dict)
     """By ledger sequence number: the input digests that a head was made from; for heads that are not fresh."""
     outstanding: tuple[Run, ...] = ()
+    covered: Mapping[DatasetName, PartitionSet] = field(default_factory=dict)
+    """Days that each source has answered for, with rows or without; only sources that go by days."""
     runs: Mapping[str, str] = field(default_factory=dict)
     """Why a run was made, in words, for runs that made what stale units read."""
+    timings: Timings = field(default_factory=dict)
+    """What staging took in the newest runs; empty where nobody plans from it."""
 
     def foreign_keys(self, name: DatasetName) -> PartitionSet:
         """Return the partitions of a dataset that somebody else changed."""

@@ -5,10 +5,11 @@ Rules: apply reads the plan and nothing else; the id is the digest of the conten
 
 from __future__ import annotations
 
-from dataclasses import dataclass, replace
+from dataclasses import dataclass, field, replace
 from datetime import datetime
 from enum import StrEnum
 
+from remint.model.cost import Estimate
 from remint.model.dataset import Dataset, DatasetName
 from remint.model.digest import canonical_json, text_digest
 from remint.model.partition import Grain, PartitionSet
@@ -67,6 +68,12 @@ class Action:
     """From what is published now, or from the rows read for a first build; None when neither is known."""
     size_bytes: int | None
     """Bytes expected to be written; None before anything of the dataset was published."""
+    bytes_scanned: int | None = None
+    """Bytes of the files that are expected to be opened; None when no past run tells."""
+    seconds: float | None = None
+    """Staging time expected; None when no past run tells."""
+    money: float | None = None
+    """What that costs at the prices in the settings; None without prices or without an estimate."""
 
     @property
     def keys(self) -> PartitionSet:
@@ -144,6 +151,9 @@ class Plan:
     untouched: tuple[Untouched, ...]
     fresh_units: int
     """Units in the selection that need nothing."""
+    estimate: Estimate = field(default_factory=Estimate)
+    needs_approval: tuple[str, ...] = ()
+    """In words, every rule that makes the plan need the approval of a second person; empty: none."""
 
     @property
     def is_empty(self) -> bool:

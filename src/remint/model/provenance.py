@@ -75,19 +75,22 @@ class ProvenanceRecord:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Arrival:
-    """Rows of one event partition in one Bronze file."""
+    """Rows in one Bronze file that count for one event partition."""
 
     file: str
     event_key: PartitionKey
     digest: ContentDigest
+    is_rival: bool = False
+    """The rows name other event partitions, and a version of the same thing names this one."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class ArrivedContent:
-    """All that has arrived for one event partition."""
+    """All that has arrived for one event partition: its own rows, and the rivals of those rows."""
 
     digest: ContentDigest
     files: int
+    """Files that hold rows of its own."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

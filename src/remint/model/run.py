@@ -44,6 +44,9 @@ _ALLOWED: dict[RunState, frozenset[RunState]] = {
     RunState.ROLLED_BACK: frozenset(),
 }
 
+RUNNING = frozenset({RunState.STAGING, RunState.PUBLISHING})
+"""States of a run that is at work, or was when its process ended."""
+
 OUTSTANDING = frozenset({RunState.STAGING, RunState.PUBLISHING, RunState.FAILED})
 """States that ``status`` shows until somebody ends them."""
 
@@ -74,8 +77,23 @@ class StepKind(StrEnum):
     """The run met a conflict; what its attempt had committed is about to be taken back."""
     WITHDRAWN = "withdrawn"
     """Nothing of the attempt is live any more."""
+    INGEST_BEGUN = "ingest_begun"
+    """What an ingest was asked for: datasets, and the windows and cursors from which pages are read."""
     INGEST_STAGED = "ingest_staged"
-    """Bronze and quarantine files of one ingest, with arrivals and counts."""
+    """Bronze and quarantine files of one source file, with arrivals and counts."""
+    INGEST_RIVALS = "ingest_rivals"
+    """What rows count for besides, since the ingest added versions of what Bronze holds; the newest entry counts."""
+
+
+class Stage(StrEnum):
+    """Where in its life a run spends time or fails."""
+
+    STAGE = "stage"
+    """Queries write files that nobody sees."""
+    AUDIT = "audit"
+    """Checks judge what was written."""
+    PUBLISH = "publish"
+    """Commits name the files."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -87,6 +105,8 @@ class Run:
     state: RunState
     plan_id: str | None
     mode: str
+    type: str = ""
+    """Type of the backfill; empty for an incremental run."""
     override_state: bool
     trigger: str
     reason: str
@@ -98,3 +118,6 @@ class Run:
     error: str | None = None
     of_run: str | None = None
     """For a rollback, the run that it undoes."""
+    approved_by: str | None = None
+    """Who consented, where the run needed an approval."""
+    approval_reason: str | None = None

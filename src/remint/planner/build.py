@@ -23,7 +23,9 @@ from remint.model.plan import (
 from remint.model.request import Request
 from remint.model.wording import counted
 from remint.planner.batching import batches
-from remint.planner.policy import Policy, refuse, refuse_unsettled, refuse_unversioned
+from remint.planner.cost import with_costs
+from remint.planner.coverage import absent_sources, refuse_absent
+from remint.planner.policy import Policy, judge, refuse, refuse_unsettled, refuse_unversioned
 from remint.planner.staleness import in_words, input_keys
 from remint.planner.survey import Group, Verdicts, World, survey
 
@@ -43,13 +45,17 @@ def build_plan(request: Request, world: World, policy: Policy, now: datetime) ->
     Raises:
         InvalidRange: the range is in the future or names nothing.
         BronzeChanged: a Bronze table was changed by somebody else.
-        PlanError: the request breaks a limit.
+        SourceAbsent: the range names days that a source never delivered.
+        VersionNotRaised: logic changed under a version that was published.
+        PolicyRefused: the plan breaks a limit that does not ask for an approval.
     """
     graph, observed = world.graph, world.observed
     refuse_unsettled(graph, observed)
     selection = graph.select(request.selectors)
     refuse_unversioned(graph, observed, selection)
-    refuse(request, selection, world.units, policy=policy, now=now)
+    if request.range and not policy.allow_absent:
+        refuse_absent(absent_sources(graph, observed, selection, request.range), request.range)
+    asks = refuse(request, selection, world.units, policy=policy, now=now)
     verdicts = survey(request, world)
     affected = {n: keys for n, v in verdicts.items() if (keys := v.affected)}
     actions = _actions(world, verdicts)
@@ -69,6 +75,8 @@ def build_plan(request: Request, world: World, policy: Policy, now: datetime) ->
         untouched=_untouched(world, selection, verdicts, affected),
         fresh_units=sum(v.fresh for n, v in verdicts.items() if n in selection),
     )
+    plan = with_costs(plan, observed.timings, policy.prices)
+    plan = replace(plan, needs_approval=(*asks, *judge(plan, policy)))
     return replace(plan, plan_id=plan_digest(plan))
 
 
@@ -164,9 +172,7 @@ def _read_rows(world: World, dataset: Dataset, units: PartitionSet) -> dict[tupl
     found = {}
     for entry in dataset.inputs:
         for key in input_keys(world.graph, dataset, entry, units, contents):
-            digest = contents.digest(entry, key)
-            if digest:
-                found[entry.alias, key] = int(digest.rsplit(":", 2)[1])
+            found[entry.alias, key] = contents.rows(entry, key)
     return found
 
 

@@ -1,29 +1,92 @@
-"""What a plan may not be: rules that refuse a request before anything is planned."""
+"""What may be planned and started: limits that refuse, or that ask for the approval of a second person. Pure.
+
+Rules: a limit that history tells nothing about is not judged, and the plan says so; a forced backfill always asks;
+what depends on the time (peak hours, runs in progress) is judged when a run starts, so a plan can be made at any time.
+"""
 
 from __future__ import annotations
 
-from collections.abc import Mapping
-from dataclasses import dataclass
-from datetime import datetime
+from collections.abc import Iterable, Mapping
+from dataclasses import dataclass, field, replace
+from datetime import UTC, date, datetime
+from enum import StrEnum
 
-from remint.errors import BronzeChanged, InvalidRange, PlanError, VersionNotRaised
+from remint.errors import (
+    BronzeChanged,
+    InvalidRange,
+    PeakHours,
+    PlanError,
+    PolicyRefused,
+    TooManyBytes,
+    TooManyRows,
+    TooManyRuns,
+    TooManySeconds,
+    TooMuchMoney,
+    UsageError,
+    VersionNotRaised,
+    WholeHistory,
+    WindowTooLong,
+)
+from remint.model.cost import Prices
 from remint.model.dataset import DatasetName, Layer
 from remint.model.graph import DatasetGraph
 from remint.model.observation import Observed
-from remint.model.partition import PartitionSet
-from remint.model.request import Request
+from remint.model.partition import PartitionSet, days_of
+from remint.model.plan import Plan, StaleCause
+from remint.model.request import BackfillType, Mode, Request
 from remint.model.run import RunState
+from remint.model.wording import counted
+from remint.planner import peak_hours
+
+
+class Rule(StrEnum):
+    """Rules that refuse, or ask where ``[policy] ask`` names them."""
+
+    MAX_SECONDS = "max_seconds"
+    MAX_MONEY = "max_money"
+    MAX_BYTES_SCANNED = "max_bytes_scanned"
+    MAX_ROWS = "max_rows"
+    LARGEST_WINDOW_DAYS = "largest_window_days"
+    WHOLE_HISTORY = "whole_history"
+    PEAK_HOURS = "peak_hours"
+    MAX_RUNNING = "max_running"
+
+
+class Priority(StrEnum):
+    """How a backfill stands to other processes of the machine."""
+
+    LOW = "low"
+    NORMAL = "normal"
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Policy:
-    """Limits that the project or the caller sets."""
+    """Limits that the project or the caller sets; None: there is no such limit."""
 
     batch_rows: int = 4_000_000
     """Rows that one staging query may read."""
     allow_future: bool = False
+    allow_absent: bool = False
+    """The caller knows that a source never delivered some of the days."""
     allow_all: bool = False
     """The caller said ``--all``: recomputing the whole history is meant."""
+    max_seconds: float | None = None
+    max_money: float | None = None
+    max_bytes_scanned: int | None = None
+    max_rows: int | None = None
+    """Rows read."""
+    largest_window_days: int | None = None
+    peak_hours: tuple[peak_hours.PeakHours, ...] = ()
+    """When no backfill may start."""
+    max_running: int | None = None
+    """Runs in progress, with the one that starts."""
+    ask: frozenset[Rule] = frozenset()
+    """Rules whose breach needs an approval instead of being refused."""
+    priority: Priority = Priority.LOW
+    """Of backfills."""
+    sla_seconds: float | None = None
+    """A run that takes longer raises an alert."""
+    prices: Prices = field(default_factory=Prices)
 
 
 def refuse(
@@ -33,12 +96,12 @@ def refuse(
     *,
     policy: Policy,
     now: datetime,
-) -> None:
-    """Refuse a request that no plan should be made of.
+) -> tuple[str, ...]:
+    """Refuse a request that no plan should be made of; return what its plan needs an approval for, in words.
 
     Raises:
         InvalidRange: the range lies in the future, or names no partition of the selection.
-        PlanError: a rebuild of the whole history without ``--all``.
+        WholeHistory: a rebuild of the whole history without ``--all``.
     """
     if request.range and request.range.end.toordinal() - 1 > now.date().toordinal() and not policy.allow_future:
         raise InvalidRange(
@@ -53,11 +116,172 @@ def refuse(
             f"the range {request.range.describe()} names 0 partitions of what is selected",
             hint="remint status    # shows which partitions there are",
         )
-    if request.rebuild and known > 1 and units == known and not policy.allow_all:
-        raise PlanError(
-            f"this would recompute the whole history of what is selected: {units:,} partitions",
-            hint="add --all if that is meant, or --range to limit it",
+    breaches: list[tuple[Rule, PolicyRefused]] = []
+    if request.rebuild and known > 1 and units == known and (Rule.WHOLE_HISTORY in policy.ask or not policy.allow_all):
+        words = f"this would recompute the whole history of what is selected: {units:,} partitions"
+        breaches.append(
+            (Rule.WHOLE_HISTORY, WholeHistory(words, hint="add --all if that is meant, or --range to limit it"))
         )
+    return _answer(breaches, policy)
+
+
+def windows(
+    request: Request,
+    selection: tuple[DatasetName, ...],
+    domains: Mapping[DatasetName, PartitionSet],
+    days: int,
+    *,
+    policy: Policy,
+    now: datetime,
+) -> tuple[Request, ...]:
+    """Return one request for every ``days`` days of the range that name any partition, in order.
+
+    Raises:
+        InvalidRange: the range as a whole lies in the future, or names nothing.
+        WholeHistory: as a whole it would recompute everything, and nobody said that this is meant.
+        UsageError: there is no range.
+    """
+    cut = request.windows(days)
+    refuse(request, selection, domains, policy=replace(policy, ask=frozenset()), now=now)
+    return tuple(w for w in cut if any(w.range.within(domains[n]) for n in selection if w.range))
+
+
+def judge(plan: Plan, policy: Policy) -> tuple[str, ...]:
+    """Return what the plan needs an approval for, in words; a forced backfill always does.
+
+    Raises:
+        PolicyRefused: the plan breaks a limit that does not ask; the class says which, the message by how much.
+        UsageError: a logical backfill of data that no change of logic made stale.
+    """
+    if plan.is_empty:
+        return ()
+    _check_logical(plan)
+    forced = ("a forced backfill overrides pipeline state",) if plan.request.is_forced else ()
+    return forced + _answer([*_over_limit(plan, policy), *_too_long(plan, policy)], policy)
+
+
+def judge_start(plan: Plan, policy: Policy, now: datetime, running: int) -> tuple[str, ...]:
+    """Return what a start at ``now`` needs an approval for, in words.
+
+    Args:
+        plan: what is about to be applied.
+        policy: limits.
+        now: aware of its zone.
+        running: runs in progress.
+
+    Raises:
+        PeakHours: it is peak time, and the plan is a backfill.
+        TooManyRuns: the quota is used up.
+    """
+    return _answer([*_in_peak(plan, policy, now), *_over_quota(policy, running)], policy)
+
+
+def unjudged(plan: Plan, policy: Policy) -> tuple[str, ...]:
+    """Return the limits that could not be judged for lack of history, in words."""
+    if not plan.estimate.unknown_actions:
+        return ()
+    limits = (
+        (Rule.MAX_SECONDS, policy.max_seconds),
+        (Rule.MAX_MONEY, policy.max_money),
+        (Rule.MAX_BYTES_SCANNED, policy.max_bytes_scanned),
+    )
+    missing = counted(plan.estimate.unknown_actions, "action")
+    return tuple(f"{rule} is not judged for {missing} that no past run tells about" for rule, limit in limits if limit)
+
+
+def _answer(breaches: Iterable[tuple[Rule, PolicyRefused]], policy: Policy) -> tuple[str, ...]:
+    """Raise the first breach that refuses; return the others in words."""
+    found = list(breaches)
+    for rule, error in found:
+        if rule not in policy.ask:
+            raise error
+    return tuple(f"{error.message} ({rule})" for rule, error in found)
+
+
+def _check_logical(plan: Plan) -> None:
+    elsewhere = {StaleCause.MISSING, StaleCause.DATA, StaleCause.FOREIGN}
+    causes = {reason.cause for action in plan.actions for reason in action.reasons}
+    if plan.request.type is BackfillType.LOGICAL and causes <= elsewhere:
+        shown = ", ".join(sorted(causes))
+        raise UsageError(
+            f"a logical backfill is due to a change of logic; what is selected is stale only for: {shown}",
+            hint="say --type temporal or --type dataset, or select what changed",
+        )
+
+
+def _over_limit(plan: Plan, policy: Policy) -> Iterable[tuple[Rule, PolicyRefused]]:
+    found, currency = plan.estimate, plan.estimate.currency
+    rows = sum(a.rows_read or 0 for a in plan.actions)
+    limits: tuple[tuple[Rule, type[PolicyRefused], float | None, float | None, str], ...] = (
+        (Rule.MAX_SECONDS, TooManySeconds, policy.max_seconds, found.seconds, "stage for about {:,.1f} s"),
+        (Rule.MAX_MONEY, TooMuchMoney, policy.max_money, found.money, "cost about {:,.4f} " + currency),
+        (Rule.MAX_BYTES_SCANNED, TooManyBytes, policy.max_bytes_scanned, found.bytes_scanned, "open {:,.0f} bytes"),
+        (Rule.MAX_ROWS, TooManyRows, policy.max_rows, rows, "read {:,} rows"),
+    )
+    for rule, kind, limit, amount, words in limits:
+        if limit is not None and amount is not None and amount > limit:
+            said = f"the plan would {words.format(amount)}; [policy] {rule} allows {limit:,}"
+            yield rule, kind(said, hint=_smaller(plan, limit / amount))
+
+
+def _too_long(plan: Plan, policy: Policy) -> Iterable[tuple[Rule, PolicyRefused]]:
+    limit, days = policy.largest_window_days, _window_days(plan)
+    if limit is not None and days > limit:
+        said = f"the plan covers {days:,} days; [policy] largest_window_days allows {limit:,}"
+        yield Rule.LARGEST_WINDOW_DAYS, WindowTooLong(said, hint=_split(plan, limit))
+
+
+def _window_days(plan: Plan) -> int:
+    """Return the days of the range; of a backfill without one, the days that what will run spans; else 0."""
+    span = _span(plan) if plan.request.range or plan.request.mode is Mode.BACKFILL else None
+    return (span[1] - span[0]).days if span else 0
+
+
+def _span(plan: Plan) -> tuple[date, date] | None:
+    """Return the range asked for, or else the days that what will run spans, half-open; None without any."""
+    if plan.request.range:
+        return plan.request.range.start, plan.request.range.end
+    days = [found for a in plan.actions if a.certain and (found := days_of(a.keys))]
+    return (min(d[0] for d in days), max(d[1] for d in days)) if days else None
+
+
+def _smaller(plan: Plan, part: float) -> str:
+    """Return the command that does the same in windows that keep to a limit, as far as a window can."""
+    first, end = _span(plan) or (date.min, date.min)
+    return _split(plan, max(1, int((end - first).days * part)))
+
+
+def _split(plan: Plan, days: int) -> str:
+    span = _span(plan)
+    return plan.request.split_command(*span, days) if span else "select fewer datasets"
+
+
+def _in_peak(plan: Plan, policy: Policy, now: datetime) -> Iterable[tuple[Rule, PolicyRefused]]:
+    window = peak_hours.peak_at(now, policy.peak_hours)
+    if window is None or plan.request.mode is not Mode.BACKFILL:
+        return
+    ends = peak_hours.peak_end(now, policy.peak_hours)
+    when = f"after {ends:%Y-%m-%dT%H:%MZ}" if ends else "when peak_hours leave a time for it"
+    yield (
+        Rule.PEAK_HOURS,
+        PeakHours(
+            f"it is {now.astimezone(UTC):%Y-%m-%dT%H:%MZ}, in the peak hours {window}: no backfill starts then",
+            hint=f"{when}: remint apply {plan.plan_id}",
+        ),
+    )
+
+
+def _over_quota(policy: Policy, running: int) -> Iterable[tuple[Rule, PolicyRefused]]:
+    if policy.max_running is not None and running >= policy.max_running:
+        yield Rule.MAX_RUNNING, too_many_runs(running, policy.max_running)
+
+
+def too_many_runs(running: int, limit: int) -> TooManyRuns:
+    """Return the error of a run that would be one too many."""
+    return TooManyRuns(
+        f"{counted(running, 'run')} in progress; [policy] max_running allows {limit:,}",
+        hint="remint status    # lists them: wait, or end those that were interrupted",
+    )
 
 
 def refuse_unversioned(graph: DatasetGraph, observed: Observed, selection: tuple[DatasetName, ...]) -> None:

@@ -70,6 +70,10 @@ class Contents:
                 return found
         return self.published.get(entry.dataset, {}).get(key, "")
 
+    def rows(self, entry: Input, key: PartitionKey) -> int:
+        """Return the rows that a consumer reads through ``entry``; 0 where the content is not known."""
+        return _rows(self.digest(entry, key))
+
     def read(self, entry: Input, keys: PartitionSet) -> Digests:
         """Return the digest of each of ``keys`` as recorded for a unit: one by one, or one for many."""
         place = (entry.dataset, entry.columns, entry.mapping.kind == "by_arrival", keys)

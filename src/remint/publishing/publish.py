@@ -8,7 +8,7 @@ conflict takes back what it had committed before it gives up.
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 from remint.errors import HalfPublished, PublishConflict
 from remint.formats.base import Replacement
@@ -17,10 +17,12 @@ from remint.model.digest import canonical
 from remint.model.event import Event, EventKind
 from remint.model.graph import DatasetGraph
 from remint.model.provenance import DataFile
+from remint.model.request import BackfillType
 from remint.model.run import RunState, StepKind
 from remint.model.wording import counted
+from remint.publishing.record import Scope, audit_entry
 from remint.publishing.tools import Tools
-from remint.store.base import Outcome
+from remint.store.base import AuditEntry, AuditStatus, Outcome
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -183,13 +185,29 @@ def _publish(tools: Tools, run_id: str, change: TableChange, attempt: int) -> in
     table = tools.table(change.dataset)
     if change.is_empty:
         return tools.tables.create(table)
+    began = tools.stopwatch()
     version = _landed(tools, run_id, change, attempt)
     if version is None:
         version = tools.tables.publish(table, _replacement(run_id, change, attempt))
-    tools.store.journal_append(run_id, StepKind.PUBLISHED, {"dataset": table.name, "version": version})
+    seconds = round(tools.stopwatch() - began, 6)
+    payload = {"dataset": table.name, "version": version, "seconds": seconds}
+    tools.store.journal_append(run_id, StepKind.PUBLISHED, payload, audit=_logged(tools, run_id, change, version))
     detail = f"version {version}, {counted(len(change.adds), 'file')} in, {len(change.removes)} out"
     tools.emit(Event(kind=EventKind.PUBLISHED, run_id=run_id, dataset=table.name, detail=detail))
     return version
+
+
+def _logged(tools: Tools, run_id: str, change: TableChange, version: int) -> AuditEntry | None:
+    """Return what the log says of one table of a forced run, once; an ordinary run is logged as a whole."""
+    run, name = tools.store.run(run_id), change.dataset.name
+    if run.type != BackfillType.FORCED:
+        return None
+    for step in tools.store.journal(run_id):
+        if step.kind is StepKind.PUBLISHED and (step.payload["dataset"], step.payload["version"]) == (name, version):
+            return None
+    detail = {"version": version, "files_in": len(change.adds), "files_out": len(change.removes)}
+    touched = Scope(datasets=(name,), record_count=sum(f.rows for f in change.adds), detail=detail)
+    return replace(audit_entry(run, touched, AuditStatus.SUCCESS, tools.now()), action="publish")
 
 
 def _is_accounted(tools: Tools, change: TableChange, version: int, seen: int | None) -> bool:

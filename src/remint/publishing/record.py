@@ -7,12 +7,12 @@ from collections.abc import Iterable, Mapping
 from dataclasses import dataclass, field
 from typing import Any
 
-from remint.errors import PublishConflict, RemintError, RunError
+from remint.errors import ChecksFailed, PublishConflict, RemintError, RunError
 from remint.model.dataset import DatasetName, Layer
 from remint.model.event import Event, EventKind
 from remint.model.graph import DatasetGraph
 from remint.model.partition import PartitionKey, PartitionSet, days_of
-from remint.model.run import Run, RunState
+from remint.model.run import Run, RunState, Stage
 from remint.publishing.tools import Tools
 from remint.store.base import AuditEntry, AuditStatus
 
@@ -90,11 +90,23 @@ def audit_entry(run: Run, scope: Scope, status: AuditStatus, at: str) -> AuditEn
         record_count=scope.record_count,
         status=status,
         mode=run.mode,
+        type=run.type,
         override_state=run.override_state,
         trigger=run.trigger,
         datasets=scope.datasets,
-        detail=scope.detail,
+        detail={**scope.detail, **_consent(run)},
     )
+
+
+def _consent(run: Run) -> dict[str, Any]:
+    """Return who approved the run and why, where somebody had to."""
+    return {"approved_by": run.approved_by, "approval_reason": run.approval_reason} if run.approved_by else {}
+
+
+def _stage_of(run: Run, error: Exception) -> Stage:
+    if run.state is RunState.PUBLISHING or isinstance(error, PublishConflict):
+        return Stage.PUBLISH
+    return Stage.AUDIT if isinstance(error, ChecksFailed) else Stage.STAGE
 
 
 def stopped(tools: Tools, run_id: str, error: Exception) -> RemintError:
@@ -105,9 +117,13 @@ def stopped(tools: Tools, run_id: str, error: Exception) -> RemintError:
     """
     run = tools.store.run(run_id)
     now = tools.now()
+    code = error.code if isinstance(error, RemintError) else type(error).__name__
+    detail = {"error": str(error), "code": code, "stage": _stage_of(run, error)}
+    entry = audit_entry(run, Scope(detail=detail), AuditStatus.FAILED, now)
     if run.state is RunState.STAGING or (run.state is RunState.PUBLISHING and isinstance(error, PublishConflict)):
-        entry = audit_entry(run, Scope(detail={"error": str(error)}), AuditStatus.FAILED, now)
         tools.store.set_state(run_id, RunState.FAILED, error=str(error), ended_at=now, audit=entry)
+    else:
+        tools.store.log(entry)
     tools.emit(Event(kind=EventKind.FAILED, run_id=run_id, detail=str(error)))
     found = error
     if not isinstance(found, RemintError):

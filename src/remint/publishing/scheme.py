@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from remint.errors import StoreError
+from remint.errors import ArrivalsRedeclared, StoreError
 from remint.model.graph import DatasetGraph
 from remint.publishing.tools import Tools
 
@@ -22,3 +22,20 @@ def require_scheme(tools: Tools, graph: DatasetGraph) -> None:
             f"{tools.engine.digest_scheme}, so every partition would look changed",
             hint="install the version of the engine that made them; DuckDB 1.3 to 2.0 compute duckdb-hash-1",
         )
+
+
+def require_countings(tools: Tools, graph: DatasetGraph) -> None:
+    """Refuse to read arrivals that were counted in another way than is declared now.
+
+    Raises:
+        ArrivalsRedeclared: rows would be looked for under event partitions for which they never counted; nothing is
+            changed.
+    """
+    known = tools.store.countings()
+    for dataset in graph:
+        if dataset.arrivals and known.get(dataset.name, dataset.arrivals.in_words) != dataset.arrivals.in_words:
+            raise ArrivalsRedeclared(
+                f"{dataset.name}: its rows were counted {known[dataset.name]}, and its arrivals are declared "
+                f"{dataset.arrivals.in_words}",
+                hint="declare them as before, or give the dataset another name and ingest its files under that",
+            )

@@ -29,7 +29,11 @@ class Tools:
     scratch: Path
     """Folder for files that no run needs again."""
     clock: Callable[[], datetime]
+    stopwatch: Callable[[], float]
+    """Seconds since some moment; only differences mean anything."""
     emit: Callable[[Event], None]
+    credential: Callable[[str], str | None]
+    """Gives the value of an environment variable that a source's headers name."""
 
     @property
     def engine(self) -> Engine:

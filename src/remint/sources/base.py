@@ -1,8 +1,8 @@
-"""Source files: what a source lists, and what fetching one gives."""
+"""What sources give: files that they list, fetched copies of them, pages of an API."""
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 
 
@@ -19,6 +19,8 @@ class SourceFile:
     size_bytes: int
     mtime_ns: int
     """Time of the last change; 0 where the store tells none."""
+    day: str | None = None
+    """Day that the file is for, where the source's URL says it with ``{date}``."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -30,3 +32,32 @@ class Fetched:
     """Of the bytes as the source holds them, compressed or not."""
     size_bytes: int
     """Of the same bytes."""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Page:
+    """One page of an API, checked as a whole."""
+
+    uri: str
+    """With its query; holds no credentials."""
+    cursor: str | None
+    """Cursor that it was asked for with; None for the first page that there is."""
+    next_cursor: str | None
+    is_last: bool
+    """No further page is to be read."""
+    rows: int
+    content: bytes
+    """The records, one JSON value a line, UTF-8."""
+    sha256: str
+    """Of the body as it came."""
+    size_bytes: int
+    """Of the same body."""
+
+    @property
+    def resume_at(self) -> str | None:
+        """Cursor at which a later run goes on: the next page, or this one again where none is named yet."""
+        return self.cursor if self.next_cursor is None else self.next_cursor
+
+    def as_last(self) -> Page:
+        """Return the page as the last one that is to be read."""
+        return replace(self, is_last=True)

@@ -9,21 +9,23 @@ from __future__ import annotations
 import glob
 import hashlib
 import os
+import re
 import stat
 from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
-from datetime import datetime
+from datetime import date, datetime
 from pathlib import Path
 from typing import IO, Any
 
 import fsspec
 
 from remint.errors import SourceRejected
-from remint.model.dataset import Source
+from remint.model.dataset import DATE_PLACEHOLDER, FileSource
 from remint.sources.base import Fetched, SourceFile
 from remint.sources.decoding import Decoder
 
 _BLOCK_BYTES = 1 << 20
+_DATE_GLOB = "-".join("[0-9]" * digits for digits in (4, 2, 2))
 _IGNORED_ENDINGS = (".crc", ".tmp")
 _KINDS = (
     (stat.S_ISDIR, "a directory"),
@@ -34,29 +36,30 @@ _KINDS = (
 )
 
 
-def discover(source: Source, project_root: Path) -> tuple[SourceFile, ...]:
+def discover(source: FileSource, project_root: Path) -> tuple[SourceFile, ...]:
     """Return the files that the source's URL matches, by uri.
 
     Names that start with ``.`` or ``_`` and names that end in ``.crc`` or ``.tmp`` belong to writers and are left out.
 
     Raises:
-        SourceRejected: something that matches is no regular file, lies outside through a link, or cannot be listed.
+        SourceRejected: something that matches is no regular file, lies outside through a link, is named for a day
+            that is not in the calendar, or cannot be listed.
     """
     url = source.url.removeprefix("file://")
     found = _remote_files(source) if "://" in url else _local_files(source, url, project_root)
     files = tuple(sorted(found, key=lambda f: f.uri))
-    if not files and not glob.has_magic(url):
+    if not files and not glob.has_magic(url) and not source.says_days:
         raise SourceRejected(
             f"{source.url}: expected a file, found nothing", hint="correct the URL of the source, or bring the file"
         )
     return files
 
 
-def _local_files(source: Source, pattern: str, project_root: Path) -> Iterator[SourceFile]:
+def _local_files(source: FileSource, pattern: str, project_root: Path) -> Iterator[SourceFile]:
     root = project_root.resolve()
     fixed = Path(*_fixed_parts(pattern))
     base = (root / fixed).resolve()
-    for match in glob.glob(pattern, root_dir=root, recursive=True):
+    for match in glob.glob(pattern.replace(DATE_PLACEHOLDER, _DATE_GLOB), root_dir=root, recursive=True):
         path = root / match
         if _is_ignored(Path(match).relative_to(fixed).parts):
             continue
@@ -77,6 +80,7 @@ def _local_files(source: Source, pattern: str, project_root: Path) -> Iterator[S
             format=source.format,
             size_bytes=status.st_size,
             mtime_ns=status.st_mtime_ns,
+            day=_day_of(pattern, match, uri),
         )
 
 
@@ -84,7 +88,7 @@ def _fixed_parts(pattern: str) -> list[str]:
     """Return the leading folders of a pattern that match nothing but themselves."""
     fixed: list[str] = []
     for part in Path(pattern).parts[:-1]:
-        if glob.has_magic(part):
+        if glob.has_magic(part) or DATE_PLACEHOLDER in part:
             break
         fixed.append(part)
     return fixed
@@ -120,11 +124,11 @@ def _resolved(path: Path, base: Path, uri: str) -> Path:
     return resolved
 
 
-def _remote_files(source: Source) -> Iterator[SourceFile]:
+def _remote_files(source: FileSource) -> Iterator[SourceFile]:
     try:
         system, pattern = fsspec.core.url_to_fs(source.url)
         system.invalidate_cache()
-        found: Mapping[str, Mapping[str, Any]] = system.glob(pattern, detail=True)
+        found: Mapping[str, Mapping[str, Any]] = system.glob(pattern.replace(DATE_PLACEHOLDER, _DATE_GLOB), detail=True)
     except (OSError, ImportError, ValueError) as error:
         raise SourceRejected(
             f"{source.url}: cannot be listed: {error}", hint="check the URL, and that its fsspec driver is installed"
@@ -141,7 +145,30 @@ def _remote_files(source: Source) -> Iterator[SourceFile]:
             format=source.format,
             size_bytes=int(info.get("size") or 0),
             mtime_ns=_changed_ns(info),
+            day=_day_of(pattern, name, url),
         )
+
+
+def _day_of(pattern: str, name: str, uri: str) -> str | None:
+    """Return the day that a file is for, by the place of ``{date}`` in the pattern that its name matches."""
+    if DATE_PLACEHOLDER not in pattern:
+        return None
+    found = re.fullmatch(_name_pattern(pattern), name)
+    day = found[1] if found else ""
+    try:
+        return date.fromisoformat(day).isoformat()
+    except ValueError:
+        raise SourceRejected(
+            f"{uri}: expected a day of the calendar in place of {DATE_PLACEHOLDER}, found {day!r}",
+            hint="rename the file to the day that it is for",
+        ) from None
+
+
+def _name_pattern(pattern: str) -> str:
+    """Return the regular expression of the names that a pattern matches, the day as its only group."""
+    known = {"**/": "(?:.*/)?", "**": ".*", "*": "[^/]*", "?": "[^/]", DATE_PLACEHOLDER: r"(\d{4}-\d{2}-\d{2})"}
+    parts = re.split(r"(\*\*/|\*\*|\*|\?|\[[^\]]+\]|\{date\})", pattern)
+    return "".join(known.get(p) or (p if p.startswith("[") else re.escape(p)) for p in parts)
 
 
 def _changed_ns(info: Mapping[str, Any]) -> int:

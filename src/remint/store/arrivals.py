@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Collection, Iterable, Sequence
+from collections.abc import Collection, Iterable, Mapping, Sequence
 from dataclasses import asdict, fields
 from typing import Any
 
@@ -45,12 +45,15 @@ def _content(row: Row[Any]) -> ArrivedContent:
     return ArrivedContent(digest=digest, files=row.files)
 
 
-def files(connection: Connection, dataset: DatasetName, event_keys: Collection[PartitionKey]) -> list[str]:
-    """Return the files that hold rows of any of the event keys, sorted."""
+def files(
+    connection: Connection, dataset: DatasetName, event_keys: Collection[PartitionKey], *, rivals: bool
+) -> list[str]:
+    """Return the files that hold rows of any of the event keys, or else rivals of such rows, sorted."""
     found: set[str] = set()
     arrival = tables.arrivals.c
     for keys in chunks(sorted(event_keys)):
-        wanted = select(arrival.file).distinct().where(arrival.dataset == dataset, arrival.event_key.in_(keys))
+        wanted = select(arrival.file).distinct().where(arrival.dataset == dataset, arrival.is_rival == rivals)
+        wanted = wanted.where(arrival.event_key.in_(keys))
         found.update(connection.scalars(wanted))
     return sorted(found)
 
@@ -60,7 +63,15 @@ def append(connection: Connection, dataset: DatasetName, new: Sequence[Arrival],
     if not new:
         return
     rows = [
-        {"dataset": dataset, "file": a.file, "event_key": a.event_key, "run_id": run_id, **_bits(a.digest)} for a in new
+        {
+            "dataset": dataset,
+            "file": a.file,
+            "event_key": a.event_key,
+            "is_rival": a.is_rival,
+            "run_id": run_id,
+            **_bits(a.digest),
+        }
+        for a in new
     ]
     connection.execute(insert(tables.arrivals), rows)
     by_scheme: dict[str, list[Arrival]] = {}
@@ -83,7 +94,8 @@ def _add_to_totals(connection: Connection, dataset: DatasetName, scheme: str, ne
     added: dict[PartitionKey, ArrivedContent] = {}
     for arrival in new:
         before = added.get(arrival.event_key, ArrivedContent(digest=ContentDigest.empty(scheme), files=0))
-        added[arrival.event_key] = ArrivedContent(digest=before.digest + arrival.digest, files=before.files + 1)
+        files_more = before.files + (not arrival.is_rival)
+        added[arrival.event_key] = ArrivedContent(digest=before.digest + arrival.digest, files=files_more)
     known = _totals(connection, dataset, scheme, added)
     grown = [
         {
@@ -115,6 +127,25 @@ def _totals(
         for row in connection.execute(of_scheme.where(arrived.c.event_key.in_(part))):
             found[row.event_key] = _content(row)
     return found
+
+
+def countings(connection: Connection) -> dict[DatasetName, str]:
+    """Return in which way the arrivals of each dataset are counted, in words."""
+    return dict(connection.execute(select(tables.countings.c.dataset, tables.countings.c.counted)).all())
+
+
+def declare_countings(connection: Connection, declared: Mapping[DatasetName, str], run_id: str) -> None:
+    """Note in which way arrivals are counted, where that was not noted before.
+
+    Raises:
+        StoreError: they were counted in another way, so that the two would be added up.
+    """
+    known = countings(connection)
+    for dataset, counted in sorted(declared.items()):
+        if known.get(dataset, counted) != counted:
+            raise StoreError(f"arrivals of {dataset} are counted {known[dataset]}, not {counted}")
+        if dataset not in known:
+            connection.execute(insert(tables.countings).values(dataset=dataset, counted=counted, run_id=run_id))
 
 
 def source_files(connection: Connection, dataset: DatasetName) -> dict[str, SourceFileRecord]:

@@ -20,6 +20,12 @@ def newest(connection: Connection, limit: int) -> list[AuditRecord]:
     return [_record(row) for row in rows]
 
 
+def of_run(connection: Connection, run_id: str) -> list[AuditRecord]:
+    """Return the entries about a run, oldest first."""
+    rows = connection.execute(select(audit_log).where(audit_log.c.reprocessing_id == run_id).order_by(audit_log.c.seq))
+    return [_record(row) for row in rows]
+
+
 def _record(row: Row[Any]) -> AuditRecord:
     columns = dict(row._mapping)
     seq, run_id = columns.pop("seq"), columns.pop("reprocessing_id")

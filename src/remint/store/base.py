@@ -10,6 +10,8 @@ from dataclasses import dataclass, field
 from enum import StrEnum
 from typing import Any, Protocol
 
+from remint.model.approval import Approval
+from remint.model.cost import Timing
 from remint.model.dataset import DatasetName, Logic, LogicVersion
 from remint.model.partition import PartitionKey, PartitionSet
 from remint.model.provenance import Arrival, ArrivedContent, Head, LogicRecord, ProvenanceRecord, Release
@@ -69,6 +71,37 @@ class WatermarkMove:
     moved_at: str
 
 
+@dataclass(frozen=True, slots=True, kw_only=True)
+class CursorMove:
+    """Where a run leaves the cursor of a source; cursors are opaque, so they are set and never compared."""
+
+    began_at: str | None
+    """Watermark that the run read when it began; one that moved meanwhile stays, unless the run overrides state."""
+    value: str
+
+
+class CoverageKind(StrEnum):
+    """How a source was asked."""
+
+    DAYS = "days"
+    """For whole days: ``start`` is the first, ``end`` the day after the last."""
+    CURSORS = "cursors"
+    """From one cursor to another; an empty ``start`` is the beginning, an empty ``end`` a source that named none."""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Coverage:
+    """What a source was asked for in a run, and how many rows came: none is an answer, too."""
+
+    dataset: DatasetName
+    kind: CoverageKind
+    start: str
+    end: str
+    rows: int
+    """Rows read: added, known already or rejected."""
+    run_id: str
+
+
 class AuditStatus(StrEnum):
     """How the audited act stood when the entry was written."""
 
@@ -86,7 +119,7 @@ class AuditEntry:
     at: str
     """When the entry was written."""
     action: str
-    """``apply``, ``ingest``, ``rollback``, ``abandon``."""
+    """``apply``, ``ingest``, ``rollback``; ``approve``; ``intend`` and ``publish`` of a forced run; ``alert``."""
     actor: str
     run_id: str | None
     """The reprocessing id; None for an act that is no run."""
@@ -102,6 +135,8 @@ class AuditEntry:
     record_count: int = 0
     status: AuditStatus
     mode: str = ""
+    type: str = ""
+    """Type of the backfill; empty for what is none."""
     override_state: bool = False
     trigger: str = ""
     datasets: tuple[DatasetName, ...] = ()
@@ -129,6 +164,18 @@ class Projection:
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
+class Admission:
+    """What must hold for a run to begin, looked at in the transaction that creates it."""
+
+    needs_approval: tuple[str, ...] = ()
+    """In words, why the plan needs one; an open approval is used up. Empty: it needs none."""
+    max_running: int | None = None
+    """Runs that may be in progress, with this one."""
+    begun: Mapping[str, Any] | None = None
+    """What an ingest asks for: the first step of its journal. There is no moment at which a run exists without it."""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
 class Outcome:
     """Everything that the success of a run changes in the store, written as one transaction."""
 
@@ -142,6 +189,8 @@ class Outcome:
     fence: Mapping[UnitKey, int | None] = field(default_factory=dict)
     """Sequence number that the head of each unit must still have; None: the unit must have no record at all."""
     arrivals: Mapping[DatasetName, tuple[Arrival, ...]] = field(default_factory=dict)
+    countings: Mapping[DatasetName, str] = field(default_factory=dict)
+    """In words, how the arrivals of each Bronze dataset are counted; the same as ever."""
     source_files: tuple[SourceFileRecord, ...] = ()
     read_seq: int | None = None
     """Ledger record after which the run read its inputs; None for a run that made nothing from inputs."""
@@ -155,6 +204,9 @@ class Outcome:
     """Table versions that the ledger accounts for from now on."""
     watermarks: Mapping[DatasetName, str] = field(default_factory=dict)
     """Last event key processed; empty for a run whose mode may not move watermarks."""
+    cursors: Mapping[DatasetName, CursorMove] = field(default_factory=dict)
+    """Cursors at which sources are to be read on; empty for a run whose mode may not move watermarks."""
+    coverage: tuple[Coverage, ...] = ()
     rolled_back: tuple[AuditEntry, ...] = ()
     """What the log says about each run that this one undid as a whole; those runs become ``ROLLED_BACK``."""
 
@@ -252,12 +304,22 @@ class StoreReader(Protocol):
         """
         ...
 
-    def arrival_files(self, dataset: DatasetName, event_keys: Collection[PartitionKey]) -> list[str]:
-        """Return the Bronze files that hold rows of any of the event keys, sorted."""
+    def arrival_files(
+        self, dataset: DatasetName, event_keys: Collection[PartitionKey], *, rivals: bool = False
+    ) -> list[str]:
+        """Return the Bronze files that hold rows of any of the event keys, or else rivals of such rows, sorted."""
+        ...
+
+    def countings(self) -> dict[DatasetName, str]:
+        """Return in words how the arrivals of each dataset are counted, once any were recorded."""
         ...
 
     def source_files(self, dataset: DatasetName) -> dict[str, SourceFileRecord]:
         """Return the newest record of each source file, by URI."""
+        ...
+
+    def coverage(self, dataset: DatasetName) -> list[Coverage]:
+        """Return what a dataset's source was asked for, oldest first."""
         ...
 
     def run(self, run_id: str) -> Run:
@@ -312,12 +374,46 @@ class StoreReader(Protocol):
         """Return the newest audit entries, newest first."""
         ...
 
+    def audit_of(self, run_id: str) -> list[AuditRecord]:
+        """Return the audit entries about a run, oldest first."""
+        ...
+
+    def approvals(self, limit: int) -> list[Approval]:
+        """Return approvals, newest first."""
+        ...
+
+    def approvals_of(self, plan_id: str) -> list[Approval]:
+        """Return the approvals of a plan, oldest first."""
+        ...
+
+    def timings(self, datasets: Collection[DatasetName], limit: int) -> dict[DatasetName, tuple[Timing, ...]]:
+        """Return what staging took, by dataset, newest first; a dataset that never ran is absent."""
+        ...
+
+    def timings_of(self, run_id: str) -> list[Timing]:
+        """Return what each step of a run took, in the order in which they were taken."""
+        ...
+
 
 class StoreWriter(StoreReader, Protocol):
     """Everything that can be changed: each method is one durable transaction, all or nothing."""
 
-    def create_run(self, run: Run, plan_json: str | None = None, audit: AuditEntry | None = None) -> None:
-        """Record a new run, with the plan that it applies and an audit entry of its start."""
+    def create_run(
+        self,
+        run: Run,
+        plan_json: str | None = None,
+        audit: AuditEntry | None = None,
+        admission: Admission = Admission(),
+    ) -> Run:
+        """Record a new run, with the plan that it applies and an audit entry of its start; return it.
+
+        A run that needed an approval comes back with the approver; its audit entry says so too. A forced run's
+        intent is logged before its start.
+
+        Raises:
+            ApprovalError: the run needs an approval and none is open; nothing is written.
+            TooManyRuns: as many runs are in progress as may be; nothing is written.
+        """
         ...
 
     def save_standings(self, standings: Mapping[DatasetName, Standing]) -> None:
@@ -328,8 +424,27 @@ class StoreWriter(StoreReader, Protocol):
         """Keep digests over columns; those that are known stay."""
         ...
 
-    def journal_append(self, run_id: str, kind: StepKind, payload: Mapping[str, Any]) -> int:
-        """Append a step to a run's journal and return its sequence number; durable on return.
+    def grant(self, approval: Approval, audit: AuditEntry) -> None:
+        """Record an approval, with the audit entry that says so."""
+        ...
+
+    def log(self, entry: AuditEntry) -> None:
+        """Append an audit entry that goes with no other change."""
+        ...
+
+    def journal_append(
+        self,
+        run_id: str,
+        kind: StepKind,
+        payload: Mapping[str, Any],
+        *,
+        timing: Timing | None = None,
+        audit: AuditEntry | None = None,
+    ) -> int:
+        """Append a step to a run's journal, with what it took and what the log says; durable on return.
+
+        Returns:
+            The number of the step.
 
         Raises:
             UnknownRun: no run has exactly this id.

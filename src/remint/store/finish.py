@@ -7,7 +7,7 @@ from sqlalchemy import Connection
 from remint.errors import StoreError
 from remint.model.provenance import Release
 from remint.model.run import RunState
-from remint.store import arrivals, audit_log, ledger, projections, releases, runs, watermarks
+from remint.store import arrivals, audit_log, coverage, ledger, projections, releases, runs, watermarks
 from remint.store.base import Outcome
 
 
@@ -27,11 +27,14 @@ def finish(connection: Connection, outcome: Outcome) -> Release:
     runs.record_reading(connection, run.run_id, outcome.read_seq)
     ledger.record_logics(connection, outcome.logics, run.run_id, outcome.ended_at)
     projections.append(connection, outcome.projections)
+    arrivals.declare_countings(connection, outcome.countings, run.run_id)
     for dataset, arrived in sorted(outcome.arrivals.items()):
         arrivals.append(connection, dataset, arrived, run.run_id)
     arrivals.append_source_files(connection, outcome.source_files)
     releases.see(connection, outcome.tables_seen)
+    coverage.append(connection, outcome.coverage)
     watermarks.advance(connection, run, outcome.watermarks, outcome.ended_at)
+    watermarks.set_cursors(connection, run, outcome.cursors, outcome.ended_at)
     for entry in outcome.rolled_back:
         runs.move(connection, runs.exact(connection, entry.run_id or ""), RunState.ROLLED_BACK)
         audit_log.append(connection, entry)

@@ -9,15 +9,33 @@ from typing import Any
 
 from sqlalchemy import Connection
 
+from remint.model.approval import Approval
+from remint.model.cost import Timing
 from remint.model.dataset import DatasetName
 from remint.model.partition import PartitionKey, PartitionSet
 from remint.model.provenance import ArrivedContent, Head, LogicRecord, ProvenanceRecord, Release
 from remint.model.run import Run, RunState, StepKind
 from remint.model.standing import RunChanges, Standing
-from remint.store import arrivals, audit_log, ledger, projections, releases, runs, schema, standings, watermarks
+from remint.store import (
+    approvals,
+    arrivals,
+    audit_log,
+    coverage,
+    ledger,
+    projections,
+    releases,
+    runs,
+    schema,
+    standings,
+    timings,
+    watermarks,
+)
+from remint.store.admission import admit
 from remint.store.base import (
+    Admission,
     AuditEntry,
     AuditRecord,
+    Coverage,
     InputDigests,
     JournalEntry,
     Outcome,
@@ -137,13 +155,23 @@ class SqlStore:
         with self._database.reading() as connection:
             return arrivals.content(connection, dataset, only)
 
-    def arrival_files(self, dataset: DatasetName, event_keys: Collection[PartitionKey]) -> list[str]:
+    def arrival_files(
+        self, dataset: DatasetName, event_keys: Collection[PartitionKey], *, rivals: bool = False
+    ) -> list[str]:
         with self._database.reading() as connection:
-            return arrivals.files(connection, dataset, event_keys)
+            return arrivals.files(connection, dataset, event_keys, rivals=rivals)
+
+    def countings(self) -> dict[DatasetName, str]:
+        with self._database.reading() as connection:
+            return arrivals.countings(connection)
 
     def source_files(self, dataset: DatasetName) -> dict[str, SourceFileRecord]:
         with self._database.reading() as connection:
             return arrivals.source_files(connection, dataset)
+
+    def coverage(self, dataset: DatasetName) -> list[Coverage]:
+        with self._database.reading() as connection:
+            return coverage.of(connection, dataset)
 
     def run(self, run_id: str) -> Run:
         with self._database.reading() as connection:
@@ -194,11 +222,35 @@ class SqlStore:
         with self._database.reading() as connection:
             return audit_log.newest(connection, limit)
 
-    def create_run(self, run: Run, plan_json: str | None = None, audit: AuditEntry | None = None) -> None:
+    def audit_of(self, run_id: str) -> list[AuditRecord]:
+        with self._database.reading() as connection:
+            return audit_log.of_run(connection, run_id)
+
+    def approvals(self, limit: int) -> list[Approval]:
+        with self._database.reading() as connection:
+            return approvals.newest(connection, limit)
+
+    def approvals_of(self, plan_id: str) -> list[Approval]:
+        with self._database.reading() as connection:
+            return approvals.of_plan(connection, plan_id)
+
+    def timings(self, datasets: Collection[DatasetName], limit: int) -> dict[DatasetName, tuple[Timing, ...]]:
+        with self._database.reading() as connection:
+            return timings.newest(connection, datasets, limit)
+
+    def timings_of(self, run_id: str) -> list[Timing]:
+        with self._database.reading() as connection:
+            return timings.of_run(connection, run_id)
+
+    def create_run(
+        self,
+        run: Run,
+        plan_json: str | None = None,
+        audit: AuditEntry | None = None,
+        admission: Admission = Admission(),  # noqa: B008 - frozen
+    ) -> Run:
         with self._writing() as connection:
-            runs.create(connection, run, plan_json)
-            if audit is not None:
-                audit_log.append(connection, audit)
+            return admit(connection, run, plan_json, audit, admission)
 
     def save_standings(self, found: Mapping[DatasetName, Standing]) -> None:
         with self._writing() as connection:
@@ -208,8 +260,29 @@ class SqlStore:
         with self._writing() as connection:
             projections.append(connection, found)
 
-    def journal_append(self, run_id: str, kind: StepKind, payload: Mapping[str, Any]) -> int:
+    def grant(self, approval: Approval, audit: AuditEntry) -> None:
         with self._writing() as connection:
+            approvals.grant(connection, approval)
+            audit_log.append(connection, audit)
+
+    def log(self, entry: AuditEntry) -> None:
+        with self._writing() as connection:
+            audit_log.append(connection, entry)
+
+    def journal_append(
+        self,
+        run_id: str,
+        kind: StepKind,
+        payload: Mapping[str, Any],
+        *,
+        timing: Timing | None = None,
+        audit: AuditEntry | None = None,
+    ) -> int:
+        with self._writing() as connection:
+            if timing is not None:
+                timings.append(connection, timing)
+            if audit is not None:
+                audit_log.append(connection, audit)
             return runs.append_step(connection, run_id, kind, payload)
 
     def set_state(

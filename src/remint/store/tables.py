@@ -1,9 +1,9 @@
 """Tables of the state database; ``migrations`` brings older databases to this shape.
 
-Rules: ``ledger``, ``journal``, ``arrivals``, ``source_files``, ``logic``, ``watermarks``, ``releases``, ``audit_log``
-are append-only: nothing in remint updates or deletes their rows. ``heads``, ``arrived`` and ``standings`` are derived
-from them and can be made again; ``projections`` are facts about content, added as they are learned. Sequence numbers
-are given under the write lock, so their order is the order of commits on every database.
+Rules: the tables of ``APPEND_ONLY`` are append-only: nothing in remint updates or deletes their rows. ``heads``,
+``arrived`` and ``standings`` are derived from them and can be made again; ``projections`` are facts about content,
+added as they are learned. Sequence numbers are given under the write lock, so their order is the order of commits on
+every database.
 """
 
 from __future__ import annotations
@@ -16,6 +16,7 @@ from sqlalchemy import (
     Boolean,
     Column,
     Dialect,
+    Double,
     ForeignKey,
     Index,
     Integer,
@@ -78,6 +79,7 @@ runs = Table(
     Column("state", Text, nullable=False),
     Column("plan_id", Text, index=True),
     Column("mode", Text, nullable=False),
+    Column("type", Text, nullable=False),
     Column("override_state", Boolean, nullable=False),
     Column("trigger", Text, nullable=False),
     Column("reason", Text, nullable=False),
@@ -87,6 +89,8 @@ runs = Table(
     Column("summary", Text, nullable=False),
     Column("error", Text),
     Column("of_run", Text, ForeignKey("runs.run_id")),
+    Column("approved_by", Text),
+    Column("approval_reason", Text),
     Column("plan_json", Text),
     Column("read_seq", SEQ),
 )
@@ -98,6 +102,24 @@ journal = Table(
     Column("seq", Integer, primary_key=True, autoincrement=False),
     Column("kind", Text, nullable=False),
     Column("payload", Text, nullable=False),
+)
+
+timings = Table(
+    "timings",
+    metadata,
+    Column("seq", SEQ, primary_key=True, autoincrement=False),
+    Column("run_id", Text, ForeignKey("runs.run_id"), nullable=False, index=True),
+    Column("dataset", Text, nullable=False),
+    Column("batch", Integer, nullable=False),
+    Column("units", BigInteger, nullable=False),
+    Column("rows_read", BigInteger, nullable=False),
+    Column("rows_written", BigInteger, nullable=False),
+    Column("bytes_scanned", BigInteger, nullable=False),
+    Column("bytes_written", BigInteger, nullable=False),
+    Column("seconds", Double, nullable=False),
+    Column("engine", Text, nullable=False),
+    Column("recorded_at", UtcText, nullable=False),
+    Index(None, "dataset", "seq"),
 )
 
 ledger = Table(
@@ -159,12 +181,22 @@ arrivals = Table(
     Column("file", Text, primary_key=True),
     Column("event_key", Text, primary_key=True),
     Column("scheme", Text, primary_key=True),
+    Column("is_rival", Boolean, primary_key=True),
+    # A file gets new rivals whenever a later run brings versions of what it holds.
+    Column("run_id", Text, ForeignKey("runs.run_id"), primary_key=True),
     Column("rows", BigInteger, nullable=False),
     Column("total", String(16), nullable=False),
     Column("parity", String(16), nullable=False),
-    Column("run_id", Text, ForeignKey("runs.run_id"), nullable=False),
     Index(None, "dataset", "event_key"),
     Index(None, "run_id"),
+)
+
+countings = Table(
+    "countings",
+    metadata,
+    Column("dataset", Text, primary_key=True),
+    Column("counted", Text, nullable=False),
+    Column("run_id", Text, ForeignKey("runs.run_id"), nullable=False),
 )
 
 arrived = Table(
@@ -192,6 +224,18 @@ source_files = Table(
     Column("rows_added", BigInteger, nullable=False),
     Column("rows_duplicate", BigInteger, nullable=False),
     Column("rows_rejected", BigInteger, nullable=False),
+    Column("run_id", Text, ForeignKey("runs.run_id"), nullable=False),
+)
+
+coverage = Table(
+    "coverage",
+    metadata,
+    Column("seq", SEQ, primary_key=True, autoincrement=False),
+    Column("dataset", Text, nullable=False, index=True),
+    Column("kind", Text, nullable=False),
+    Column("start", Text, nullable=False),
+    Column("end", Text, nullable=False),
+    Column("rows", BigInteger, nullable=False),
     Column("run_id", Text, ForeignKey("runs.run_id"), nullable=False),
 )
 
@@ -236,6 +280,28 @@ watermarks = Table(
     Column("moved_at", UtcText, nullable=False),
 )
 
+approvals = Table(
+    "approvals",
+    metadata,
+    Column("seq", SEQ, primary_key=True, autoincrement=False),
+    Column("approval_id", Text, nullable=False, unique=True),
+    Column("plan_id", Text, nullable=False, index=True),
+    Column("requested_by", Text, nullable=False),
+    Column("approver", Text, nullable=False),
+    Column("reason", Text, nullable=False),
+    Column("granted_at", UtcText, nullable=False),
+    Column("expires_at", UtcText, nullable=False),
+)
+
+approval_uses = Table(
+    "approval_uses",
+    metadata,
+    # The key makes an approval good for one run, whatever the code above it does.
+    Column("approval_id", Text, ForeignKey("approvals.approval_id"), primary_key=True),
+    Column("run_id", Text, ForeignKey("runs.run_id"), nullable=False, unique=True),
+    Column("used_at", UtcText, nullable=False),
+)
+
 audit_log = Table(
     "audit_log",
     metadata,
@@ -253,11 +319,26 @@ audit_log = Table(
     Column("record_count", BigInteger, nullable=False),
     Column("status", Text, nullable=False),
     Column("mode", Text, nullable=False),
+    Column("type", Text, nullable=False),
     Column("override_state", Boolean, nullable=False),
     Column("trigger", Text, nullable=False),
     Column("datasets", Text, nullable=False),
     Column("detail", Text, nullable=False),
 )
 
-APPEND_ONLY: Final = (ledger, journal, arrivals, source_files, logic, releases, watermarks, audit_log)
+APPEND_ONLY: Final = (
+    ledger,
+    journal,
+    timings,
+    arrivals,
+    countings,
+    source_files,
+    coverage,
+    logic,
+    releases,
+    watermarks,
+    approvals,
+    approval_uses,
+    audit_log,
+)
 """Tables whose rows are never changed or removed."""

@@ -1,6 +1,7 @@
-"""Watermarks: pipeline state, the last event key fully processed in incremental mode.
+"""Watermarks: pipeline state, the last event key processed, or the cursor at which a source is read on.
 
-Rules: only ``advance`` moves one; a backfill moves none unless it declared override_state; a move back needs that too.
+Rules: only ``advance`` and ``set_cursors`` move one; a backfill moves none unless it declared override_state; a move
+back needs that too.
 """
 
 from __future__ import annotations
@@ -13,7 +14,7 @@ from remint.errors import StoreError
 from remint.model.dataset import DatasetName
 from remint.model.request import Mode
 from remint.model.run import Run
-from remint.store.base import WatermarkMove
+from remint.store.base import CursorMove, WatermarkMove
 from remint.store.database import next_number
 from remint.store.tables import watermarks
 
@@ -40,14 +41,36 @@ def advance(connection: Connection, run: Run, values: Mapping[DatasetName, str],
     Raises:
         StoreError: the run's mode may not move watermarks.
     """
-    if values and run.mode != Mode.INCREMENTAL and not run.override_state:
-        raise StoreError(f"run {run.run_id} is a {run.mode} without override_state; it may not move watermarks")
+    _require_leave(run, values)
     standing = current(connection)
+    further = {name: value for name, value in values.items() if run.override_state or value > standing.get(name, "")}
+    _append(connection, run, {n: v for n, v in further.items() if v != standing.get(n)}, at)
+
+
+def set_cursors(connection: Connection, run: Run, moves: Mapping[DatasetName, CursorMove], at: str) -> None:
+    """Set watermarks that are cursors, which have no order; one that moved since the run began stays.
+
+    With override_state they are set wherever they stand.
+
+    Raises:
+        StoreError: the run's mode may not move watermarks.
+    """
+    _require_leave(run, moves)
+    standing = current(connection)
+    due = {name: m.value for name, m in moves.items() if run.override_state or m.began_at == standing.get(name)}
+    _append(connection, run, {n: v for n, v in due.items() if v != standing.get(n)}, at)
+
+
+def _require_leave(run: Run, wanted: Mapping[DatasetName, object]) -> None:
+    if wanted and run.mode != Mode.INCREMENTAL and not run.override_state:
+        raise StoreError(f"run {run.run_id} is a {run.mode} without override_state; it may not move watermarks")
+
+
+def _append(connection: Connection, run: Run, values: Mapping[DatasetName, str], at: str) -> None:
     seq = next_number(connection, watermarks.c.seq)
     moves = [
         {"dataset": name, "value": value, "run_id": run.run_id, "moved_at": at}
         for name, value in sorted(values.items())
-        if value != standing.get(name) and (run.override_state or value > standing.get(name, ""))
     ]
     if moves:
         connection.execute(insert(watermarks), [{"seq": n, **move} for n, move in enumerate(moves, seq)])

@@ -14,9 +14,11 @@ SEQ = sa.BigInteger().with_variant(sa.Integer(), "sqlite")
 def upgrade() -> None:
     """Make the tables of an empty database."""
     _runs()
+    _timings()
     _ledger()
     _arrivals()
     _state()
+    _approvals()
     _audit()
 
 
@@ -34,6 +36,7 @@ def _runs() -> None:
         sa.Column("state", sa.Text(), nullable=False),
         sa.Column("plan_id", sa.Text()),
         sa.Column("mode", sa.Text(), nullable=False),
+        sa.Column("type", sa.Text(), nullable=False),
         sa.Column("override_state", sa.Boolean(), nullable=False),
         sa.Column("trigger", sa.Text(), nullable=False),
         sa.Column("reason", sa.Text(), nullable=False),
@@ -43,6 +46,8 @@ def _runs() -> None:
         sa.Column("summary", sa.Text(), nullable=False),
         sa.Column("error", sa.Text()),
         sa.Column("of_run", sa.Text()),
+        sa.Column("approved_by", sa.Text()),
+        sa.Column("approval_reason", sa.Text()),
         sa.Column("plan_json", sa.Text()),
         sa.Column("read_seq", SEQ),
         sa.ForeignKeyConstraint(["of_run"], ["runs.run_id"], name="fk_runs_of_run_runs"),
@@ -59,6 +64,28 @@ def _runs() -> None:
         sa.ForeignKeyConstraint(["run_id"], ["runs.run_id"], name="fk_journal_run_id_runs"),
         sa.PrimaryKeyConstraint("run_id", "seq", name="pk_journal"),
     )
+
+
+def _timings() -> None:
+    op.create_table(
+        "timings",
+        sa.Column("seq", SEQ, autoincrement=False, nullable=False),
+        sa.Column("run_id", sa.Text(), nullable=False),
+        sa.Column("dataset", sa.Text(), nullable=False),
+        sa.Column("batch", sa.Integer(), nullable=False),
+        sa.Column("units", sa.BigInteger(), nullable=False),
+        sa.Column("rows_read", sa.BigInteger(), nullable=False),
+        sa.Column("rows_written", sa.BigInteger(), nullable=False),
+        sa.Column("bytes_scanned", sa.BigInteger(), nullable=False),
+        sa.Column("bytes_written", sa.BigInteger(), nullable=False),
+        sa.Column("seconds", sa.Double(), nullable=False),
+        sa.Column("engine", sa.Text(), nullable=False),
+        sa.Column("recorded_at", sa.Text(), nullable=False),
+        sa.ForeignKeyConstraint(["run_id"], ["runs.run_id"], name="fk_timings_run_id_runs"),
+        sa.PrimaryKeyConstraint("seq", name="pk_timings"),
+    )
+    op.create_index("ix_timings_dataset_seq", "timings", ["dataset", "seq"])
+    op.create_index("ix_timings_run_id", "timings", ["run_id"])
 
 
 def _ledger() -> None:
@@ -134,15 +161,24 @@ def _arrivals() -> None:
         sa.Column("file", sa.Text(), nullable=False),
         sa.Column("event_key", sa.Text(), nullable=False),
         sa.Column("scheme", sa.Text(), nullable=False),
+        sa.Column("is_rival", sa.Boolean(), nullable=False),
+        sa.Column("run_id", sa.Text(), nullable=False),
         sa.Column("rows", sa.BigInteger(), nullable=False),
         sa.Column("total", sa.String(length=16), nullable=False),
         sa.Column("parity", sa.String(length=16), nullable=False),
-        sa.Column("run_id", sa.Text(), nullable=False),
         sa.ForeignKeyConstraint(["run_id"], ["runs.run_id"], name="fk_arrivals_run_id_runs"),
-        sa.PrimaryKeyConstraint("dataset", "file", "event_key", "scheme", name="pk_arrivals"),
+        sa.PrimaryKeyConstraint("dataset", "file", "event_key", "scheme", "is_rival", "run_id", name="pk_arrivals"),
     )
     op.create_index("ix_arrivals_dataset_event_key", "arrivals", ["dataset", "event_key"])
     op.create_index("ix_arrivals_run_id", "arrivals", ["run_id"])
+    op.create_table(
+        "countings",
+        sa.Column("dataset", sa.Text(), nullable=False),
+        sa.Column("counted", sa.Text(), nullable=False),
+        sa.Column("run_id", sa.Text(), nullable=False),
+        sa.ForeignKeyConstraint(["run_id"], ["runs.run_id"], name="fk_countings_run_id_runs"),
+        sa.PrimaryKeyConstraint("dataset", name="pk_countings"),
+    )
     op.create_table(
         "arrived",
         sa.Column("dataset", sa.Text(), nullable=False),
@@ -171,6 +207,19 @@ def _arrivals() -> None:
         sa.PrimaryKeyConstraint("seq", name="pk_source_files"),
     )
     op.create_index("ix_source_files_dataset", "source_files", ["dataset"])
+    op.create_table(
+        "coverage",
+        sa.Column("seq", SEQ, autoincrement=False, nullable=False),
+        sa.Column("dataset", sa.Text(), nullable=False),
+        sa.Column("kind", sa.Text(), nullable=False),
+        sa.Column("start", sa.Text(), nullable=False),
+        sa.Column("end", sa.Text(), nullable=False),
+        sa.Column("rows", sa.BigInteger(), nullable=False),
+        sa.Column("run_id", sa.Text(), nullable=False),
+        sa.ForeignKeyConstraint(["run_id"], ["runs.run_id"], name="fk_coverage_run_id_runs"),
+        sa.PrimaryKeyConstraint("seq", name="pk_coverage"),
+    )
+    op.create_index("ix_coverage_dataset", "coverage", ["dataset"])
 
 
 def _state() -> None:
@@ -206,6 +255,35 @@ def _state() -> None:
     op.create_index("ix_watermarks_dataset", "watermarks", ["dataset"])
 
 
+def _approvals() -> None:
+    op.create_table(
+        "approvals",
+        sa.Column("seq", SEQ, autoincrement=False, nullable=False),
+        sa.Column("approval_id", sa.Text(), nullable=False),
+        sa.Column("plan_id", sa.Text(), nullable=False),
+        sa.Column("requested_by", sa.Text(), nullable=False),
+        sa.Column("approver", sa.Text(), nullable=False),
+        sa.Column("reason", sa.Text(), nullable=False),
+        sa.Column("granted_at", sa.Text(), nullable=False),
+        sa.Column("expires_at", sa.Text(), nullable=False),
+        sa.PrimaryKeyConstraint("seq", name="pk_approvals"),
+        sa.UniqueConstraint("approval_id", name="uq_approvals_approval_id"),
+    )
+    op.create_index("ix_approvals_plan_id", "approvals", ["plan_id"])
+    op.create_table(
+        "approval_uses",
+        sa.Column("approval_id", sa.Text(), nullable=False),
+        sa.Column("run_id", sa.Text(), nullable=False),
+        sa.Column("used_at", sa.Text(), nullable=False),
+        sa.ForeignKeyConstraint(
+            ["approval_id"], ["approvals.approval_id"], name="fk_approval_uses_approval_id_approvals"
+        ),
+        sa.ForeignKeyConstraint(["run_id"], ["runs.run_id"], name="fk_approval_uses_run_id_runs"),
+        sa.PrimaryKeyConstraint("approval_id", name="pk_approval_uses"),
+        sa.UniqueConstraint("run_id", name="uq_approval_uses_run_id"),
+    )
+
+
 def _audit() -> None:
     op.create_table(
         "audit_log",
@@ -223,6 +301,7 @@ def _audit() -> None:
         sa.Column("record_count", sa.BigInteger(), nullable=False),
         sa.Column("status", sa.Text(), nullable=False),
         sa.Column("mode", sa.Text(), nullable=False),
+        sa.Column("type", sa.Text(), nullable=False),
         sa.Column("override_state", sa.Boolean(), nullable=False),
         sa.Column("trigger", sa.Text(), nullable=False),
         sa.Column("datasets", sa.Text(), nullable=False),
