@@ -219,7 +219,9 @@ class History:
         span = DateRange.parse(f"{first}..{last}") if self.rng.random() < 0.5 else None
         rebuild = self.rng.random() < 0.15
         mode = Mode.BACKFILL if rebuild or span else Mode.INCREMENTAL
-        return Request(selectors=selectors, range=span, rebuild=rebuild, mode=mode, requested_by="t")
+        return Request(
+            selectors=selectors, range=span, rebuild=rebuild, mode=mode, override_state=False, requested_by="t"
+        )
 
     def plan(self, request: Request) -> Plan | None:
         """Return the plan; None where the range names nothing."""

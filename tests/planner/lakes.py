@@ -428,6 +428,8 @@ class Staging:
             rows_read=0,
             rows_rejected=0,
             rows_superseded=0,
+            rows_read_by_unit=0,
+            rows_elsewhere=0,
         )
         self.piece.add(table.name, self.piece.units(dataset, due, staged))
         self.waiting -= {(table.name, key) for key in keys}
