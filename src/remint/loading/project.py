@@ -153,7 +153,7 @@ def _shapes(
         else:
             continue
         shapes[quarantine_name(name)] = Shape(
-            layer=declaration.layer, partition=partition, columns=columns, arrivals=None
+            layer=declaration.layer, partition=replace(partition, label=None), columns=columns, arrivals=None
         )
     return shapes
 

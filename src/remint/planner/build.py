@@ -221,7 +221,8 @@ def _reach(world: World, dataset: Dataset, entry: Input, keys: PartitionSet) -> 
     held = world.contents.keys(entry, PartitionSet(edge.source.grain))
     if isinstance(entry.mapping, ByArrival):
         return edge.upstream(keys, held)
-    return edge.upstream(keys, held | world.units[entry.dataset])
+    # Of a reference the newest partition is read, and a newer one would be.
+    return edge.upstream(keys, held) | edge.upstream(keys, held | world.units[entry.dataset])
 
 
 def _untouched(

@@ -147,7 +147,8 @@ def reached(
         if not keys or entry.dataset == dataset.name:
             continue
         edge = graph.edge(dataset, entry)
-        units = edge.downstream(keys, world.units[dataset.name], world.units[entry.dataset] | keys)
+        present = world.observed.standings[entry.dataset].present
+        units = edge.downstream(keys, world.units[dataset.name], present | keys)
         if units:
             found[entry.dataset] = found.get(entry.dataset, dataset.no_units()) | units
     return found

@@ -120,6 +120,7 @@ def _folded(standing: Standing) -> dict[str, Any]:
         "withdrawn": standing.withdrawn.as_ranges(),
         "suspects": standing.suspects.as_ranges(),
         "arrived": standing.arrived.as_ranges(),
+        "edges": standing.edges,
     }
 
 
@@ -131,4 +132,5 @@ def _standing(through_seq: int, folded: Mapping[str, Any]) -> Standing:
         withdrawn=PartitionSet.from_ranges(grain, folded["withdrawn"]),
         suspects=PartitionSet.from_ranges(grain, folded["suspects"]),
         arrived=PartitionSet.from_ranges(Grain(folded["event_grain"]), folded["arrived"]),
+        edges=folded["edges"],
     )
