@@ -17,7 +17,7 @@ from remint.model.dataset import Dataset, DatasetName
 from remint.model.event import Event
 from remint.model.graph import DatasetGraph
 from remint.model.observation import Observed
-from remint.model.partition import PartitionSet
+from remint.model.partition import DateRange, PartitionSet
 from remint.model.plan import Plan
 from remint.model.request import Mode, Request, Trigger
 from remint.model.run import OUTSTANDING, Run, RunKind, RunState
@@ -33,6 +33,7 @@ if TYPE_CHECKING:
     from remint.engines.base import Engine, Rows
     from remint.execution.diff import DatasetDiff
     from remint.execution.doctor import Symptom
+    from remint.execution.shadow import Shadow
     from remint.execution.verify import VerifiedUnit
 
 
@@ -291,6 +292,47 @@ class Workspace:
         sets = {n: PartitionSet.of(self.graph[n].partition.grain, k) for n, k in units.items()}
         observed = observe_units(self._tools, self.graph, sets)
         return verify(self._tools, self.graph, observed, units)
+
+    def shadow(
+        self,
+        selectors: Sequence[str],
+        span: DateRange,
+        *,
+        sample: int | None = None,
+        allow_all: bool = False,
+        keep: bool = False,
+    ) -> Shadow:
+        """Compute the declared logic of the selected datasets in a window, beside the tables, and compare.
+
+        Args:
+            selectors: datasets whose declared logic is tried, whether or not its version was raised.
+            span: the window.
+            sample: at most so many partitions of each selected dataset.
+            allow_all: a large window is meant.
+            keep: leave the staged files where they are.
+
+        Raises:
+            PlanError: the window is no small one, or names nothing.
+            RunError: a transform fails; nothing changed.
+        """
+        from remint.execution.observe import observe_units
+        from remint.execution.shadow import discard_shadow, run_shadow
+        from remint.planner.shadow import as_published, shadow_batches, shadow_work
+
+        require_scheme(self._tools, self.graph)
+        known = observe_units(self._tools, self.graph, {})
+        graph = as_published(self.graph, known.logics)
+        far = World(project=self.project.name, graph=graph, observed=observe_units(self._tools, graph, {}))
+        work = shadow_work(far, graph.select(selectors), span, sample)
+        near = replace(far, observed=observe_units(self._tools, graph, work.units))
+        policy = Policy(batch_rows=self.project.settings.batch_rows, allow_all=allow_all)
+        batches = shadow_batches(near, work, span, policy)
+        folder = self._scratch.resolve() / f"shadow-{self._clock():%Y%m%d-%H%M%S}-{self._new_id()}"
+        try:
+            return run_shadow(self._tools, graph, near.observed, work, batches, folder)
+        finally:
+            if not keep:
+                discard_shadow(folder)
 
     def sql(self, query: str, *, as_of: int | None = None, limit: int = 1000) -> Rows:
         """Run a SELECT over every dataset, as published now or as of a ledger sequence number."""

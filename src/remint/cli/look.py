@@ -1,4 +1,4 @@
-"""``runs``, ``show``, ``audit``, ``diff``, ``verify`` and ``sql``: look without changing anything."""
+"""``runs``, ``show``, ``audit``, ``verify`` and ``sql``: look without changing anything."""
 
 from __future__ import annotations
 
@@ -14,7 +14,6 @@ from remint.model.partition import DateRange, Grain
 from remint.model.wording import counted
 
 if TYPE_CHECKING:
-    from remint.execution.diff import DatasetDiff
     from remint.model.dataset import Dataset
     from remint.workspace import Workspace
 
@@ -165,72 +164,6 @@ def audit(ctx: click.Context, limit: int, *, as_json: bool) -> None:
 
 
 @click.command()
-@click.argument("run_id")
-@click.argument("other", required=False)
-@click.option("--dataset", "names", multiple=True, help="Only this dataset; may be repeated.")
-@json_option
-@click.pass_context
-def diff(ctx: click.Context, run_id: str, other: str | None, names: tuple[str, ...], *, as_json: bool) -> None:
-    """Compare before and after RUN_ID; or what was published after RUN_ID with after OTHER."""
-    workspace = open_workspace(ctx, quiet=True)
-    before, after, touched = workspace.cuts_of(run_id)
-    if other:
-        before, (_, after, more) = after, workspace.cuts_of(other)
-        touched = list({d.name: d for d in (*touched, *more)}.values())
-    if names:
-        wanted = set(workspace.graph.select(names))
-        touched = [d for d in touched if d.name in wanted]
-    found = workspace.diff(before, after, touched)
-    if as_json:
-        print_json("diff", before_seq=before, after_seq=after, datasets=[_diff_json(d) for d in found])
-        return
-    for entry in found:
-        click.echo(_diff_text(entry))
-    click.echo(
-        f"different: {counted(sum(len(d.differing) for d in found), 'partition')}, "
-        f"equal: {sum(d.partitions_same for d in found):,}"
-    )
-
-
-def _diff_json(entry: DatasetDiff) -> dict[str, Any]:
-    return {
-        "dataset": entry.dataset,
-        "partitions_same": entry.partitions_same,
-        "differing": entry.differing.as_ranges(),
-        "rows_before": entry.rows_before,
-        "rows_after": entry.rows_after,
-        "comparison": entry.comparison,
-        "metrics": entry.metrics,
-    }
-
-
-def _diff_text(entry: DatasetDiff) -> str:
-    head = f"{entry.dataset}: "
-    if entry.comparison is None:
-        return head + f"no difference in {counted(entry.partitions_same, 'partition')}"
-    shown = entry.comparison
-    lines = [
-        head + f"{counted(len(entry.differing), 'partition')} different ({entry.differing.describe()}), "
-        f"{entry.partitions_same} equal",
-        f"  rows  {entry.rows_before:,} -> {entry.rows_after:,}: {shown.added:,} added, {shown.removed:,} removed, "
-        f"{shown.changed:,} changed",
-    ]
-    lines += [f"  column {column}: {counted(number, 'row')}" for column, number in shown.changed_columns.items()]
-    lines += [f"  metric {m.name}: {_number(m.before)} -> {_number(m.after)}" for m in entry.metrics]
-    for row in shown.sample[:3]:
-        lines.append("  e.g. " + ", ".join(f"{k}={_pair(v)}" for k, v in row.items()))
-    return "\n".join(lines)
-
-
-def _number(value: Any) -> str:
-    return f"{value:,}" if isinstance(value, int | float) else str(value)
-
-
-def _pair(value: Any) -> str:
-    return f"{value[0]} -> {value[1]}" if isinstance(value, list) else str(value)
-
-
-@click.command()
 @click.argument("selectors", nargs=-1)
 @click.option(
     "--sample", "size", type=click.IntRange(min=1), default=3, show_default=True, help="Units of each dataset."
@@ -284,4 +217,4 @@ def _plain(value: Any) -> Any:
     return value if isinstance(value, int | float | str | bool | None) else str(value)
 
 
-COMMANDS = (runs, show, audit, diff, verify, sql)
+COMMANDS = (runs, show, audit, verify, sql)

@@ -162,7 +162,7 @@ def files_sql(scan: Scan, *, with_filename: bool = False) -> str:
     empty = f"SELECT {nulls} WHERE false"
     if not scan.paths:
         return empty
-    files = ", ".join(literal(f"{scan.root}/{path}") for path in scan.paths)
+    files = ", ".join(literal(os.path.join(scan.root, path)) for path in scan.paths)
     types = ", ".join(f"{quoted(c.name)}: {c.type}" for c in scan.columns if c.name in scan.partition.columns)
     hive = f"hive_partitioning = true, hive_types = {{{types}}}"
     by_name = "true" if len(scan.paths) > 1 else "false"

@@ -17,7 +17,6 @@ from remint.execution.stage import StagedUnit, Workpiece, from_payload, to_paylo
 from remint.model.dataset import Dataset, DatasetName
 from remint.model.event import Event, EventKind
 from remint.model.graph import DatasetGraph
-from remint.model.mapping import ByArrival
 from remint.model.observation import Observed
 from remint.model.partition import Grain, PartitionKey, PartitionSet
 from remint.model.plan import Plan, Requirement, Step
@@ -27,7 +26,6 @@ from remint.model.run import RunState, StepKind
 from remint.model.standing import RunChanges
 from remint.model.wording import counted
 from remint.planner.policy import refuse_unsettled
-from remint.planner.staleness import input_keys
 from remint.publishing.leftovers import discard_leftovers
 from remint.publishing.publish import TableChange, intend, intended, publish_tables, record_success
 from remint.publishing.record import Scope, audit_entry, stopped
@@ -158,7 +156,7 @@ def _stage_step(piece: Workpiece, step: Step, place: tuple[int, int]) -> str:
     words = ""
     if due:
         staged = piece.tools.engine.stage(piece.work(dataset, due, f"{piece.run_id}-{place[0]}-{place[1]}"))
-        warnings = audit(dataset, due, staged, _rows_arrived(piece, dataset, due))
+        warnings = audit(dataset, due, staged, piece.rows_arrived(dataset, due))
         units = piece.units(dataset, due, staged)
         same = sum(u.is_confirmed for u in units)
         words = f"{due.describe()}: {counted(len(units) - same, 'partition')}, {counted(staged.rows, 'row')}"
@@ -173,18 +171,6 @@ def _stage_step(piece: Workpiece, step: Step, place: tuple[int, int]) -> str:
     }
     piece.tools.store.journal_append(piece.run_id, StepKind.STAGED, payload)
     return words
-
-
-def _rows_arrived(piece: Workpiece, dataset: Dataset, keys: PartitionSet) -> int | None:
-    """Return the rows that ingest recorded for the units of a parsing dataset; None where it reads no arrivals."""
-    if dataset.parse is None:
-        return None
-    entry = next(e for e in dataset.inputs if e.alias == dataset.parse.alias)
-    if not isinstance(entry.mapping, ByArrival):
-        return None
-    arrived = piece.observed.arrivals.get(entry.dataset, {})
-    read = input_keys(piece.graph, dataset, entry, keys, piece.after)
-    return sum(arrived[k].digest.rows for k in read if k in arrived)
 
 
 def _publish(plan: Plan, piece: Workpiece) -> None:

@@ -12,6 +12,7 @@ from remint.model.event import Event, EventKind
 from remint.model.graph import DatasetGraph
 from remint.model.observation import Observed
 from remint.model.partition import PartitionKey, PartitionSet
+from remint.planner.shadow import spread
 from remint.planner.staleness import Contents, is_outdated
 from remint.publishing.tools import Tools
 
@@ -60,15 +61,8 @@ def units_to_prove(
         if keys is not None:
             found[name] = list(units & keys[name]) if name in keys else []
         else:
-            found[name] = _spread(list(units), size)
+            found[name] = spread(list(units), size)
     return found
-
-
-def _spread(listed: list[PartitionKey], size: int) -> list[PartitionKey]:
-    if len(listed) <= size:
-        return listed
-    last = len(listed) - 1
-    return sorted({listed[round(i * last / max(size - 1, 1))] for i in range(size)})
 
 
 def verify(

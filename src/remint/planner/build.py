@@ -64,7 +64,7 @@ def build_plan(request: Request, world: World, policy: Policy, now: datetime) ->
         request=request,
         datasets=tuple(d for d in graph if d.name in involved),
         actions=actions,
-        batches=batches(graph, affected, _rows_by_day(world, affected), policy.batch_rows),
+        batches=batches(graph, affected, rows_by_day(world, affected), policy.batch_rows),
         requirements=_requirements(world, affected),
         untouched=_untouched(world, selection, verdicts, affected),
         fresh_units=sum(v.fresh for n, v in verdicts.items() if n in selection),
@@ -138,7 +138,7 @@ def _action(
 ) -> Action:
     heads = world.observed.heads.get(dataset.name, {})
     held = [heads[k] for k in units if k in heads] if kind is ActionKind.REBUILD else []
-    rows_read = sum(_read_rows(world, dataset, units).values()) or None
+    rows_read = sum(read_rows(world, dataset, units).values()) or None
     rows = sum(h.rows for h in held) if held else rows_read
     rows_known = sum(h.rows for h in heads.values())
     size = sum(h.size_bytes for h in held) if held else None
@@ -158,7 +158,7 @@ def _action(
     )
 
 
-def _read_rows(world: World, dataset: Dataset, units: PartitionSet) -> dict[tuple[str, PartitionKey], int]:
+def read_rows(world: World, dataset: Dataset, units: PartitionSet) -> dict[tuple[str, PartitionKey], int]:
     """Return the published rows that ``units`` read, by input alias and upstream key."""
     contents = world.contents
     found = {}
@@ -170,12 +170,12 @@ def _read_rows(world: World, dataset: Dataset, units: PartitionSet) -> dict[tupl
     return found
 
 
-def _rows_by_day(world: World, affected: Mapping[DatasetName, PartitionSet]) -> dict[int, int]:
+def rows_by_day(world: World, affected: Mapping[DatasetName, PartitionSet]) -> dict[int, int]:
     """Return, by day ordinal, the most rows that one dataset reads of that day."""
     most: dict[int, int] = {}
     for name, keys in affected.items():
         by_day: dict[int, int] = {}
-        for (_, key), rows in _read_rows(world, world.graph[name], keys).items():
+        for (_, key), rows in read_rows(world, world.graph[name], keys).items():
             day = key[: len("2026-10-14")]
             if grain_of(day) is Grain.DAY:
                 at = ordinal(Grain.DAY, day)

@@ -98,7 +98,7 @@ def _judged(
     groups = [*stale, Group(asked - stale_keys)] if request.rebuild else stale
     will = [Group(w, (*g.findings, *again)) for g in groups if (w := g.keys & asked)]
     certain = _union(dataset.no_units(), (g.keys for g in will))
-    own = _own_chain(world, dataset, certain, reach)
+    own = own_chain(world, dataset, certain, reach)
     if own:
         reach = {**reach, dataset.name: own}
     touched = _union(dataset.no_units(), reach.values()) - certain
@@ -112,7 +112,7 @@ def _judged(
     return Verdicts(will, may, left, len(units - certain - touched - left))
 
 
-def _own_chain(
+def own_chain(
     world: World, dataset: Dataset, certain: PartitionSet, reach: Mapping[DatasetName, PartitionSet]
 ) -> PartitionSet:
     """Return the units that follow, through the dataset's own earlier partitions, from what will or may run of it."""
