@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import secrets
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass, replace
 from datetime import UTC, datetime
 from functools import cache, cached_property
@@ -35,6 +35,7 @@ if TYPE_CHECKING:
     from remint.execution.doctor import Symptom
     from remint.execution.shadow import Shadow
     from remint.execution.verify import VerifiedUnit
+    from remint.planner.versions import Version
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -54,6 +55,8 @@ class Survey:
     verdicts: Mapping[DatasetName, Verdicts]
     """By selected dataset, upstream first; empty verdicts for Bronze."""
     totals: Mapping[DatasetName, Totals]
+    deprecated: Mapping[DatasetName, Mapping[int, int]]
+    """Partitions of versions that should not be used any more, by dataset and number."""
 
 
 def _silent(_: Event) -> None:
@@ -149,7 +152,21 @@ class Workspace:
         verdicts = survey(Request(selectors=tuple(selectors), requested_by=self.project.settings.user), world)
         chosen = self.graph.select(selectors)
         found = {n: verdicts.get(n, Verdicts([], [], self.graph[n].no_units())) for n in chosen}
-        return Survey(world, found, self.store.totals())
+        return Survey(world, found, self.store.totals(), self._deprecated(world.observed, chosen))
+
+    def _deprecated(self, observed: Observed, names: Iterable[DatasetName]) -> dict[DatasetName, dict[int, int]]:
+        from remint.planner.versions import deprecated
+
+        counts = {n: deprecated(self.graph[n], observed.logics[n], observed.standings[n]) for n in names}
+        return {name: by_number for name, by_number in counts.items() if by_number}
+
+    def deprecated_in(self, query: str) -> dict[DatasetName, dict[int, int]]:
+        """Return the deprecated partitions that a query over ``_versions`` relations may read, as in ``Survey``."""
+        from remint.execution.observe import observe_units
+
+        bare = {d.name: f"{d.name.split('.', 1)[1]}_versions" for d in self.graph if d.version.column}
+        named = [name for name, words in bare.items() if words in query.lower()]
+        return self._deprecated(observe_units(self._tools, self.graph, {}), named) if named else {}
 
     def save_plan(self, plan: Plan) -> Path:
         """Write the plan where ``apply`` finds it, and return the file."""
@@ -336,12 +353,37 @@ class Workspace:
 
     def sql(self, query: str, *, as_of: int | None = None, limit: int = 1000) -> Rows:
         """Run a SELECT over every dataset, as published now or as of a ledger sequence number."""
-        from remint.execution.diff import cut_scan
+        from remint.execution.versions import cut_scans
 
         newest = self.store.releases()[-1:]
         cut = as_of if as_of is not None else max((r.last_seq for r in newest), default=0)
-        scans = {d.name: cut_scan(self._tools, d, cut) for d in self.graph}
-        return self._tools.engine.query(query, scans, limit)
+        return self._tools.engine.query(query, cut_scans(self._tools, self.graph, cut), limit)
+
+    def versions(self, selectors: Sequence[str] = ()) -> list[Version]:
+        """Return the registry of logic versions of the selected datasets, with what is declared and not out yet."""
+        from remint.execution.observe import observe_units
+        from remint.loading.logic_history import version_changes
+        from remint.planner.versions import versions
+
+        far = observe_units(self._tools, self.graph, {})
+        found = []
+        for dataset in (self.graph[n] for n in self.graph.select(selectors) if self.graph[n].transform):
+            published = far.logics[dataset.name]
+            changes = version_changes(dataset, published)
+            found += versions(self.graph, dataset, published, far.standings[dataset.name], changes)
+        return found
+
+    def diff_versions(self, name: str, numbers: tuple[int, int], span: DateRange | None = None) -> DatasetDiff:
+        """Return what differs between two published versions of a dataset's logic.
+
+        Raises:
+            UsageError: one of them was not published.
+        """
+        from remint.execution.versions import diff_versions
+
+        dataset = self.graph.find(name)
+        published = self.store.logics([dataset.name])[dataset.name]
+        return diff_versions(self._tools, dataset, published, numbers, span)
 
     def doctor(self, selectors: Sequence[str], *, read_data: bool = False) -> list[Symptom]:
         """Return what is well and what is not."""

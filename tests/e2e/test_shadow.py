@@ -140,7 +140,7 @@ def test_a_check_that_would_stop_a_run_is_reported_and_exits_with_5(tmp_path: Pa
 def test_a_window_that_is_not_small_must_be_meant(tmp_path: Path) -> None:
     project = built(tmp_path, days=100, each=1)
 
-    with pytest.raises(PlanError, match="small window; this one computes 100 partitions of gold.daily") as raised:
+    with pytest.raises(PlanError, match=r"small window; this one computes 100 partitions of gold\.daily") as raised:
         shadow(project, "gold.daily", first=0, last=99)
 
     assert "--sample" in str(raised.value.hint)

@@ -1,4 +1,4 @@
-"""``diff`` and ``shadow``: what differs, or would differ, partition by partition and row by row."""
+"""``diff``, ``shadow`` and ``versions``: what differs, or would differ, partition by partition and row by row."""
 
 from __future__ import annotations
 
@@ -6,7 +6,9 @@ from typing import TYPE_CHECKING, Any
 
 import click
 
+from remint.cli import render
 from remint.cli.options import RangeType, json_option, open_workspace, print_json
+from remint.errors import UsageError
 from remint.model.dataset import Severity
 from remint.model.partition import DateRange
 from remint.model.wording import counted
@@ -19,14 +21,29 @@ _CHECK_FAILED = 5
 
 
 @click.command()
-@click.argument("run_id")
+@click.argument("run_id", metavar="RUN_ID|DATASET")
 @click.argument("other", required=False)
 @click.option("--dataset", "names", multiple=True, help="Only this dataset; may be repeated.")
+@click.option("--versions", nargs=2, type=int, metavar="A B", help="Two versions of DATASET's logic.")
+@click.option("--range", "span", type=RangeType(), help="With --versions, only these partitions.")
 @json_option
 @click.pass_context
-def diff(ctx: click.Context, run_id: str, other: str | None, names: tuple[str, ...], *, as_json: bool) -> None:
-    """Compare before and after RUN_ID; or what was published after RUN_ID with after OTHER."""
+def diff(ctx: click.Context, /, run_id: str, other: str | None, *, as_json: bool, **asked: Any) -> None:
+    """Compare before and after RUN_ID; or what was published after RUN_ID with after OTHER.
+
+    With --versions, compare two versions of a dataset's logic by key and metric.
+    """
     workspace = open_workspace(ctx, quiet=True)
+    names, numbers = asked["names"], asked["versions"]
+    if numbers:
+        entry = workspace.diff_versions(run_id, numbers, asked["span"])
+        if as_json:
+            print_json("diff", versions=numbers, datasets=[_diff_json(entry)])
+        else:
+            click.echo(_diff_text(entry))
+        return
+    if asked["span"]:
+        raise UsageError("--range goes with --versions; a run's diff names its partitions itself")
     before, after, touched = workspace.cuts_of(run_id)
     if other:
         before, (_, after, more) = after, workspace.cuts_of(other)
@@ -134,4 +151,31 @@ def _shadow_text(found: Shadow) -> str:
     return "\n".join(lines)
 
 
-COMMANDS = (diff, shadow)
+@click.command()
+@click.argument("selectors", nargs=-1)
+@json_option
+@click.pass_context
+def versions(ctx: click.Context, selectors: tuple[str, ...], *, as_json: bool) -> None:
+    """List the versions of each dataset's logic: which are current, kept, deprecated or replaced, and what changed."""
+    found = open_workspace(ctx, quiet=True).versions(selectors)
+    if as_json:
+        print_json("versions", versions=found)
+        return
+    headers = ("dataset", "version", "state", "partitions", "first run", "when", "changed", "read by")
+    rows = [
+        (
+            v.dataset,
+            v.number,
+            v.state,
+            v.partitions,
+            v.first_run or "-",
+            v.published_at or "-",
+            v.change or "-",
+            ", ".join(v.read_by) or "-",
+        )
+        for v in found
+    ]
+    click.echo(render.table(headers, rows))
+
+
+COMMANDS = (diff, shadow, versions)

@@ -204,13 +204,15 @@ def sql(ctx: click.Context, query: str, run_id: str | None, limit: int, *, as_js
     workspace = open_workspace(ctx, quiet=True)
     as_of = workspace.store.last_seq_of_run(workspace.store.run(run_id).run_id) if run_id else None
     rows = workspace.sql(query, as_of=as_of, limit=limit)
+    deprecated = workspace.deprecated_in(query)
     if as_json:
-        print_json(
-            "sql", columns=rows.columns, rows=[list(map(_plain, r)) for r in rows.rows], truncated=rows.truncated
-        )
+        shown = [list(map(_plain, r)) for r in rows.rows]
+        print_json("sql", columns=rows.columns, rows=shown, truncated=rows.truncated, deprecated=deprecated)
         return
     click.echo(render.table(rows.columns, list(rows.rows)))
     click.echo(f"{counted(len(rows.rows), 'row')}{', cut at --limit' if rows.truncated else ''}")
+    for note in render.deprecated(deprecated):
+        click.echo(f"note: {note}", err=True)
 
 
 def _plain(value: Any) -> Any:

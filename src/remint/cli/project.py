@@ -45,10 +45,18 @@ def status(ctx: click.Context, selectors: tuple[str, ...], *, as_json: bool) -> 
     rows = [_status_row(found, name) for name in found.verdicts]
     outstanding = found.world.observed.outstanding
     if as_json:
-        print_json("status", project=workspace.project.name, datasets=rows, outstanding=outstanding)
+        print_json(
+            "status",
+            project=workspace.project.name,
+            datasets=rows,
+            outstanding=outstanding,
+            deprecated=found.deprecated,
+        )
         return
     headers = ("dataset", "partitions", "fresh", "stale", "may change", "missing", "foreign", "rows", "last run")
     click.echo(render.table(headers, [list(row.values()) for row in rows]))
+    for note in render.deprecated(found.deprecated):
+        click.echo(f"note: {note}")
     for run in outstanding:
         click.echo(f"\noutstanding: {render.run_line(run)}{': ' + run.error if run.error else ''}")
         give_up = "" if run.state is RunState.PUBLISHING else f", or remint rollback {run.run_id} to give it up"

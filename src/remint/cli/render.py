@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from typing import Any
 
 from remint.model.dataset import Layer
@@ -118,3 +118,12 @@ def run_line(run: Run) -> str:
     """Return a run in one line."""
     of = f" of {run.of_run}" if run.of_run else ""
     return f"run {run.run_id}: {run.kind}{of} {run.state}"
+
+
+def deprecated(found: Mapping[str, Mapping[int, int]]) -> list[str]:
+    """Return in words which partitions are of deprecated versions, one line a version."""
+    return [
+        f"{counted(partitions, 'partition')} of {name} v{number} are deprecated: do not build on them"
+        for name, by_number in found.items()
+        for number, partitions in by_number.items()
+    ]

@@ -69,12 +69,6 @@ def diff_cuts(
     return [_diff(tools, d, before, after, keys.get(d.name)) for d in datasets]
 
 
-def cut_scan(tools: Tools, dataset: Dataset, as_of: int | None) -> Scan:
-    """Return the whole dataset as it was published at a ledger sequence number (None: now)."""
-    records = present(tools.store.records(dataset.name, None, as_of))
-    return _scan(tools, dataset, records, sorted(records))
-
-
 def _diff(tools: Tools, dataset: Dataset, before: int, after: int, keys: PartitionSet | None) -> DatasetDiff:
     wanted = None if keys is None else list(keys)
     old = present(tools.store.records(dataset.name, wanted, before))
@@ -87,7 +81,7 @@ def diff_contents(
 ) -> DatasetDiff:
     """Return what differs between two states of a dataset, given as what each of its units holds."""
     differ = sorted(k for k in {*old, *new} if _digest(old, k) != _digest(new, k))
-    held, made = _scan(tools, dataset, old, differ), _scan(tools, dataset, new, differ)
+    held, made = scan_of(tools, dataset, old, differ), scan_of(tools, dataset, new, differ)
     return DatasetDiff(
         dataset=dataset.name,
         partitions_same=len({*old, *new}) - len(differ),
@@ -119,9 +113,10 @@ def _row_key(dataset: Dataset) -> tuple[str, ...]:
     return (dataset.partition.column, *dataset.key)
 
 
-def _scan(
+def scan_of(
     tools: Tools, dataset: Dataset, records: Mapping[PartitionKey, Content], keys: Iterable[PartitionKey]
 ) -> Scan:
+    """Return the files of some units as one relation."""
     return Scan(
         root=tools.folder(dataset),
         paths=tuple(f.path for k in keys if k in records for f in records[k].files),

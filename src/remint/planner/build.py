@@ -23,7 +23,7 @@ from remint.model.plan import (
 from remint.model.request import Request
 from remint.model.wording import counted
 from remint.planner.batching import batches
-from remint.planner.policy import Policy, refuse, refuse_unsettled, refuse_unversioned
+from remint.planner.policy import Policy, refuse, refuse_recut, refuse_unsettled, refuse_unversioned
 from remint.planner.staleness import in_words, input_keys
 from remint.planner.survey import Group, Verdicts, World, survey
 
@@ -48,6 +48,7 @@ def build_plan(request: Request, world: World, policy: Policy, now: datetime) ->
     graph, observed = world.graph, world.observed
     refuse_unsettled(graph, observed)
     selection = graph.select(request.selectors)
+    refuse_recut(graph, observed, selection)
     refuse_unversioned(graph, observed, selection)
     refuse(request, selection, world.units, policy=policy, now=now)
     verdicts = survey(request, world)
@@ -230,6 +231,11 @@ def _untouched(
         if dataset.transform is None:
             notes.append(Untouched(dataset=name, detail="Bronze is never rewritten"))
             continue
+        older = world.observed.standings[name].present
+        older = older - older.only([dataset.fixed_value])
+        if dataset.fixed_value and older and name in selection:
+            detail = f"{counted(len(older), 'partition')} of {', '.join(older.values)} stay beside the current version"
+            notes.append(Untouched(dataset=name, detail=detail))
         left = verdicts[name].left
         if not left:
             continue

@@ -11,7 +11,7 @@ from dataclasses import dataclass, field
 from remint.model.dataset import Dataset, DatasetName
 from remint.model.graph import DatasetGraph
 from remint.model.mapping import SelfBefore
-from remint.model.observation import Observed
+from remint.model.observation import LogicChange, Observed
 from remint.model.partition import PartitionKey, PartitionSet
 from remint.model.plan import StaleCause
 from remint.model.request import Request
@@ -190,14 +190,14 @@ def _by_set(world: World, dataset: Dataset) -> list[Group]:
     observed, units = world.observed, world.units[dataset.name]
     standing = observed.standings[dataset.name]
     missing = units - standing.present
-    words = observed.logic_changes.get(dataset.name, {})
+    changes = observed.logic_changes.get(dataset.name, {})
     groups = [
         Group(missing - standing.withdrawn, (Finding(cause=StaleCause.MISSING, about="never published"),)),
         Group(missing & standing.withdrawn, (Finding(cause=StaleCause.MISSING, about="rolled back"),)),
     ]
     for logic, held in standing.made_by.items():
         is_declared = logic == dataset.logic_digest
-        cause = () if is_declared else (_logic_finding(words, logic),)
+        cause = () if is_declared else (_logic_finding(changes, logic),)
         groups.append(Group(held & units, cause))
     foreign = observed.foreign.get(dataset.name)
     if foreign is not None:
@@ -211,8 +211,9 @@ def _by_set(world: World, dataset: Dataset) -> list[Group]:
     return [g for g in groups if g.keys]
 
 
-def _logic_finding(words: Mapping[str, str], logic: str) -> Finding:
-    return Finding(cause=StaleCause.LOGIC, about=words.get(logic, "the logic changed"))
+def _logic_finding(changes: Mapping[str, LogicChange], logic: str) -> Finding:
+    change = changes.get(logic)
+    return Finding(cause=StaleCause.LOGIC, about=change.words if change else "the logic changed")
 
 
 def _union(like: PartitionSet, sets: Iterable[PartitionSet]) -> PartitionSet:
