@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import secrets
-from collections.abc import Callable, Iterable, Mapping, Sequence
+from collections.abc import Callable, Collection, Iterable, Mapping, Sequence
 from dataclasses import dataclass, replace
 from datetime import UTC, datetime
 from functools import cache, cached_property
@@ -295,20 +295,36 @@ class Workspace:
         return DatasetGraph.build(read_plan(text).datasets) if text else self.graph
 
     def verify(
-        self, selectors: Sequence[str], *, size: int, keys: Mapping[DatasetName, PartitionSet] | None = None
+        self,
+        selectors: Sequence[str],
+        *,
+        size: int,
+        keys: Mapping[DatasetName, PartitionSet] | None = None,
+        ways: Collection[str] = ("alone", "batch"),
     ) -> list[VerifiedUnit]:
-        """Recompute a sample of ``size`` units of each selected dataset, or exactly ``keys``, and compare."""
-        from remint.execution.verify import units_to_prove, verify
+        """Recompute a sample of ``size`` units of each selected dataset, or exactly ``keys``, and compare.
+
+        Args:
+            selectors: datasets.
+            size: most units of each.
+            keys: instead of a sample.
+            ways: each ``alone``, all of a dataset in one ``batch``, or both.
+        """
+        from remint.execution.observe import observe_units
+        from remint.execution.stage import discard_beside
+        from remint.execution.verify import Way, units_to_prove, verify
 
         require_scheme(self._tools, self.graph)
-        from remint.execution.observe import observe_units
-
         chosen = self.graph.select(selectors)
         far = self.observe()
         units = units_to_prove(self.graph, far, chosen, size, keys)
         sets = {n: PartitionSet.of(self.graph[n].partition.grain, k) for n, k in units.items()}
         observed = observe_units(self._tools, self.graph, sets)
-        return verify(self._tools, self.graph, observed, units)
+        folder = self._scratch.resolve() / f"verify-{self._new_id()}"
+        try:
+            return verify(self._tools, self.graph, observed, units, frozenset(map(Way, ways)), folder)
+        finally:
+            discard_beside(folder)
 
     def shadow(
         self,
@@ -333,7 +349,8 @@ class Workspace:
             RunError: a transform fails; nothing changed.
         """
         from remint.execution.observe import observe_units
-        from remint.execution.shadow import discard_shadow, run_shadow
+        from remint.execution.shadow import run_shadow
+        from remint.execution.stage import discard_beside
         from remint.planner.shadow import as_published, shadow_batches, shadow_work
 
         require_scheme(self._tools, self.graph)
@@ -349,7 +366,7 @@ class Workspace:
             return run_shadow(self._tools, graph, near.observed, work, batches, folder)
         finally:
             if not keep:
-                discard_shadow(folder)
+                discard_beside(folder)
 
     def sql(self, query: str, *, as_of: int | None = None, limit: int = 1000) -> Rows:
         """Run a SELECT over every dataset, as published now or as of a ledger sequence number."""

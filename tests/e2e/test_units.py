@@ -106,17 +106,3 @@ def test_a_transform_that_writes_another_day_is_blocked(tmp_path: Path) -> None:
         project.run()
 
     assert project.fingerprint() == before
-
-
-def test_a_trailing_window_that_is_declared_too_short_is_found_by_verify(tmp_path: Path) -> None:
-    """The one mistake that no fingerprint shows: the SQL reads further back than the mapping says."""
-    project = write_project(tmp_path)
-    project.edit("datasets.py", "before=WINDOW", "before=2")
-    project.edit("remint.toml", "threads = 1", "threads = 1\nbatch_rows = 12")
-    project.land("a", [event(i, i) for i in range(10)])
-    project.ingest()
-    project.run()
-
-    proofs = {v.proof.value for v in project.open().verify(["gold.trend"], size=10)}
-
-    assert "different" in proofs

@@ -88,7 +88,7 @@ def diff_contents(
         differing=PartitionSet.of(dataset.partition.grain, differ),
         rows_before=_rows(old, differ),
         rows_after=_rows(new, differ),
-        comparison=tools.engine.compare(held, made, _row_key(dataset), _SAMPLE) if differ else None,
+        comparison=tools.engine.compare(held, made, row_key(dataset), _SAMPLE) if differ else None,
         metrics=tuple(_metrics(tools, dataset, held, made)) if differ else (),
     )
 
@@ -106,7 +106,7 @@ def _rows(contents: Mapping[PartitionKey, Content], keys: Iterable[PartitionKey]
     return sum(f.rows for k in keys if k in contents for f in contents[k].files)
 
 
-def _row_key(dataset: Dataset) -> tuple[str, ...]:
+def row_key(dataset: Dataset) -> tuple[str, ...]:
     """Return the columns that identify a row of the whole table; none for a dataset without a key."""
     if not dataset.key or dataset.partition.column in dataset.key:
         return dataset.key

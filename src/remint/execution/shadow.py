@@ -5,7 +5,6 @@ Rules: nothing is written below the lake; of the store only what can be derived 
 
 from __future__ import annotations
 
-import shutil
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
@@ -74,11 +73,6 @@ def run_shadow(
         beyond=dict(work.beyond),
         folder=str(folder),
     )
-
-
-def discard_shadow(folder: Path) -> None:
-    """Delete what a shadow run staged."""
-    shutil.rmtree(folder, ignore_errors=True)
 
 
 def _stage(piece: Workpiece, step: Step, token: str) -> Iterable[Verdict]:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import shutil
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass, field, replace
 from pathlib import Path
@@ -179,6 +180,11 @@ def discard(folder: str, files: Iterable[DataFile]) -> None:
     """Delete staged files that no table version names."""
     for file in files:
         (Path(folder) / file.path).unlink(missing_ok=True)
+
+
+def discard_beside(folder: Path) -> None:
+    """Delete everything that was staged beside the tables."""
+    shutil.rmtree(folder, ignore_errors=True)
 
 
 def to_payload(units: Iterable[StagedUnit]) -> list[dict[str, Any]]:
