@@ -35,6 +35,7 @@ if TYPE_CHECKING:
     from remint.execution.doctor import Symptom
     from remint.execution.shadow import Shadow
     from remint.execution.verify import VerifiedUnit
+    from remint.planner.compare import PlanDiff
     from remint.planner.versions import Version
 
 
@@ -143,6 +144,13 @@ class Workspace:
         policy = Policy(batch_rows=self.project.settings.batch_rows, allow_all=allow_all, allow_future=allow_future)
         world = World(project=self.project.name, graph=self.graph, observed=self.observe(request))
         return build_plan(request, world, policy, self._clock())
+
+    def compare_plan(self, saved: Plan, new: Plan) -> PlanDiff:
+        """Return what ``new`` does otherwise than ``saved``, and what moved since that was made."""
+        from remint.execution.apply import moved_since
+        from remint.planner.compare import compare_plans
+
+        return compare_plans(saved, new, moved_since(self._tools, saved))
 
     def survey(self, selectors: Sequence[str]) -> Survey:
         """Return how every selected dataset stands; unlike a plan it is never refused, and has no reasons in words."""

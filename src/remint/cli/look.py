@@ -10,6 +10,7 @@ import click
 from remint.cli import render
 from remint.cli.options import RangeType, json_option, limit_option, open_workspace, print_json
 from remint.model import mapping
+from remint.model.matrix import matrix
 from remint.model.partition import DateRange, Grain
 from remint.model.wording import counted
 
@@ -52,7 +53,7 @@ def show(ctx: click.Context, name: str | None, *, as_json: bool) -> None:
     elif name.startswith("p-"):
         plan = workspace.load_plan(name)
         if as_json:
-            print_json("plan", plan=plan)
+            print_json("plan", plan=plan, matrix=matrix(plan), file=None)
         else:
             click.echo(render.plan(plan))
     elif name.startswith("r-"):

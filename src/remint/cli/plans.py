@@ -18,6 +18,7 @@ from remint.cli.options import (
     reason_option,
     trigger_option,
 )
+from remint.model.matrix import matrix
 from remint.model.partition import DateRange
 from remint.model.request import Mode, Request, Trigger
 from remint.model.wording import counted
@@ -77,7 +78,8 @@ def _make_plan(workspace: Workspace, asked: dict[str, Any]) -> Plan:
 
 @click.command()
 @request_options
-@click.option("--detailed-exitcode", is_flag=True, help="Exit with 3 when there is something to do.")
+@click.option("--diff", "saved_id", metavar="PLAN_ID", help="Say what planning again changes against a saved plan.")
+@click.option("--detailed-exitcode", is_flag=True, help="Exit with 3 when there is something to do, or a difference.")
 @json_option
 @click.pass_context
 def plan(ctx: click.Context, /, *, detailed_exitcode: bool, as_json: bool, **asked: Any) -> None:
@@ -86,16 +88,54 @@ def plan(ctx: click.Context, /, *, detailed_exitcode: bool, as_json: bool, **ask
     SELECTORS: a dataset, layer:gold, name+ (with downstream), +name (with upstream); every dataset without one.
     """
     workspace = open_workspace(ctx, quiet=True)
+    saved_id = asked.pop("saved_id")
+    if saved_id:
+        changed = _show_plan_diff(workspace, workspace.load_plan(saved_id), asked, as_json=as_json)
+        ctx.exit(CHANGES_PENDING if detailed_exitcode and changed else 0)
     made = _make_plan(workspace, asked)
     path = None if made.is_empty else workspace.save_plan(made)
     if as_json:
-        print_json("plan", plan=made, file=str(path) if path else None)
+        print_json("plan", plan=made, matrix=matrix(made), file=str(path) if path else None)
     else:
         click.echo(render.plan(made))
         if path:
             click.echo(f"next: remint apply {made.plan_id}")
     if detailed_exitcode and not made.is_empty:
         ctx.exit(CHANGES_PENDING)
+
+
+def _show_plan_diff(workspace: Workspace, saved: Plan, asked: dict[str, Any], *, as_json: bool) -> bool:
+    """Plan again, as asked or else as the saved plan was, and say what that changes; return whether it does."""
+    if any(asked.values()):
+        new = _make_plan(workspace, asked)
+    else:
+        new = workspace.make_plan(saved.request, allow_all=True, allow_future=True)
+    found = workspace.compare_plan(saved, new)
+    is_new = not found.is_empty and not new.is_empty
+    path = workspace.save_plan(new) if is_new else None
+    if as_json:
+        changes = {
+            kind: [
+                {"dataset": c.dataset, "partitions": c.keys.as_ranges(), "before": c.before, "after": c.after}
+                for c in listed
+            ]
+            for kind, listed in (("added", found.added), ("removed", found.removed), ("changed", found.changed))
+        }
+        print_json(
+            "plan-diff",
+            saved=saved.plan_id,
+            new=new.plan_id,
+            is_empty=found.is_empty,
+            asked=found.asked,
+            moved=found.moved,
+            **changes,
+            file=str(path) if path else None,
+        )
+        return not found.is_empty
+    click.echo(render.plan_diff(found))
+    if not new.is_empty:
+        click.echo(f"next: remint apply {new.plan_id if is_new else saved.plan_id}")
+    return not found.is_empty
 
 
 @click.command()

@@ -79,15 +79,24 @@ def check_plan(tools: Tools, plan: Plan) -> None:
     _require(tools, plan, observe_units(tools, DatasetGraph.build(plan.datasets), {}))
 
 
+def moved_since(tools: Tools, plan: Plan) -> list[str]:
+    """Return in words what the plan reads or replaces and what has moved since it was made."""
+    return _all_moved(tools, plan, observe_units(tools, DatasetGraph.build(plan.datasets), {}))
+
+
 def _require(tools: Tools, plan: Plan, observed: Observed) -> None:
     """Stop when anything that the plan reads or replaces has moved since it was made; other moves do not matter."""
     refuse_unsettled(DatasetGraph.build(plan.datasets), observed)
-    if plan.as_of_seq and tools.store.run_at(plan.as_of_seq) != plan.as_of_run:
-        raise PlanOutdated(plan.plan_id, [f"the ledger: record {plan.as_of_seq} is not of run {plan.as_of_run}"])
-    later = tools.store.changes(plan.as_of_seq)
-    moved = [line for need in plan.requirements for line in _moved(tools, plan, need, later, observed)]
+    moved = _all_moved(tools, plan, observed)
     if moved:
         raise PlanOutdated(plan.plan_id, moved)
+
+
+def _all_moved(tools: Tools, plan: Plan, observed: Observed) -> list[str]:
+    if plan.as_of_seq and tools.store.run_at(plan.as_of_seq) != plan.as_of_run:
+        return [f"the ledger: record {plan.as_of_seq} is not of run {plan.as_of_run}"]
+    later = tools.store.changes(plan.as_of_seq)
+    return [line for need in plan.requirements for line in _moved(tools, plan, need, later, observed)]
 
 
 def _moved(tools: Tools, plan: Plan, need: Requirement, later: list[RunChanges], observed: Observed) -> Iterable[str]:

@@ -84,7 +84,7 @@ def _actions(world: World, verdicts: Mapping[DatasetName, Verdicts]) -> tuple[Ac
         merged: dict[tuple[object, ...], tuple[bool, ActionKind, PartitionSet, tuple[Reason, ...]]] = {}
         for certain, group in (*((True, g) for g in verdict.will), *((False, g) for g in verdict.may)):
             reasons = _reasons(world, name, group, roots)
-            found = tuple(r.root or f"{name} {r.cause.upper()}: {r.detail}" for r in reasons)
+            found = tuple(root for r in reasons for root in r.roots_of(name))
             roots.setdefault(name, []).append((group.keys, found))
             for kind, keys in _by_kind(world, name, group.keys):
                 place = (certain, kind, reasons)
@@ -109,7 +109,7 @@ def _reasons(world: World, name: DatasetName, group: Group, roots: Roots) -> tup
         Reason(
             cause=StaleCause.UPSTREAM,
             detail=f"if {up} comes out different",
-            root="; ".join(_roots_of(world, name, up, group.keys, roots)),
+            roots=tuple(_roots_of(world, name, up, group.keys, roots)),
         )
         for up in group.pending
     )
