@@ -11,6 +11,7 @@ from __future__ import annotations
 
 import ast
 import inspect
+import json
 import re
 import sys
 from collections.abc import Callable, Iterator
@@ -24,7 +25,8 @@ import remint
 from remint import errors
 from remint.cli.main import cli
 from remint.loading import settings
-from remint.model import cost, dataset, mapping, partition, plan, request
+from remint.loading.plan_file import PLAN_DOCUMENT, plan_schema
+from remint.model import calendar, cost, dataset, mapping, matrix, partition, plan, request
 from remint.store import tables
 
 REFERENCE = Path(__file__).parent / "reference"
@@ -102,6 +104,7 @@ def pages() -> dict[str, str]:
         "cli.md": cli_page(),
         "errors.md": errors_page(),
         "plan-json.md": plan_page(),
+        "plan-schema.json": plan_schema_file(),
         "settings.md": settings_page(),
         "state-schema.md": state_page(),
     }
@@ -110,8 +113,12 @@ def pages() -> dict[str, str]:
 def outdated() -> list[str]:
     """Return the names of generated files that are not on disk as the code has them now."""
     wanted = pages()
-    found = {path.name: path.read_text("utf-8") for path in REFERENCE.glob("*.md")}
+    found = {path.name: path.read_text("utf-8") for path in _generated()}
     return sorted(name for name in {*wanted, *found} if wanted.get(name) != found.get(name))
+
+
+def _generated() -> list[Path]:
+    return [*REFERENCE.glob("*.md"), *REFERENCE.glob("*.json")]
 
 
 def api_page() -> str:
@@ -272,6 +279,10 @@ def plan_page() -> str:
         "# The plan file",
         "",
         _GENERATED.format(source="the dataclasses of `src/remint/model/`"),
+        f"`remint plan --json` prints an object of the format `{PLAN_DOCUMENT}`: the plan, its decision matrix, the file.",
+        "Its JSON schema is [plan-schema.json](plan-schema.json); nothing in it is optional. A field that is added,",
+        "renamed or dropped changes the number of the format.",
+        "",
         f"`remint plan` saves `.remint/plans/<plan_id>.json`, format `{plan.PLAN_FORMAT}`. It is one `Plan` object.",
         "The `plan_id` is the digest of all other fields, so an edited file is refused. Dates are ISO 8601, times UTC.",
     ]
@@ -283,6 +294,7 @@ def plan_page() -> str:
         (partition, {"DateRange", "Grain", "PartitionSpec"}),
         (dataset, None),
         (mapping, None),
+        (matrix, None),
     ):
         for node in _classes(module):
             if only is None or node.name in only:
@@ -290,6 +302,18 @@ def plan_page() -> str:
     for name in ("Plan", *(n for n in sections if n != "Plan")):
         lines += ["", f"## {name}", "", *sections[name]]
     return _text(lines)
+
+
+def plan_schema_file() -> str:
+    """Return the JSON schema of ``remint plan --json``, with what the classes say of their fields."""
+    schema = plan_schema()
+    for module in (plan, request, partition, calendar, dataset, mapping, matrix):
+        for node in _classes(module):
+            described = schema["$defs"].get(node.name, {}).get("properties", {})
+            for entry in _fields(node):
+                if entry.name in described and entry.words.strip("-"):
+                    described[entry.name]["description"] = entry.words
+    return json.dumps(schema, indent=2, ensure_ascii=False) + "\n"
 
 
 def _classes(module: ModuleType) -> Iterator[ast.ClassDef]:
@@ -377,7 +401,7 @@ def main(arguments: list[str]) -> int:
         return 1 if wrong else 0
     REFERENCE.mkdir(exist_ok=True)
     wanted = pages()
-    for path in REFERENCE.glob("*.md"):
+    for path in _generated():
         if path.name not in wanted:
             path.unlink()
     for name, text in wanted.items():

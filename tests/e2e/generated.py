@@ -144,14 +144,16 @@ def sql_of(table: Table, tables: dict[str, Table]) -> str:
     if any(r.alias == "i1" for r in others):
         total += " + coalesce((SELECT sum(amount) FROM i1), 0)"
     amount = f"CAST(({total}) % {LIMIT} AS BIGINT)"
-    sums = f"SELECT {period}tenant, count(*) AS events, {amount} AS amount FROM ({_base(table, first, tables)}) GROUP BY {group}"
+    sums = f"SELECT {period}tenant, count(*) AS events, {amount} AS amount FROM ({_base(table, first, tables)}) "
+    sums += f"GROUP BY {group}"
     sums += f" /* {table.style} */"
     own = next((r for r in others if r.alias == "own"), None)
     if own is None:
         return sums
     step = " + ".join([STEP[table.cut.grain]] * own.before)
     before = f"SELECT sum(o.amount) FROM own o WHERE o.tenant = g.tenant AND o.p < g.p AND o.p >= g.p - ({step})"
-    return f"SELECT p, tenant, events, CAST((amount + coalesce(({before}), 0)) % {LIMIT} AS BIGINT) AS amount FROM ({sums}) g"
+    amount = f"CAST((amount + coalesce(({before}), 0)) % {LIMIT} AS BIGINT) AS amount"
+    return f"SELECT p, tenant, events, {amount} FROM ({sums}) g"
 
 
 def _base(table: Table, read: Read, tables: dict[str, Table]) -> str:

@@ -19,7 +19,7 @@ class Scan:
     root: str
     """Absolute folder of the table."""
     paths: tuple[str, ...]
-    """Relative to ``root``; empty reads as a relation without rows."""
+    """Relative to ``root``, or absolute; empty reads as a relation without rows."""
     columns: tuple[Column, ...]
     partition: PartitionSpec
     only: PartitionSet | None = None
