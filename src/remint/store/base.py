@@ -86,7 +86,7 @@ class AuditEntry:
     at: str
     """When the entry was written."""
     action: str
-    """``apply``, ``ingest``, ``rollback``, ``abandon``."""
+    """``apply``, ``ingest``, ``rollback``, ``adopt``, ``abandon``."""
     actor: str
     run_id: str | None
     """The reprocessing id; None for an act that is no run."""
