@@ -14,7 +14,16 @@ from deltalake import DeltaTable, write_deltalake
 from deltalake.transaction import AddAction, CommitProperties
 
 from remint.cli.main import cli
-from remint.errors import AdoptRefused, BronzeChanged, PlanError, RollbackRefused, UsageError, VersionNotRaised
+from remint.errors import (
+    AdoptRefused,
+    BronzeChanged,
+    NotResumable,
+    PlanError,
+    RollbackRefused,
+    RunError,
+    UsageError,
+    VersionNotRaised,
+)
 from remint.execution.verify import Proof
 from remint.model.partition import DateRange
 from remint.model.run import Run, RunKind, RunState
@@ -154,6 +163,45 @@ def test_logic_that_was_changed_under_its_version_cannot_be_vouched_for(tmp_path
         adopt(project, "gold.daily")
 
     assert project.outstanding() == []
+
+
+def test_an_adoption_that_was_interrupted_is_given_up(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    project = built(tmp_path, days=3)
+    strangers.append(project, "gold.trend", like=day_at(1))
+
+    def stop(*_: object) -> None:
+        raise OSError("disk full")
+
+    with monkeypatch.context() as patched:
+        patched.setattr("remint.execution.adopt.record_success", stop)
+        with pytest.raises(RunError, match="disk full"):
+            adopt(project, "gold.trend")
+    (run,) = project.outstanding()
+    with pytest.raises(NotResumable, match="interrupted before it adopted anything"):
+        project.open().resume(run.run_id)
+    project.give_up()
+
+    adopt(project, "gold.trend")
+
+    assert not project.stale()
+    assert project.outstanding() == []
+
+
+def test_a_table_that_moves_while_it_is_read_is_refused(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    project = built(tmp_path, days=3)
+    strangers.append(project, "gold.trend", like=day_at(1))
+    workspace = project.open()
+    start = workspace._start
+
+    def meddled(*arguments: Any) -> None:
+        start(*arguments)
+        strangers.append(project, "gold.trend", like=day_at(2))
+
+    monkeypatch.setattr(workspace, "_start", meddled)
+    with pytest.raises(AdoptRefused, match="wrote to the table while it was read"):
+        workspace.adopt("gold.trend", project.ask())
+
+    assert project.stale()["gold.trend"][2] == 2
 
 
 # -- tables that remint never published --------------------------------------------------------------------------------
