@@ -279,7 +279,7 @@ def plan_page() -> str:
         "# The plan file",
         "",
         _GENERATED.format(source="the dataclasses of `src/remint/model/`"),
-        f"`remint plan --json` prints an object of the format `{PLAN_DOCUMENT}`: the plan, its decision matrix, the file.",
+        f"`remint plan --json` prints an object of the format `{PLAN_DOCUMENT}`: plan, decision matrix, file.",
         "Its JSON schema is [plan-schema.json](plan-schema.json); nothing in it is optional. A field that is added,",
         "renamed or dropped changes the number of the format.",
         "",

@@ -389,6 +389,14 @@ class RollbackRefused(RunError):
     leaves = "nothing changed"
 
 
+class AdoptRefused(RunError):
+    """What somebody else wrote cannot be taken as it is."""
+
+    code = "RM411"
+    exit_code = 6
+    leaves = "nothing changed"
+
+
 class SourceRejected(RunError):
     """A source file or page was refused as a whole."""
 

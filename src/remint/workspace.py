@@ -19,7 +19,7 @@ from remint.model.dataset import Dataset, DatasetName
 from remint.model.digest import canonical
 from remint.model.event import Event
 from remint.model.graph import DatasetGraph
-from remint.model.observation import Observed
+from remint.model.observation import LogicChange, Observed
 from remint.model.partition import DateRange, PartitionSet
 from remint.model.plan import Plan
 from remint.model.request import Extraction, Mode, Request, Trigger
@@ -150,14 +150,17 @@ class Workspace:
     def observe(self, request: Request | None = None) -> Observed:
         """Return the state of the world, read now, close up where ``request`` may plan something."""
         from remint.execution.observe import observe
-        from remint.loading.logic_history import logic_changes
 
-        names = [d.name for d in self.graph]
         return replace(
             observe(self._tools, self.graph, request),
-            logic_changes=logic_changes(self.graph, self.store.logics(names)),
-            timings=self.store.timings(names, NEWEST),
+            logic_changes=self._logic_changes(),
+            timings=self.store.timings([d.name for d in self.graph], NEWEST),
         )
+
+    def _logic_changes(self) -> Mapping[DatasetName, Mapping[str, LogicChange]]:
+        from remint.loading.logic_history import logic_changes
+
+        return logic_changes(self.graph, self.store.logics([d.name for d in self.graph]))
 
     def make_plan(
         self, request: Request, *, allow_all: bool = False, allow_future: bool = False, allow_absent: bool = False
@@ -341,6 +344,11 @@ class Workspace:
             plan = read_plan(self.store.plan_json(run.run_id) or "")
             with watched(self._tools, plan, run.run_id, self.policy.sla_seconds):
                 run_plan(self._tools, plan, run.run_id)
+        elif run.kind is RunKind.ADOPT:
+            raise NotResumable(
+                f"run {run.run_id} was interrupted before it adopted anything",
+                hint=f"remint rollback {run.run_id}    # gives it up; then adopt again",
+            )
         elif run.kind is RunKind.INGEST:
             pending = pending_files(self._tools, self.graph, begun_of(self._tools, run.run_id))
             run_ingest(self._tools, self.graph, run.run_id, pending)
@@ -367,6 +375,33 @@ class Workspace:
         self._start(run, None)
         run_rollback(self._tools, graph, run.run_id, undone)
         return self.store.run(run.run_id), readers
+
+    def adopt(self, name: str, ask: Ask, span: DateRange | None = None) -> Run | None:
+        """Take partitions that somebody else wrote as they are; None when there is none.
+
+        Args:
+            name: one dataset, whose table may never have been published by remint.
+            ask: who vouches for them, and why.
+            span: only these partitions.
+
+        Raises:
+            AdoptRefused: the table or a partition cannot be taken; nothing changed.
+        """
+        from remint.execution.adopt import find_adoptable, run_adopt
+        from remint.planner.policy import refuse_recut, refuse_unversioned
+
+        dataset = self.graph.find(name)
+        require_scheme(self._tools, self.graph)
+        found = find_adoptable(self._tools, self.graph, dataset, span)
+        if found is None:
+            return None
+        observed = replace(found.observed, logic_changes=self._logic_changes())
+        refuse_recut(self.graph, observed, (dataset.name,))
+        refuse_unversioned(self.graph, observed, (dataset.name,))
+        run = self._new_run(RunKind.ADOPT, ask)
+        self._start(run, None)
+        run_adopt(self._tools, self.graph, run.run_id, found)
+        return self.store.run(run.run_id)
 
     def diff(self, before: int, after: int, datasets: Sequence[Dataset]) -> list[DatasetDiff]:
         """Return what differs between two cuts of the ledger."""

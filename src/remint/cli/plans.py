@@ -1,4 +1,4 @@
-"""``plan``, ``approve``, ``apply``, ``run``, ``resume`` and ``rollback``: what changes tables, and who agrees to it."""
+"""``plan``, ``approve``, ``apply``, ``run``, ``resume``, ``rollback``, ``adopt``: what changes tables, and who agrees."""
 
 from __future__ import annotations
 
@@ -337,6 +337,39 @@ def rollback(ctx: click.Context, run_id: str, reason: str | None, trigger: str |
     click.echo("next: remint status")
 
 
+@click.command()
+@click.argument("dataset")
+@click.option("--range", "span", type=RangeType(), help="Only these partitions.")
+@reason_option
+@trigger_option
+@json_option
+@click.pass_context
+def adopt(ctx: click.Context, /, dataset: str, *, as_json: bool, **asked: Any) -> None:
+    """Take what somebody else wrote to DATASET's table as it is: it counts as published from now on.
+
+    The table may be one that remint never published. What is adopted is vouched for by whoever adopts it;
+    `remint verify` recomputes it.
+    """
+    from remint.workspace import Ask
+
+    workspace = open_workspace(ctx, quiet=as_json)
+    ask = Ask(
+        reason=need_reason(asked["reason"], "the vendor's tool compacted the table"),
+        trigger=Trigger(asked["trigger"] or Trigger.MANUAL),
+        mode=Mode.BACKFILL,
+    )
+    done = workspace.adopt(dataset, ask, asked["span"])
+    found = json.loads(done.summary) if done else {}
+    if as_json:
+        print_json("adopt", run=done, **found)
+    elif done is None:
+        click.echo("nothing to adopt: every partition there is remint's")
+    else:
+        click.echo(render.run_line(done))
+        click.echo(f"{counted(found['units'], 'partition')}, {counted(found['record_count'], 'row')} taken as they are")
+        click.echo(f"next: remint verify {dataset}    # recomputes them; remint plan shows what reads them")
+
+
 def _show_applied(workspace: Workspace, done: Run, *, as_json: bool) -> None:
     found = json.loads(done.summary)
     alerts = workspace.account(done).alerts
@@ -358,4 +391,4 @@ def _show_applied(workspace: Workspace, done: Run, *, as_json: bool) -> None:
         )
 
 
-COMMANDS = (plan, approve, approvals, apply, run, resume, rollback)
+COMMANDS = (plan, approve, approvals, apply, run, resume, rollback, adopt)

@@ -168,6 +168,12 @@ class Engine(Protocol):
         """Return the content digest of each partition of published files, over ``columns`` or all of them."""
         ...
 
+    def file_digests(
+        self, dataset: Dataset, scan: Scan, *, by_event: bool
+    ) -> Mapping[tuple[str, PartitionKey], ContentDigest]:
+        """Return the content digest of each file, by path and key: of its partition, or of the event (Bronze)."""
+        ...
+
     def ingest(self, work: IngestWork) -> Ingested:
         """Turn one source file into Bronze and quarantine files.
 

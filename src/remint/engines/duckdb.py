@@ -24,7 +24,7 @@ from remint.engines.base import (
     literal,
     quoted,
 )
-from remint.engines.duckdb_ingest import ingest_file
+from remint.engines.duckdb_ingest import event_key_sql, ingest_file, measured
 from remint.engines.duckdb_parse import REASON, parsed_sql, rejected_columns, valid_columns
 from remint.engines.duckdb_rows import (
     UnusablePartition,
@@ -120,6 +120,16 @@ class DuckDBEngine:
         key = key_sql(scan.partition)
         over = [c for c in scan.columns if columns is None or c.name in columns]
         return self._digest_rows(f"SELECT {key} AS k, {self._sums(over)} FROM ({scan_sql(scan)}) GROUP BY 1")
+
+    def file_digests(
+        self, dataset: Dataset, scan: Scan, *, by_event: bool
+    ) -> Mapping[tuple[str, PartitionKey], ContentDigest]:
+        """Return the digest of each file, by path and partition or event key."""
+        part = event_key_sql(dataset) if by_event else key_sql(scan.partition)
+        try:
+            return measured(self._con, self.digest_scheme, scan, part)
+        except duckdb.Error as error:
+            raise TransformFailed(f"{dataset.name}: its files cannot be read: {_first_line(error)}") from error
 
     def ingest(self, work: IngestWork) -> Ingested:
         """Turn one source file into Bronze and quarantine files."""

@@ -119,7 +119,8 @@ class AuditEntry:
     at: str
     """When the entry was written."""
     action: str
-    """``apply``, ``ingest``, ``rollback``; ``approve``; ``intend`` and ``publish`` of a forced run; ``alert``."""
+    """``apply``, ``ingest``, ``rollback``, ``adopt``; ``abandon``, ``approve``; ``intend`` and ``publish`` of a forced
+    run; ``alert``."""
     actor: str
     run_id: str | None
     """The reprocessing id; None for an act that is no run."""
