@@ -66,7 +66,11 @@ class Lake:
         (self.root / "contracts").mkdir(parents=True)
         (self.root / "remint.toml").write_text('[project]\nname = "scale"\n')
         names = ["bronze.raw"]
-        lines = ["from remint import bronze, gold, hour, same, silver, trailing", "", 'bronze("raw", partition=hour("at_hour"))']
+        lines = [
+            "from remint import bronze, gold, hour, same, silver, trailing",
+            "",
+            'bronze("raw", partition=hour("at_hour"))',
+        ]
         sql = '"SELECT id, at_hour, amount FROM rows_in"'
         for n in range(self.datasets - 1):
             layer, source = ("silver", "bronze.raw") if n < 10 else ("gold", f"silver.d{n % 10}")
@@ -98,13 +102,18 @@ class Lake:
             "FROM ledger WHERE seq > ?",
             ((rounds - 1) * self.units,),
         )
-        con.execute("INSERT INTO releases VALUES (1, 'release-1', ?, ?, '{}', ?)", (f"r-{rounds - 1:04d}", rounds * self.units, AT))
+        con.execute(
+            "INSERT INTO releases VALUES (1, 'release-1', ?, ?, '{}', ?)",
+            (f"r-{rounds - 1:04d}", rounds * self.units, AT),
+        )
         con.commit()
         con.close()
 
     def _run(self, con: sqlite3.Connection, number: int, run_id: str, kind: str) -> None:
         row = (run_id, kind, "succeeded", None, "incremental", 0, "schedule", f"run {number}", "bench", AT, AT)
-        columns = "run_id, kind, state, plan_id, mode, override_state, trigger, reason, requested_by, started_at, ended_at"
+        columns = (
+            "run_id, kind, state, plan_id, mode, override_state, trigger, reason, requested_by, started_at, ended_at"
+        )
         con.execute(f"INSERT INTO runs ({columns}, summary) VALUES ({','.join('?' * 11)}, '{{}}')", row)
 
     def _rows(self, first: int, run_id: str, logics: dict[str, str], *, is_last: bool) -> Iterator[tuple[Any, ...]]:

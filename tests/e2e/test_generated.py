@@ -7,6 +7,7 @@ from __future__ import annotations
 
 import random
 from collections.abc import Callable
+from contextlib import suppress
 from dataclasses import replace
 from pathlib import Path
 
@@ -51,10 +52,8 @@ def run_a_part(project: Drawn, rng: random.Random) -> None:
 
 def roll_back(project: Drawn, rng: random.Random) -> None:
     runs = [r for r in project.open().store.runs(20, [RunState.SUCCEEDED]) if r.kind is RunKind.APPLY]
-    try:
+    with suppress(RollbackRefused):
         project.rollback(rng.choice(runs[:2]).run_id)
-    except RollbackRefused:
-        pass
 
 
 CHANGES: list[Callable[[Drawn, random.Random], None]] = [
