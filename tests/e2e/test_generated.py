@@ -19,8 +19,8 @@ from tests.e2e.generated import Drawn, drawn_project
 
 pytestmark = pytest.mark.slow
 
-GRAPHS = 40
-STEPS = 5
+GRAPHS = 29
+STEPS = 7
 
 
 def land_late_rows(project: Drawn, rng: random.Random) -> None:
