@@ -66,7 +66,11 @@ class Lake:
         (self.root / "contracts").mkdir(parents=True)
         (self.root / "remint.toml").write_text('[project]\nname = "scale"\n')
         names = ["bronze.raw"]
-        lines = ["from remint import bronze, gold, hour, same, silver, trailing", "", 'bronze("raw", partition=hour("at_hour"))']
+        lines = [
+            "from remint import bronze, gold, hour, same, silver, trailing",
+            "",
+            'bronze("raw", partition=hour("at_hour"))',
+        ]
         sql = '"SELECT id, at_hour, amount FROM rows_in"'
         for n in range(self.datasets - 1):
             layer, source = ("silver", "bronze.raw") if n < 10 else ("gold", f"silver.d{n % 10}")
@@ -98,7 +102,10 @@ class Lake:
             "FROM ledger WHERE seq > ?",
             ((rounds - 1) * self.units,),
         )
-        con.execute("INSERT INTO releases VALUES (1, 'release-1', ?, ?, '{}', ?)", (f"r-{rounds - 1:04d}", rounds * self.units, AT))
+        con.execute(
+            "INSERT INTO releases VALUES (1, 'release-1', ?, ?, '{}', ?)",
+            (f"r-{rounds - 1:04d}", rounds * self.units, AT),
+        )
         con.commit()
         con.close()
 

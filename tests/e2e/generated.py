@@ -15,6 +15,7 @@ from typing import Any
 
 from deltalake import DeltaTable
 
+from remint.workspace import Workspace
 from tests.e2e.projects import Project, contract
 from tests.planner.oracle import (
     TENANTS,
@@ -26,7 +27,6 @@ from tests.planner.oracle import (
     begin,
     joined,
     keys_read,
-    moved,
     spelled,
     split,
     visible,
@@ -144,16 +144,15 @@ def sql_of(table: Table, tables: dict[str, Table]) -> str:
     if any(r.alias == "i1" for r in others):
         total += " + coalesce((SELECT sum(amount) FROM i1), 0)"
     amount = f"CAST(({total}) % {LIMIT} AS BIGINT)"
-    sums = f"SELECT {period}tenant, count(*) AS events, {amount} AS amount FROM ({_base(table, first, tables)}) "
-    sums += f"GROUP BY {group}"
-    sums += f" /* {table.style} */"
+    sums = f"SELECT {period}tenant, count(*) AS events, {amount} AS amount /* {table.style} */ "
+    sums += f"FROM ({_base(table, first, tables)}) GROUP BY {group}"
     own = next((r for r in others if r.alias == "own"), None)
     if own is None:
         return sums
     step = " + ".join([STEP[table.cut.grain]] * own.before)
     before = f"SELECT sum(o.amount) FROM own o WHERE o.tenant = g.tenant AND o.p < g.p AND o.p >= g.p - ({step})"
-    amount = f"CAST((amount + coalesce(({before}), 0)) % {LIMIT} AS BIGINT) AS amount"
-    return f"SELECT p, tenant, events, {amount} FROM ({sums}) g"
+    amount = f"CAST((amount + coalesce(({before}), 0)) % {LIMIT} AS BIGINT)"
+    return f"SELECT p, tenant, events, {amount} AS amount FROM ({sums}) g"
 
 
 def _base(table: Table, read: Read, tables: dict[str, Table]) -> str:
@@ -251,9 +250,17 @@ class Drawn(Project):
 
     tables: dict[str, Table] = field(default_factory=dict)
     landed: list[Line] = field(default_factory=list)
+    opened: Workspace | None = None
+    """Opened once for all that is done under the same declarations."""
+
+    def open(self) -> Workspace:
+        if self.opened is None:
+            self.opened = super().open()
+        return self.opened
 
     def write(self) -> None:
         """Write all files of the project as its tables are now."""
+        self.opened = None
         for name, text in files_of(self.tables).items():
             path = self.root / name
             path.parent.mkdir(parents=True, exist_ok=True)
@@ -310,10 +317,3 @@ def drawn_project(root: Path, seed: int) -> Drawn:
     project.write()
     project.land_rows(rng, 12)
     return project
-
-
-def next_days(table: Table, key: str) -> str:
-    """Return the range of days that begins with a unit's period, as ``--range`` takes it."""
-    time, _ = split(table.cut, key)
-    first = begin(table.cut.grain, time)
-    return f"{first.date()}..{begin(table.cut.grain, moved(table.cut.grain, time, 1)).date()}"

@@ -5,9 +5,9 @@ Counted as histories: each of the ``GRAPHS`` drawn projects is changed and broug
 
 from __future__ import annotations
 
-import contextlib
 import random
 from collections.abc import Callable
+from contextlib import suppress
 from dataclasses import replace
 from pathlib import Path
 
@@ -19,8 +19,8 @@ from tests.e2e.generated import Drawn, drawn_project
 
 pytestmark = pytest.mark.slow
 
-GRAPHS = 40
-STEPS = 5
+GRAPHS = 29
+STEPS = 7
 
 
 def land_late_rows(project: Drawn, rng: random.Random) -> None:
@@ -52,7 +52,7 @@ def run_a_part(project: Drawn, rng: random.Random) -> None:
 
 def roll_back(project: Drawn, rng: random.Random) -> None:
     runs = [r for r in project.open().store.runs(20, [RunState.SUCCEEDED]) if r.kind is RunKind.APPLY]
-    with contextlib.suppress(RollbackRefused):
+    with suppress(RollbackRefused):
         project.rollback(rng.choice(runs[:2]).run_id)
 
 

@@ -1,4 +1,4 @@
-"""``plan``, ``approve``, ``apply``, ``run``, ``resume``, ``rollback``, ``adopt``: what changes tables, and who agrees."""
+"""``plan``, ``approve``, ``apply``, ``run``, ``resume``, ``rollback``, ``adopt``: what changes tables, who agrees."""
 
 from __future__ import annotations
 

@@ -24,7 +24,7 @@ from remint.engines.base import (
     literal,
     quoted,
 )
-from remint.engines.duckdb_ingest import event_key_sql, ingest_file, measured
+from remint.engines.duckdb_ingest import ingest_file, measured, row_event_key
 from remint.engines.duckdb_parse import REASON, parsed_sql, rejected_columns, valid_columns
 from remint.engines.duckdb_rows import (
     UnusablePartition,
@@ -125,7 +125,7 @@ class DuckDBEngine:
         self, dataset: Dataset, scan: Scan, *, by_event: bool
     ) -> Mapping[tuple[str, PartitionKey], ContentDigest]:
         """Return the digest of each file, by path and partition or event key."""
-        part = event_key_sql(dataset) if by_event else key_sql(scan.partition)
+        part = row_event_key(dataset) if by_event else key_sql(scan.partition)
         try:
             return measured(self._con, self.digest_scheme, scan, part)
         except duckdb.Error as error:

@@ -52,7 +52,7 @@ def ingest_file(con: duckdb.DuckDBPyConnection, scheme: str, work: IngestWork) -
             f"{work.uri}: {rows_read:,} rows were read, but {rows_added:,} added, {duplicates:,} duplicate and "
             f"{rows_rejected:,} rejected make {rows_added + duplicates + rows_rejected:,}"
         )
-    parts = measured(con, scheme, _scan(work.dataset, work.root, files), event_key_sql(work.dataset))
+    parts = measured(con, scheme, _scan(work.dataset, work.root, files), row_event_key(work.dataset))
     kept_apart = measured(con, scheme, _scan(work.quarantine, work.quarantine_root, rejected), "''")
     digests: dict[str, ContentDigest] = {}
     for (path, _), digest in (*parts.items(), *kept_apart.items()):
@@ -188,7 +188,7 @@ def measured(
     }
 
 
-def event_key_sql(dataset: Dataset) -> str:
+def row_event_key(dataset: Dataset) -> str:
     """Return the SQL that gives the event key of a Bronze row; empty text where nobody reads it by arrival."""
     if dataset.arrivals is None:
         return "''"

@@ -108,6 +108,7 @@ def run_adopt(tools: Tools, graph: DatasetGraph, run_id: str, found: Adoptable) 
             records=records,
             fence={(dataset.name, key): heads[key].seq if key in heads else None for key in found.keys},
             arrivals={dataset.name: found.arrivals} if found.arrivals else {},
+            countings={dataset.name: dataset.arrivals.in_words} if dataset.arrivals and found.arrivals else {},
             read_seq=found.observed.last_seq if dataset.transform else None,
             logics={dataset.name: (dataset.transform.logic, dataset.version)} if dataset.transform else {},
             projections=tuple(_projections(found)),
@@ -227,6 +228,9 @@ def _arrivals(tools: Tools, dataset: Dataset, paths: list[str]) -> Iterable[Arri
             hint="delete them with the tool that wrote them",
         )
     yield from (Arrival(file=path, event_key=key, digest=digest) for (path, key), digest in sorted(parts.items()))
+    if dataset.arrivals.key:
+        held = [f.path for r in tools.store.records(dataset.name).values() for f in r.files if f.path not in paths]
+        yield from tools.engine.rivals(dataset, _scan(tools, dataset, held), _scan(tools, dataset, paths))
 
 
 def _records(graph: DatasetGraph, run_id: str, found: Adoptable) -> Iterable[ProvenanceRecord]:
