@@ -392,7 +392,7 @@ class RollbackRefused(RunError):
 class AdoptRefused(RunError):
     """What somebody else wrote cannot be taken as it is."""
 
-    code = "RM411"
+    code = "RM412"
     exit_code = 6
     leaves = "nothing changed"
 

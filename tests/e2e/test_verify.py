@@ -14,10 +14,15 @@ from tests.e2e import strangers
 from tests.e2e.projects import Project, built, day_at, event, write_project
 
 
+BY_ROWS = ("RANGE BETWEEN INTERVAL {WINDOW} DAYS PRECEDING", "ROWS BETWEEN {WINDOW} PRECEDING")
+"""Rows are not days, so nothing proves that the window is wider before it runs."""
+
+
 def narrow(root: Path) -> Project:
     """Return a project whose trend reads seven days back and declares two, built in several batches."""
     project = write_project(root)
     project.edit("datasets.py", "before=WINDOW", "before=2")
+    project.edit("datasets.py", *BY_ROWS)
     project.edit("remint.toml", "threads = 1", "threads = 1\nbatch_rows = 12")
     project.land("a", [event(i, i, tenant="t") for i in range(10)])
     project.ingest()
@@ -72,6 +77,7 @@ def test_of_several_inputs_the_narrow_one_is_named(tmp_path: Path) -> None:
     project = write_project(tmp_path)
     inputs = 'inputs={"days": trailing("gold.daily", before=2), "own": same("gold.daily")}'
     project.edit("datasets.py", 'inputs={"days": trailing("gold.daily", before=WINDOW)}', inputs)
+    project.edit("datasets.py", *BY_ROWS)
     project.edit("datasets.py", "FROM days\n    '''", "FROM days WHERE tenant IN (SELECT tenant FROM own)\n    '''")
     project.land("a", [event(i, i, tenant="t") for i in range(10)])
     project.ingest()
