@@ -87,7 +87,8 @@ def test_one_value_of_a_day_is_replaced_and_the_others_stay(tmp_path: Path) -> N
 
 
 @pytest.mark.parametrize(
-    ("grain", "value"), [(Grain.HOUR, "2026-10-14 05:30:00+00"), (Grain.WEEK, "2026-10-14"), (Grain.MONTH, "2026-10-02")]
+    ("grain", "value"),
+    [(Grain.HOUR, "2026-10-14 05:30:00+00"), (Grain.WEEK, "2026-10-14"), (Grain.MONTH, "2026-10-02")],
 )
 def test_rows_that_begin_no_partition_of_the_grain_are_refused(tmp_path: Path, grain: Grain, value: str) -> None:
     table = table_in(tmp_path, spec(grain))
