@@ -330,7 +330,6 @@ def test_partitions_by_value_have_no_version_beside_them(tmp_path: Path) -> None
     files = {
         "datasets.py": f"from remint import all_of, identity, logic_version\n{DATASETS}\n{declared}\n",
         "contracts/gold.by_tenant.yaml": f"{BY_VALUE}      - {{name: v, physicalType: VARCHAR}}\n",
-        f"{BY_VALUE.split('properties:')[1][1:]}      - {{name: v, physicalType: VARCHAR}}\n"
         "sql/by_tenant.sql": "SELECT DISTINCT 'a' AS tenant FROM days",
     }
     write_project(tmp_path, files)
