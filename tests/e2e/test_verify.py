@@ -13,7 +13,6 @@ from remint.execution.verify import Proof
 from tests.e2e import strangers
 from tests.e2e.projects import Project, built, day_at, event, write_project
 
-
 BY_ROWS = ("RANGE BETWEEN INTERVAL {WINDOW} DAYS PRECEDING", "ROWS BETWEEN {WINDOW} PRECEDING")
 """Rows are not days, so nothing proves that the window is wider before it runs."""
 

@@ -19,12 +19,12 @@ from remint.engines.duckdb_rows import (
     digest_aggregates,
     event_key_sql,
     files_sql,
+    period_sql,
     scan_sql,
 )
 from remint.errors import RunError, SourceRejected
 from remint.model.dataset import Dataset
 from remint.model.digest import ContentDigest
-from remint.model.partition import Grain, PartitionSpec
 from remint.model.provenance import Arrival, DataFile
 
 _MET = '"__ingest_met"'
@@ -160,15 +160,10 @@ def _rejected_sql(work: IngestWork) -> str:
         "line": "__line",
         "raw": f"left(__raw, {_RAW_CHARACTERS})",
         "ingested_at": moment,
-        work.quarantine.partition.column: _partition_of(work.quarantine.partition, moment),
+        work.quarantine.partition.column: period_sql(work.quarantine.partition, moment),
     }
     made = (f"CAST({values.get(c.name, 'NULL')} AS {c.type}) AS {quoted(c.name)}" for c in work.quarantine.columns)
     return f"SELECT {', '.join(made)} FROM {REJECTED}"
-
-
-def _partition_of(spec: PartitionSpec, moment: str) -> str:
-    day = f"CAST({moment} AS DATE)"
-    return f"date_trunc('month', {day})" if spec.grain is Grain.MONTH else day
 
 
 def measured(

@@ -19,7 +19,7 @@ import duckdb
 
 from remint.engines.base import Scan, literal, quoted
 from remint.errors import InvalidKey
-from remint.model.calendar import column_value
+from remint.model.calendar import UTC_ZONE, column_value
 from remint.model.dataset import Column
 from remint.model.partition import Grain, PartitionKey, PartitionSet, PartitionSpec, key_at
 from remint.model.provenance import DataFile
@@ -150,6 +150,15 @@ def event_key_sql(column: str, label: str | None, grain: Grain) -> str:
     if grain in _KEY_FORMS:
         text = f"strftime({quoted(column)}, {literal(_KEY_FORMS[grain])})"
     return f"{text} || '/' || {quoted(label)}" if label else text
+
+
+def period_sql(spec: PartitionSpec, moment: str) -> str:
+    """Return the SQL of what the partition column holds for an instant: the start of its hour, or a first day."""
+    if spec.grain is Grain.HOUR:
+        return f"date_trunc('hour', {moment})"
+    local = moment if spec.zone == UTC_ZONE else f"({moment} AT TIME ZONE {literal(spec.zone)})"
+    day = f"CAST({local} AS DATE)"
+    return day if spec.grain is Grain.DAY else f"CAST(date_trunc('{spec.grain}', {day}) AS DATE)"
 
 
 def scan_sql(scan: Scan) -> str:
