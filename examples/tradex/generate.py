@@ -1,14 +1,14 @@
 """Generate the social feed of TradeX: posts about listed companies, in the order in which an API would tell of them.
 
 The feed is a log of versions: an edit is a new entry with the same ``post_id`` and a later ``updated_at``, sometimes
-with another ``created_at`` (the post moved to another day). It holds late posts, copies, entries that are told
-twice and entries that are no post at all. Companies are named by cashtag, by name, by nickname and misspelt, so that resolving
-entities is work; some days have bursts of posts about one company, so that signals have something to find.
+with another ``created_at`` (the post moved to another day). It holds late posts, copies, entries that are told twice
+and entries that are no post at all. Companies are named by cashtag, by name, by nickname and misspelt, so that
+resolving entities is work; some days have bursts of posts about one company, so that signals have something to find.
 
 Rules: equal arguments give equal entries in equal order, on any machine; each day draws from its own stream of random
 numbers, so a longer history holds the shorter one's posts as they are.
 
-    python generate.py entities/2025-11-01.csv --list-date 2025-11-01    # the companies with their aliases, one row an alias
+    python generate.py entities/2025-11-01.csv --list-date 2025-11-01    # the companies, one row an alias
 """
 
 from __future__ import annotations
@@ -251,7 +251,9 @@ def write_entities(path: Path, list_date: date = FIRST_DAY) -> None:
         rows.writerow(("list_date", "entity_id", "name", "ticker", "sector", "alias"))
         for entity in ENTITIES:
             for alias in (f"${entity.ticker}", entity.name, *entity.aliases):
-                rows.writerow((list_date.isoformat(), entity.entity_id, entity.name, entity.ticker, entity.sector, alias))
+                rows.writerow(
+                    (list_date.isoformat(), entity.entity_id, entity.name, entity.ticker, entity.sector, alias)
+                )
 
 
 def main() -> None:
