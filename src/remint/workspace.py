@@ -320,7 +320,7 @@ class Workspace:
         require_scheme(self._tools, self.graph)
         require_countings(self._tools, self.graph)
         run = self._new_run(RunKind.INGEST, replace(ask, mode=asked.mode))
-        run = replace(run, override_state=asked.override_state)
+        run = replace(run, override_state=asked.override_state, type=asked.type or "")
         self._start(run, None, Admission(begun=canonical(begun)))
         run_ingest(self._tools, self.graph, run.run_id, pending)
         return self.store.run(run.run_id)
