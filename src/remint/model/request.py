@@ -210,3 +210,19 @@ def declared_override(mode: Mode, override_state: bool | None) -> bool:
             hint="leave it out, or add --mode backfill --type forced",
         )
     return bool(override_state)
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Trial:
+    """What a shadow run is asked for."""
+
+    selectors: tuple[str, ...]
+    """Datasets whose declared logic is tried, whether or not its version was raised."""
+    span: DateRange
+    """The window."""
+    sample: int | None = None
+    """At most so many partitions of each selected dataset."""
+    allow_all: bool = False
+    """A large window is meant."""
+    keep: bool = False
+    """Leave the staged files where they are."""
