@@ -22,7 +22,7 @@ from remint.model.graph import DatasetGraph
 from remint.model.observation import LogicChange, Observed
 from remint.model.partition import DateRange, PartitionSet
 from remint.model.plan import Plan
-from remint.model.request import Extraction, Mode, Request, Trigger
+from remint.model.request import Extraction, Mode, Request, Trial, Trigger
 from remint.model.run import OUTSTANDING, Run, RunKind, RunState
 from remint.planner.build import build_plan
 from remint.planner.cost import NEWEST
@@ -40,7 +40,7 @@ if TYPE_CHECKING:
     from remint.execution.approve import Readiness
     from remint.execution.diff import DatasetDiff
     from remint.execution.doctor import Symptom
-    from remint.execution.shadow import Shadow, Trial
+    from remint.execution.shadow import Shadow
     from remint.execution.verify import VerifiedUnit
     from remint.planner.compare import PlanDiff
     from remint.planner.versions import Version

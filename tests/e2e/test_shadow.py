@@ -13,8 +13,9 @@ from click.testing import CliRunner
 
 from remint.cli.main import cli
 from remint.errors import InvalidRange, PlanError, TransformFailed, VersionNotRaised
-from remint.execution.shadow import Shadow, Trial
+from remint.execution.shadow import Shadow
 from remint.model.partition import DateRange
+from remint.model.request import Trial
 from tests.e2e.projects import Project, built, day_at
 
 DERIVED = {"standings", "projections"}
