@@ -103,7 +103,8 @@ FAULTS = (
         name="logic_digest_ignores_constant",
         file="loading/sql_logic.py",
         right="    if token.token_type in _LITERALS:\n",
-        wrong='    if token.token_type is TokenType.NUMBER:\n        return "0"\n    if token.token_type in _LITERALS:\n',
+        wrong='    if token.token_type is TokenType.NUMBER:\n        return "0"\n'
+        "    if token.token_type in _LITERALS:\n",
         tests=("tests/loading/test_sql_logic.py",),
     ),
 )
