@@ -129,3 +129,13 @@ def test_rows_of_other_things_and_of_the_same_day_are_no_rivals() -> None:
         found = ingested(lake, [[[("a", 0, 1, 1), ("a", 1, 1, 2)]], [[("a", 0, 2, 1)]]])
 
     assert [a for a in found if a.is_rival] == []
+
+
+def test_events_that_a_label_tells_apart_may_have_it_in_their_key() -> None:
+    labelled = replace(POSTS, arrivals=replace(POSTS.arrivals, label="post_id"))
+
+    with TemporaryDirectory() as folder, Lake(Path(folder), labelled) as lake:
+        old, new = (lake.ingest(line(post)).files[0].path for post in (("a", 0, 1, 1), ("a", 0, 2, 2)))
+        found = rival_arrivals(lake.con, lake.scheme, labelled, lake.scan(labelled, [old]), lake.scan(labelled, [new]))
+
+    assert {(a.file, a.event_key, a.digest.rows) for a in found} == {(old, "2026-10-02/a", 1), (new, "2026-10-01/a", 1)}

@@ -94,7 +94,7 @@ class TestAbsent:
 
 class TestRefusal:
     graph = DatasetGraph.build([bronze(PAGES, arrivals=EVENT)])
-    observed = Observed(heads={}, arrivals={}, covered={POSTS: days("2026-12-01", "2026-12-04")})
+    observed = Observed(standings={}, last_seq=0, covered={POSTS: days("2026-12-01", "2026-12-04")})
 
     def test_the_sources_of_what_is_selected_are_looked_at(self) -> None:
         found = absent_sources(self.graph, self.observed, [POSTS])

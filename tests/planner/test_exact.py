@@ -197,7 +197,7 @@ def replay(seeds: Iterable[int]) -> None:
     for seed in seeds:
         try:
             play(seed)
-        except Exception as error:  # noqa: BLE001 - whatever it was, its seed is told
+        except Exception as error:  # noqa: BLE001 - every seed is played, and all that fail are named
             failed[seed] = f"{type(error).__name__}: {str(error)[:200]}"
     assert not failed, f"add to {REGRESSIONS.name}: {failed}"
 

@@ -550,7 +550,7 @@ class TestCoverage:
         assert store.coverage("silver.other") == []
 
     def test_what_an_ingest_asks_for_stands_in_the_journal_from_the_first_moment(self, store):
-        store.create_run(a_run(), begun={"datasets": ["bronze.raw"]})
+        store.create_run(a_run(), admission=Admission(begun={"datasets": ["bronze.raw"]}))
 
         (step,) = store.journal("run-1")
         assert (step.seq, step.kind, step.payload) == (1, StepKind.INGEST_BEGUN, {"datasets": ["bronze.raw"]})

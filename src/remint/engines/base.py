@@ -19,7 +19,7 @@ class Scan:
     root: str
     """Absolute folder of the table."""
     paths: tuple[str, ...]
-    """Relative to ``root``; empty reads as a relation without rows."""
+    """Relative to ``root``, or absolute; empty reads as a relation without rows."""
     columns: tuple[Column, ...]
     partition: PartitionSpec
     only: PartitionSet | None = None
@@ -48,6 +48,8 @@ class StageWork:
     """Absolute folder of the table; files are written where the table wants them, named in no table version."""
     token: str
     """Unique part of the file names: run, batch and dataset."""
+    now: str = ""
+    """ISO UTC time that ``run.now`` stands for in the SQL: when the plan was made."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -66,7 +68,7 @@ class Staged:
     rows_read: int
     """Input rows of the batch, counted where the dataset parses, else 0."""
     rows_read_by_unit: int
-    """The same, a row counted once for each unit that reads it: a rival is read by every unit whose key it has."""
+    """The same, a row counted once for each event partition asked for that its key occurs in."""
     rows_rejected: int
     """Rows that parsing rejected (they are the quarantine's)."""
     rows_superseded: int
@@ -164,6 +166,12 @@ class Engine(Protocol):
 
     def digests(self, scan: Scan, columns: Sequence[str] | None = None) -> Mapping[PartitionKey, ContentDigest]:
         """Return the content digest of each partition of published files, over ``columns`` or all of them."""
+        ...
+
+    def file_digests(
+        self, dataset: Dataset, scan: Scan, *, by_event: bool
+    ) -> Mapping[tuple[str, PartitionKey], ContentDigest]:
+        """Return the content digest of each file, by path and key: of its partition, or of the event (Bronze)."""
         ...
 
     def ingest(self, work: IngestWork) -> Ingested:

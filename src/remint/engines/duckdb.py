@@ -12,6 +12,7 @@ from typing import Any
 import duckdb
 
 from remint.checks.judge import UNIQUE_KEY
+from remint.checks.run_now import bind_run_now
 from remint.engines.base import (
     Comparison,
     Ingested,
@@ -23,7 +24,7 @@ from remint.engines.base import (
     literal,
     quoted,
 )
-from remint.engines.duckdb_ingest import ingest_file
+from remint.engines.duckdb_ingest import ingest_file, measured, row_event_key
 from remint.engines.duckdb_parse import REASON, parsed_sql, rejected_columns, valid_columns
 from remint.engines.duckdb_rows import (
     UnusablePartition,
@@ -35,7 +36,7 @@ from remint.engines.duckdb_rows import (
     open_connection,
     scan_sql,
 )
-from remint.engines.duckdb_versions import rival_arrivals, rivals_elsewhere, shared_reads
+from remint.engines.duckdb_versions import repeated_reads, rival_arrivals, rival_partitions
 from remint.errors import RefusedQuery, SchemaMismatch, TieInKeep, TransformFailed
 from remint.model.dataset import Column, Dataset
 from remint.model.digest import ContentDigest
@@ -81,8 +82,8 @@ class DuckDBEngine:
     def stage(self, work: StageWork) -> Staged:
         """Run the transform, write its units, read them back with digests and checks."""
         with self._prepared(work) as made:
-            rows_read, rows_rejected = self._parse_counts(work)
-            rivals, rows_shared = self._rivals(work)
+            rows_read, rows_rejected, rows_repeated = self._parse_counts(work)
+            rivals = self._rivals(work)
             latest, rows_superseded = self._latest(work, made) if work.dataset.keep else (made, 0)
             rows_elsewhere = 0
             if rivals and work.dataset.parse:
@@ -100,7 +101,7 @@ class DuckDBEngine:
             violations=measured.violations,
             strays={f.key: f.rows for f in files if f.key not in work.keys},
             rows_read=rows_read,
-            rows_read_by_unit=rows_read + rows_shared,
+            rows_read_by_unit=rows_read + rows_repeated,
             rows_rejected=rows_rejected,
             rows_superseded=rows_superseded,
             rows_elsewhere=rows_elsewhere,
@@ -119,6 +120,16 @@ class DuckDBEngine:
         key = key_sql(scan.partition)
         over = [c for c in scan.columns if columns is None or c.name in columns]
         return self._digest_rows(f"SELECT {key} AS k, {self._sums(over)} FROM ({scan_sql(scan)}) GROUP BY 1")
+
+    def file_digests(
+        self, dataset: Dataset, scan: Scan, *, by_event: bool
+    ) -> Mapping[tuple[str, PartitionKey], ContentDigest]:
+        """Return the digest of each file, by path and partition or event key."""
+        part = row_event_key(dataset) if by_event else key_sql(scan.partition)
+        try:
+            return measured(self._con, self.digest_scheme, scan, part)
+        except duckdb.Error as error:
+            raise TransformFailed(f"{dataset.name}: its files cannot be read: {_first_line(error)}") from error
 
     def ingest(self, work: IngestWork) -> Ingested:
         """Turn one source file into Bronze and quarantine files."""
@@ -210,8 +221,9 @@ class DuckDBEngine:
             self._bind(work)
             # Adding floating point numbers on several threads gives another last digit every time.
             self._con.execute(f"SET threads = {1 if transform.single_thread else self._threads or _cores()}")
-            self._check_columns(work.dataset, transform.sql)
-            made = f"SELECT {', '.join(_casts(work.dataset))} FROM ({transform.sql}\n)"
+            sql = bind_run_now(transform.sql, f"TIMESTAMPTZ {literal(work.now)}")
+            self._check_columns(work.dataset, sql)
+            made = f"SELECT {', '.join(_casts(work.dataset))} FROM ({sql}\n)"
             # Where versions meet across partitions, one in the context may be the latest: it goes after ``keep``.
             yield made if _meets(work) else _without(made, work, work.context)
         except duckdb.Error as error:
@@ -250,21 +262,19 @@ class DuckDBEngine:
             self._parsed[place] = name
         return quoted(self._parsed[place])
 
-    def _parse_counts(self, work: StageWork) -> tuple[int, int]:
+    def _parse_counts(self, work: StageWork) -> tuple[int, int, int]:
+        """Return the rows read, those rejected of them, and how often rows are read beyond once."""
         if work.dataset.parse is None:
-            return 0, 0
-        table = self._parsed_table(work, work.inputs[work.dataset.parse.alias])
+            return 0, 0, 0
+        scan = work.inputs[work.dataset.parse.alias]
+        table = self._parsed_table(work, scan)
         total, rejected = self._con.execute(f"SELECT count(*), count({REASON}) FROM {table}").fetchall()[0]
-        return total, rejected
+        return total, rejected, repeated_reads(self._con, scan)
 
-    def _rivals(self, work: StageWork) -> tuple[PartitionSet, int]:
-        """Return the partitions of the rivals that are read, and how often rows are read beyond once."""
-        partitions, shared = PartitionSet(work.keys.grain), 0
-        for scan in work.inputs.values():
-            elsewhere = rivals_elsewhere(self._con, scan)
-            partitions = partitions | PartitionSet.of(work.keys.grain, elsewhere)
-            shared += shared_reads(self._con, scan) - sum(elsewhere.values())
-        return partitions, shared
+    def _rivals(self, work: StageWork) -> PartitionSet:
+        """Return the partitions of the rivals that are read."""
+        found = [key for scan in work.inputs.values() for key in rival_partitions(self._con, scan)]
+        return PartitionSet.of(work.keys.grain, found)
 
     def _check_columns(self, dataset: Dataset, sql: str) -> None:
         found = {row[0]: row[1] for row in self._con.execute(f"DESCRIBE SELECT * FROM ({sql}\n)").fetchall()}

@@ -200,7 +200,7 @@ def rivals_sql(scan: Scan, *, with_filename: bool = False) -> str:
 
 
 def _read(scan: Scan, paths: Sequence[str], *, with_filename: bool = False) -> str:
-    files = ", ".join(literal(f"{scan.root}/{path}") for path in paths)
+    files = ", ".join(literal(os.path.join(scan.root, path)) for path in paths)
     types = ", ".join(f"{quoted(c.name)}: {c.type}" for c in scan.columns if c.name in scan.partition.columns)
     hive = f"hive_partitioning = true, hive_types = {{{types}}}"
     by_name = "true" if len(paths) > 1 else "false"

@@ -36,7 +36,7 @@ def rival_arrivals(
     """
     arrivals = dataset.arrivals
     assert arrivals is not None  # noqa: S101 - only asked of a dataset whose arrivals have a key
-    names, placed = _names(arrivals.key), _placed(new, arrivals)
+    names, placed = ", ".join(_key(new, arrivals.key)), _placed(new, arrivals)
     try:
         con.execute(
             f"CREATE OR REPLACE TEMP TABLE {_SEEN} AS SELECT DISTINCT {placed}, '' AS {_FILE} FROM ({files_sql(new)})"
@@ -82,42 +82,51 @@ def _counted(
         yield Arrival(file=name.removeprefix(f"{scan.root}/"), event_key=key, digest=digest, is_rival=True)
 
 
-def rivals_elsewhere(con: duckdb.DuckDBPyConnection, scan: Scan) -> dict[PartitionKey, int]:
-    """Return how many rows a scan reads beside those of its filter, by event partition."""
-    if not scan.rivals or scan.only is None:
-        return {}
-    event = event_key_sql(scan.only_column, scan.only_label or None, scan.only.grain)
-    return dict(con.execute(f"SELECT {event}, count(*) FROM ({rivals_sql(scan)}) GROUP BY 1 ORDER BY 1").fetchall())
+def rival_partitions(con: duckdb.DuckDBPyConnection, scan: Scan) -> list[PartitionKey]:
+    """Return the event partitions, outside of its filter, of the rivals that a scan reads."""
+    if not scan.rivals:
+        return []
+    rows = con.execute(f"SELECT DISTINCT {_event(_arrivals(scan))} FROM ({rivals_sql(scan)})").fetchall()
+    return sorted(key for (key,) in rows)
 
 
-def shared_reads(con: duckdb.DuckDBPyConnection, scan: Scan) -> int:
-    """Return in how many cases a row of the scan is a rival of a unit that the filter names."""
-    if not scan.rivals or scan.only is None:
+def repeated_reads(con: duckdb.DuckDBPyConnection, scan: Scan) -> int:
+    """Return how often the rows of a scan count beyond once for the event partitions of its filter.
+
+    Within the filter a row counts for its own and as a rival, outside of it as a rival only.
+    """
+    if not scan.rivals:
         return 0
-    arrivals = Arrivals(column=scan.only_column, label=scan.only_label or None, grain=scan.only.grain, key=scan.key)
+    arrivals = _arrivals(scan)
     mine = f"SELECT DISTINCT {_placed(scan, arrivals)} FROM ({files_sql(replace(scan, rivals=()))})"
-    found = con.execute(
+    counted = (
         f"SELECT count(*) FROM ({files_sql(scan)}) r JOIN ({mine}) m "
         f"ON {_same_key(scan, scan.key)} AND {_event(arrivals)} <> m.{_EVENT}"
-    ).fetchall()
+    )
+    found = con.execute(f"SELECT ({counted}) - (SELECT count(*) FROM ({rivals_sql(scan)}))").fetchall()
     return int(found[0][0])
+
+
+def _arrivals(scan: Scan) -> Arrivals:
+    assert scan.only is not None  # noqa: S101 - rivals are those of a filter
+    return Arrivals(column=scan.only_column, label=scan.only_label or None, grain=scan.only.grain, key=scan.key)
 
 
 def _event(arrivals: Arrivals) -> str:
     return event_key_sql(arrivals.column, arrivals.label, arrivals.grain)
 
 
-def _names(key: tuple[str, ...]) -> str:
-    return ", ".join(map(quoted, key))
+def _key(scan: Scan, key: tuple[str, ...]) -> dict[str, str]:
+    """Return the columns of a key in their declared types, by the name that they have in the tables of this module."""
+    types = {c.name: c.type for c in scan.columns}
+    return {f'"key {i}"': f"CAST({quoted(name)} AS {types[name]})" for i, name in enumerate(key)}
 
 
 def _same_key(scan: Scan, key: tuple[str, ...]) -> str:
-    types = {c.name: c.type for c in scan.columns}
-    return " AND ".join(f"CAST(r.{quoted(name)} AS {types[name]}) = m.{quoted(name)}" for name in key)
+    return " AND ".join(f"{value} = m.{name}" for name, value in _key(scan, key).items())
 
 
 def _placed(scan: Scan, arrivals: Arrivals) -> str:
-    """Return the SELECT list of a row's key, in declared types, and of its event partition."""
-    types = {c.name: c.type for c in scan.columns}
-    key = ", ".join(f"CAST({quoted(name)} AS {types[name]}) AS {quoted(name)}" for name in arrivals.key)
+    """Return the SELECT list of a row's key and of its event partition."""
+    key = ", ".join(f"{value} AS {name}" for name, value in _key(scan, arrivals.key).items())
     return f"{key}, {_event(arrivals)} AS {_EVENT}"

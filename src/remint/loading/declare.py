@@ -72,6 +72,8 @@ class Declaration:
     metrics: tuple[Metric, ...] = ()
     description: str = ""
     version: LogicVersion = field(default_factory=LogicVersion)
+    allow: tuple[str, ...] = ()
+    """Functions that are let through although a replay may give another answer."""
 
     @property
     def name(self) -> str:
@@ -143,6 +145,7 @@ def silver(  # noqa: PLR0913 - as above
     location: str | None = None,
     description: str = "",
     version: int | LogicVersion = 1,
+    allow: Iterable[str] = (),
 ) -> Declaration:
     """Declare a table of cleaned rows; without ``sql`` the result decorates a function that returns SQL text.
 
@@ -158,6 +161,8 @@ def silver(  # noqa: PLR0913 - as above
         description: one sentence for people.
         version: number of the logic, raised with every change of it; ``logic_version(2, ...)`` says what becomes of the
             partitions that older ones made.
+        allow: functions that may be used although a replay may give another answer, by name: ``("random",)``. For the
+            time of the plan, which a replay keeps, write ``run.now`` in the SQL.
     """
     file, line = _caller()
     return _collect(
@@ -175,6 +180,7 @@ def silver(  # noqa: PLR0913 - as above
             metrics=_metrics(metrics),
             description=description,
             version=_version(version),
+            allow=tuple(allow),
         )
     )
 
@@ -191,6 +197,7 @@ def gold(  # noqa: PLR0913 - as above
     location: str | None = None,
     description: str = "",
     version: int | LogicVersion = 1,
+    allow: Iterable[str] = (),
 ) -> Declaration:
     """Declare a table that people and products read; arguments as for ``silver``."""
     file, line = _caller()
@@ -209,6 +216,7 @@ def gold(  # noqa: PLR0913 - as above
             metrics=_metrics(metrics),
             description=description,
             version=_version(version),
+            allow=tuple(allow),
         )
     )
 
@@ -331,15 +339,18 @@ def http_pages(  # noqa: PLR0913 - what users write, by keyword
     )
 
 
-def arrivals(column: str, *, key: Iterable[str] = ()) -> Arrivals:
-    """Find late rows by ``column``, which says when a Bronze row's event happened, by day.
+def arrivals(column: str, *, grain: str = "day", by: str | None = None, key: Iterable[str] = ()) -> Arrivals:
+    """Find late rows by ``column``, which says when a Bronze row's event happened.
 
     Args:
         column: TIMESTAMPTZ or DATE.
+        grain: ``hour``, ``day``, ``week`` or ``month``: the cut of the datasets that read it ``by_arrival``.
+        by: a further VARCHAR column by whose value events are told apart, where those datasets are cut by it too.
         key: rows that are equal in these columns are versions of one thing. A version that names another day than an
             earlier one makes both days stale, and each sees all versions. Without it a row concerns its own day alone.
     """
-    return Arrivals(column=column, grain=Grain.DAY, key=(key,) if isinstance(key, str) else tuple(dict.fromkeys(key)))
+    versions = (key,) if isinstance(key, str) else tuple(dict.fromkeys(key))
+    return Arrivals(column=column, grain=Grain(grain), label=by, key=versions)
 
 
 def same(dataset: DatasetRef) -> InputRef:

@@ -239,6 +239,7 @@ def _transform(
         reads={alias: _read_in_words(draft, dataset, mapping) for alias, dataset, mapping in declaration.inputs},
         output=_time_of(declaration.partition),
         declared=dict(_declared(draft, declaration)),
+        allow=declaration.allow,
     )
     transform, columns = transform_of(spec, draft.cache)
     return transform, dict(columns)

@@ -94,6 +94,17 @@ def _bronze(draft: Draft, declaration: Declaration) -> Iterator[ProjectError]:
             declaration,
             f"{name}: arrivals({arrivals.column!r}) must be TIMESTAMPTZ or DATE in the contract; it is {found}",
         )
+    if arrivals is not None and arrivals.grain is Grain.HOUR and columns.get(arrivals.column) == "DATE":
+        yield draft.mistake(
+            declaration, f"{name}: arrivals({arrivals.column!r}) by hour needs a TIMESTAMPTZ, not a DATE"
+        )
+    by = {c.name: c for c in contract.columns}.get(arrivals.label) if contract and arrivals and arrivals.label else None
+    if arrivals is not None and arrivals.label and (by is None or by.type != "VARCHAR" or not by.required):
+        yield draft.mistake(
+            declaration,
+            f"{name}: arrivals(by={arrivals.label!r}) must be a required VARCHAR in the contract; it is "
+            f"{by.type if by else 'missing' + nearest(arrivals.label, columns)}",
+        )
     if arrivals is not None and contract is not None:
         yield from _versions(draft, declaration, arrivals, contract)
 

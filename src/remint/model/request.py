@@ -62,6 +62,13 @@ class Extraction:
     override_state: bool = False
 
     @property
+    def type(self) -> BackfillType | None:
+        """Which type of backfill it is; None for an incremental run."""
+        if self.mode is Mode.INCREMENTAL:
+            return None
+        return BackfillType.FORCED if self.override_state else BackfillType.TEMPORAL
+
+    @property
     def names_part(self) -> bool:
         """True when it says itself what is to be read."""
         return self.range is not None or self.has_cursors

@@ -11,7 +11,7 @@ from dataclasses import dataclass, field
 from remint.model.dataset import Dataset, DatasetName
 from remint.model.graph import DatasetGraph
 from remint.model.mapping import SelfBefore
-from remint.model.observation import Observed
+from remint.model.observation import LogicChange, Observed
 from remint.model.partition import PartitionKey, PartitionSet
 from remint.model.plan import StaleCause
 from remint.model.request import Request
@@ -98,7 +98,7 @@ def _judged(
     groups = [*stale, Group(asked - stale_keys)] if request.rebuild else stale
     will = [Group(w, (*g.findings, *again)) for g in groups if (w := g.keys & asked)]
     certain = _union(dataset.no_units(), (g.keys for g in will))
-    own = _own_chain(world, dataset, certain, reach)
+    own = own_chain(world, dataset, certain, reach)
     if own:
         reach = {**reach, dataset.name: own}
     touched = _union(dataset.no_units(), reach.values()) - certain
@@ -112,7 +112,7 @@ def _judged(
     return Verdicts(will, may, left, len(units - certain - touched - left))
 
 
-def _own_chain(
+def own_chain(
     world: World, dataset: Dataset, certain: PartitionSet, reach: Mapping[DatasetName, PartitionSet]
 ) -> PartitionSet:
     """Return the units that follow, through the dataset's own earlier partitions, from what will or may run of it."""
@@ -191,14 +191,19 @@ def _by_set(world: World, dataset: Dataset) -> list[Group]:
     observed, units = world.observed, world.units[dataset.name]
     standing = observed.standings[dataset.name]
     missing = units - standing.present
-    words = observed.logic_changes.get(dataset.name, {})
+    changes = observed.logic_changes.get(dataset.name, {})
+    rolled_back = Finding(cause=StaleCause.MISSING, about="rolled back")
+    succeeding = _succeeding(world, dataset, missing)
+    first = missing - _union(missing, (g.keys for g in succeeding))
     groups = [
-        Group(missing - standing.withdrawn, (Finding(cause=StaleCause.MISSING, about="never published"),)),
-        Group(missing & standing.withdrawn, (Finding(cause=StaleCause.MISSING, about="rolled back"),)),
+        *(Group(g.keys - standing.withdrawn, g.findings) for g in succeeding),
+        *(Group(g.keys & standing.withdrawn, (rolled_back, *g.findings)) for g in succeeding),
+        Group(first - standing.withdrawn, (Finding(cause=StaleCause.MISSING, about="never published"),)),
+        Group(first & standing.withdrawn, (rolled_back,)),
     ]
     for logic, held in standing.made_by.items():
         is_declared = logic == dataset.logic_digest
-        cause = () if is_declared else (_logic_finding(words, logic),)
+        cause = () if is_declared else (_logic_finding(changes, logic),)
         groups.append(Group(held & units, cause))
     foreign = observed.foreign.get(dataset.name)
     if foreign is not None:
@@ -212,8 +217,25 @@ def _by_set(world: World, dataset: Dataset) -> list[Group]:
     return [g for g in groups if g.keys]
 
 
-def _logic_finding(words: Mapping[str, str], logic: str) -> Finding:
-    return Finding(cause=StaleCause.LOGIC, about=words.get(logic, "the logic changed"))
+def _succeeding(world: World, dataset: Dataset, missing: PartitionSet) -> list[Group]:
+    """Return the missing units beside which an older logic version is kept: missing because the logic changed."""
+    found: list[Group] = []
+    standing, changes = world.observed.standings[dataset.name], world.observed.logic_changes.get(dataset.name, {})
+    if not dataset.fixed_value:
+        return found
+    for record in sorted(world.observed.logics.get(dataset.name, ()), key=lambda r: -r.number):
+        held = standing.made_by.get(record.digest, dataset.no_units())
+        keys = (held - held.only([dataset.fixed_value])).over([dataset.fixed_value]) & missing
+        change = changes.get(record.digest)
+        raised = f"v{record.number} -> {dataset.version.label} is the same logic under another version"
+        found.append(Group(keys, (Finding(cause=StaleCause.LOGIC, about=change.words if change else raised),)))
+        missing = missing - keys
+    return found
+
+
+def _logic_finding(changes: Mapping[str, LogicChange], logic: str) -> Finding:
+    change = changes.get(logic)
+    return Finding(cause=StaleCause.LOGIC, about=change.words if change else "the logic changed")
 
 
 def _union(like: PartitionSet, sets: Iterable[PartitionSet]) -> PartitionSet:
