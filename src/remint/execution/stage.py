@@ -109,6 +109,7 @@ class Workpiece:
             root=self.tools.folder(dataset),
             token=token,
             now=self.now,
+            function=self.tools.function_of(dataset),
         )
 
     def _scan(self, entry: Input, wanted: PartitionSet) -> Scan:

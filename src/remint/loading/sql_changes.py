@@ -65,7 +65,7 @@ def changed_columns(old_sql: str, new_sql: str) -> str:
     """
     old_text, old_settings = split_settings(old_sql)
     new_text, new_settings = split_settings(new_sql)
-    words = [*_changed_settings(old_settings, new_settings)] if old_settings and new_settings else []
+    words = [*changed_settings(old_settings, new_settings)] if old_settings and new_settings else []
     try:
         old_text, new_text = canonical_sql(old_text), canonical_sql(new_text)
         if old_text == new_text:
@@ -157,7 +157,8 @@ def _in_words(difference: _Difference) -> list[str]:
     return words
 
 
-def _changed_settings(old: Mapping[str, Any], new: Mapping[str, Any]) -> Iterator[str]:
+def changed_settings(old: Mapping[str, Any], new: Mapping[str, Any]) -> Iterator[str]:
+    """Yield in words what differs beside the text of a transform."""
     before, after = old.get("columns", {}), new.get("columns", {})
     for name in (n for n in after if n in before and before[n] != after[n]):
         yield f"changes the type of {name} from {before[name]} to {after[name]}"
