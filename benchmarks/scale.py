@@ -66,7 +66,11 @@ class Lake:
         (self.root / "contracts").mkdir(parents=True)
         (self.root / "remint.toml").write_text('[project]\nname = "scale"\n')
         names = ["bronze.raw"]
-        lines = ["from remint import bronze, gold, hour, same, silver, trailing", "", 'bronze("raw", partition=hour("at_hour"))']
+        lines = [
+            "from remint import bronze, gold, hour, same, silver, trailing",
+            "",
+            'bronze("raw", partition=hour("at_hour"))',
+        ]
         sql = '"SELECT id, at_hour, amount FROM rows_in"'
         for n in range(self.datasets - 1):
             layer, source = ("silver", "bronze.raw") if n < 10 else ("gold", f"silver.d{n % 10}")
@@ -86,7 +90,7 @@ class Lake:
         logics = {d.name: d.logic_digest for d in workspace.graph}
         con = sqlite3.connect(self.root / ".remint" / "state.db")
         con.execute("PRAGMA synchronous = OFF")
-        rounds = max(1, self.records // self.units)
+        rounds = -(-self.records // self.units)
         for number in range(rounds):
             self._run(con, number, f"r-{number:04d}", kind="apply")
             first = number * self.units + 1
@@ -98,14 +102,29 @@ class Lake:
             "FROM ledger WHERE seq > ?",
             ((rounds - 1) * self.units,),
         )
-        con.execute("INSERT INTO releases VALUES (1, 'release-1', ?, ?, '{}', ?)", (f"r-{rounds - 1:04d}", rounds * self.units, AT))
+        con.execute(
+            "INSERT INTO releases VALUES (1, 'release-1', ?, ?, '{}', ?)",
+            (f"r-{rounds - 1:04d}", rounds * self.units, AT),
+        )
         con.commit()
         con.close()
 
     def _run(self, con: sqlite3.Connection, number: int, run_id: str, kind: str) -> None:
-        row = (run_id, kind, "succeeded", None, "incremental", 0, "schedule", f"run {number}", "bench", AT, AT)
-        columns = "run_id, kind, state, plan_id, mode, override_state, trigger, reason, requested_by, started_at, ended_at"
-        con.execute(f"INSERT INTO runs ({columns}, summary) VALUES ({','.join('?' * 11)}, '{{}}')", row)
+        row = {
+            "run_id": run_id,
+            "kind": kind,
+            "state": "succeeded",
+            "mode": "incremental",
+            "type": "",
+            "override_state": 0,
+            "trigger": "schedule",
+            "reason": f"run {number}",
+            "requested_by": "bench",
+            "started_at": AT,
+            "ended_at": AT,
+            "summary": "{}",
+        }
+        con.execute(f"INSERT INTO runs ({', '.join(row)}) VALUES ({', '.join(f':{c}' for c in row)})", row)
 
     def _rows(self, first: int, run_id: str, logics: dict[str, str], *, is_last: bool) -> Iterator[tuple[Any, ...]]:
         seq = first
@@ -199,7 +218,7 @@ def main() -> None:
         late = [cost_of(lake, "plan") for _ in range(options.runs)]
         lake.back()
         cells = [shown(c) for c in (first, median(status), median(nothing), median(late))]
-        lines.append(f"| {lake.units:,} | {max(records // lake.units, 1) * lake.units:,} | " + " | ".join(cells) + " |")
+        lines.append(f"| {lake.units:,} | {-(-records // lake.units) * lake.units:,} | " + " | ".join(cells) + " |")
         print(lines[-1], flush=True)
     (HERE / "SCALE.md").write_text("\n".join(lines) + "\n")
 

@@ -11,6 +11,7 @@ from __future__ import annotations
 
 import ast
 import inspect
+import json
 import re
 import sys
 from collections.abc import Callable, Iterator
@@ -24,7 +25,8 @@ import remint
 from remint import errors
 from remint.cli.main import cli
 from remint.loading import settings
-from remint.model import cost, dataset, mapping, partition, plan, request
+from remint.loading.plan_file import PLAN_DOCUMENT, plan_schema
+from remint.model import calendar, cost, dataset, mapping, matrix, partition, plan, request
 from remint.store import tables
 
 REFERENCE = Path(__file__).parent / "reference"
@@ -69,13 +71,15 @@ _TABLES = {
     "journal": "The durable steps of a run, in order. `resume` continues from them.",
     "timings": "What each staging step took; estimates are learned from the newest.",
     "ledger": "What every unit holds since a run, and what it was made from.",
-    "heads": "The newest ledger row of each unit; planning reads these.",
+    "heads": "The newest ledger row of each unit.",
+    "standings": "How the units of each dataset stand, as sets, up to a ledger row; planning reads these.",
+    "projections": "Digests of content over the columns that a consumer reads.",
     "arrivals": "Rows of one event partition in one Bronze file.",
     "countings": "In which way the arrivals of a Bronze dataset are counted.",
     "arrived": "Those rows summed by event partition.",
     "source_files": "Every source file that was ingested, with its hash and what became of its rows.",
     "coverage": "What each source was asked for in a run, by days or by cursors, and how many rows came: none, too.",
-    "logic": "Every logic that was published, numbered by dataset: the `v1`, `v2` of a plan's reasons.",
+    "logic": "The registry of logic versions: every one that was published, the `v1`, `v2` of a plan's reasons.",
     "tables_seen": "The table version up to which every live file is accounted for.",
     "releases": "One row for each run that ended well: a consistent cut over all tables.",
     "watermarks": "Every move of a watermark.",
@@ -100,6 +104,7 @@ def pages() -> dict[str, str]:
         "cli.md": cli_page(),
         "errors.md": errors_page(),
         "plan-json.md": plan_page(),
+        "plan-schema.json": plan_schema_file(),
         "settings.md": settings_page(),
         "state-schema.md": state_page(),
     }
@@ -108,8 +113,12 @@ def pages() -> dict[str, str]:
 def outdated() -> list[str]:
     """Return the names of generated files that are not on disk as the code has them now."""
     wanted = pages()
-    found = {path.name: path.read_text("utf-8") for path in REFERENCE.glob("*.md")}
+    found = {path.name: path.read_text("utf-8") for path in _generated()}
     return sorted(name for name in {*wanted, *found} if wanted.get(name) != found.get(name))
+
+
+def _generated() -> list[Path]:
+    return [*REFERENCE.glob("*.md"), *REFERENCE.glob("*.json")]
 
 
 def api_page() -> str:
@@ -270,6 +279,10 @@ def plan_page() -> str:
         "# The plan file",
         "",
         _GENERATED.format(source="the dataclasses of `src/remint/model/`"),
+        f"`remint plan --json` prints an object of the format `{PLAN_DOCUMENT}`: plan, decision matrix, file.",
+        "Its JSON schema is [plan-schema.json](plan-schema.json); nothing in it is optional. A field that is added,",
+        "renamed or dropped changes the number of the format.",
+        "",
         f"`remint plan` saves `.remint/plans/<plan_id>.json`, format `{plan.PLAN_FORMAT}`. It is one `Plan` object.",
         "The `plan_id` is the digest of all other fields, so an edited file is refused. Dates are ISO 8601, times UTC.",
     ]
@@ -281,6 +294,7 @@ def plan_page() -> str:
         (partition, {"DateRange", "Grain", "PartitionSpec"}),
         (dataset, None),
         (mapping, None),
+        (matrix, None),
     ):
         for node in _classes(module):
             if only is None or node.name in only:
@@ -288,6 +302,18 @@ def plan_page() -> str:
     for name in ("Plan", *(n for n in sections if n != "Plan")):
         lines += ["", f"## {name}", "", *sections[name]]
     return _text(lines)
+
+
+def plan_schema_file() -> str:
+    """Return the JSON schema of ``remint plan --json``, with what the classes say of their fields."""
+    schema = plan_schema()
+    for module in (plan, request, partition, calendar, dataset, mapping, matrix):
+        for node in _classes(module):
+            described = schema["$defs"].get(node.name, {}).get("properties", {})
+            for entry in _fields(node):
+                if entry.name in described and entry.words.strip("-"):
+                    described[entry.name]["description"] = entry.words
+    return json.dumps(schema, indent=2, ensure_ascii=False) + "\n"
 
 
 def _classes(module: ModuleType) -> Iterator[ast.ClassDef]:
@@ -375,7 +401,7 @@ def main(arguments: list[str]) -> int:
         return 1 if wrong else 0
     REFERENCE.mkdir(exist_ok=True)
     wanted = pages()
-    for path in REFERENCE.glob("*.md"):
+    for path in _generated():
         if path.name not in wanted:
             path.unlink()
     for name, text in wanted.items():

@@ -46,7 +46,8 @@ The tree::
     │   ├── RollbackRefused   RM408  exit 6   it could not be exact
     │   ├── HalfPublished     RM410  exit 1   a conflict, and a commit that could not be taken back
     │   ├── SourceRejected    RM409  exit 2   a source file or page was refused as a whole
-    │   └── SourceUnavailable RM411  exit 1   a source did not answer in time (retryable)
+    │   ├── SourceUnavailable RM411  exit 1   a source did not answer in time (retryable)
+    │   └── AdoptRefused      RM412  exit 6   what somebody else wrote cannot be taken as it is
     ├── StoreError            RM5xx
     │   ├── StoreNewer        RM501  exit 1   state written by a newer remint
     │   └── StoreBusy         RM502  exit 1   another process holds the database (retryable)
@@ -393,6 +394,14 @@ class RollbackRefused(RunError):
     """The rollback could not restore exactly what was there."""
 
     code = "RM408"
+    exit_code = 6
+    leaves = "nothing changed"
+
+
+class AdoptRefused(RunError):
+    """What somebody else wrote cannot be taken as it is."""
+
+    code = "RM412"
     exit_code = 6
     leaves = "nothing changed"
 

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import secrets
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Collection, Iterable, Mapping, Sequence
 from dataclasses import dataclass, replace
 from datetime import UTC, datetime, timedelta
 from functools import cache, cached_property
@@ -19,8 +19,8 @@ from remint.model.dataset import Dataset, DatasetName
 from remint.model.digest import canonical
 from remint.model.event import Event
 from remint.model.graph import DatasetGraph
-from remint.model.observation import Observed
-from remint.model.partition import PartitionSet
+from remint.model.observation import LogicChange, Observed
+from remint.model.partition import DateRange, PartitionSet
 from remint.model.plan import Plan
 from remint.model.request import Extraction, Mode, Request, Trigger
 from remint.model.run import OUTSTANDING, Run, RunKind, RunState
@@ -40,7 +40,10 @@ if TYPE_CHECKING:
     from remint.execution.approve import Readiness
     from remint.execution.diff import DatasetDiff
     from remint.execution.doctor import Symptom
+    from remint.execution.shadow import Shadow
     from remint.execution.verify import VerifiedUnit
+    from remint.planner.compare import PlanDiff
+    from remint.planner.versions import Version
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -62,6 +65,8 @@ class Survey:
     totals: Mapping[DatasetName, Totals]
     absent: Mapping[DatasetName, PartitionSet]
     """By dataset, the days within its history that its source never delivered; only where there are some."""
+    deprecated: Mapping[DatasetName, Mapping[int, int]]
+    """Partitions of versions that should not be used any more, by dataset and number."""
 
 
 def _silent(_: Event) -> None:
@@ -146,14 +151,17 @@ class Workspace:
     def observe(self, request: Request | None = None) -> Observed:
         """Return the state of the world, read now, close up where ``request`` may plan something."""
         from remint.execution.observe import observe
-        from remint.loading.logic_history import logic_changes
 
-        names = [d.name for d in self.graph]
         return replace(
             observe(self._tools, self.graph, request),
-            logic_changes=logic_changes(self.graph, self.store.logics(names)),
-            timings=self.store.timings(names, NEWEST),
+            logic_changes=self._logic_changes(),
+            timings=self.store.timings([d.name for d in self.graph], NEWEST),
         )
+
+    def _logic_changes(self) -> Mapping[DatasetName, Mapping[str, LogicChange]]:
+        from remint.loading.logic_history import logic_changes
+
+        return logic_changes(self.graph, self.store.logics([d.name for d in self.graph]))
 
     def make_plan(
         self, request: Request, *, allow_all: bool = False, allow_future: bool = False, allow_absent: bool = False
@@ -179,6 +187,13 @@ class Workspace:
         selection = self.graph.select(request.selectors)
         return windows(request, selection, held, days, policy=policy, now=self._clock())
 
+    def compare_plan(self, saved: Plan, new: Plan) -> PlanDiff:
+        """Return what ``new`` does otherwise than ``saved``, and what moved since that was made."""
+        from remint.execution.apply import moved_since
+        from remint.planner.compare import compare_plans
+
+        return compare_plans(saved, new, moved_since(self._tools, saved))
+
     def survey(self, selectors: Sequence[str]) -> Survey:
         """Return how every selected dataset stands; unlike a plan it is never refused, and has no reasons in words."""
         from remint.execution.observe import observe
@@ -187,7 +202,22 @@ class Workspace:
         verdicts = survey(Request(selectors=tuple(selectors), requested_by=self.project.settings.user), world)
         chosen = self.graph.select(selectors)
         found = {n: verdicts.get(n, Verdicts([], [], self.graph[n].no_units())) for n in chosen}
-        return Survey(world, found, self.store.totals(), absent_sources(self.graph, world.observed, chosen))
+        absent = absent_sources(self.graph, world.observed, chosen)
+        return Survey(world, found, self.store.totals(), absent, self._deprecated(world.observed, chosen))
+
+    def _deprecated(self, observed: Observed, names: Iterable[DatasetName]) -> dict[DatasetName, dict[int, int]]:
+        from remint.planner.versions import deprecated
+
+        counts = {n: deprecated(self.graph[n], observed.logics[n], observed.standings[n]) for n in names}
+        return {name: by_number for name, by_number in counts.items() if by_number}
+
+    def deprecated_in(self, query: str) -> dict[DatasetName, dict[int, int]]:
+        """Return the deprecated partitions that a query over ``_versions`` relations may read, as in ``Survey``."""
+        from remint.execution.observe import observe_units
+
+        bare = {d.name: f"{d.name.split('.', 1)[1]}_versions" for d in self.graph if d.version.column}
+        named = [name for name, words in bare.items() if words in query.lower()]
+        return self._deprecated(observe_units(self._tools, self.graph, {}), named) if named else {}
 
     def save_plan(self, plan: Plan) -> Path:
         """Write the plan where ``apply`` finds it, and return the file."""
@@ -315,6 +345,11 @@ class Workspace:
             plan = read_plan(self.store.plan_json(run.run_id) or "")
             with watched(self._tools, plan, run.run_id, self.policy.sla_seconds):
                 run_plan(self._tools, plan, run.run_id)
+        elif run.kind is RunKind.ADOPT:
+            raise NotResumable(
+                f"run {run.run_id} was interrupted before it adopted anything",
+                hint=f"remint rollback {run.run_id}    # gives it up; then adopt again",
+            )
         elif run.kind is RunKind.INGEST:
             pending = pending_files(self._tools, self.graph, begun_of(self._tools, run.run_id))
             run_ingest(self._tools, self.graph, run.run_id, pending)
@@ -342,6 +377,33 @@ class Workspace:
         run_rollback(self._tools, graph, run.run_id, undone)
         return self.store.run(run.run_id), readers
 
+    def adopt(self, name: str, ask: Ask, span: DateRange | None = None) -> Run | None:
+        """Take partitions that somebody else wrote as they are; None when there is none.
+
+        Args:
+            name: one dataset, whose table may never have been published by remint.
+            ask: who vouches for them, and why.
+            span: only these partitions.
+
+        Raises:
+            AdoptRefused: the table or a partition cannot be taken; nothing changed.
+        """
+        from remint.execution.adopt import find_adoptable, run_adopt
+        from remint.planner.policy import refuse_recut, refuse_unversioned
+
+        dataset = self.graph.find(name)
+        require_scheme(self._tools, self.graph)
+        found = find_adoptable(self._tools, self.graph, dataset, span)
+        if found is None:
+            return None
+        observed = replace(found.observed, logic_changes=self._logic_changes())
+        refuse_recut(self.graph, observed, (dataset.name,))
+        refuse_unversioned(self.graph, observed, (dataset.name,))
+        run = self._new_run(RunKind.ADOPT, ask)
+        self._start(run, None)
+        run_adopt(self._tools, self.graph, run.run_id, found)
+        return self.store.run(run.run_id)
+
     def diff(self, before: int, after: int, datasets: Sequence[Dataset]) -> list[DatasetDiff]:
         """Return what differs between two cuts of the ledger."""
         from remint.execution.diff import diff_cuts
@@ -367,30 +429,113 @@ class Workspace:
         return DatasetGraph.build(read_plan(text).datasets) if text else self.graph
 
     def verify(
-        self, selectors: Sequence[str], *, size: int, keys: Mapping[DatasetName, PartitionSet] | None = None
+        self,
+        selectors: Sequence[str],
+        *,
+        size: int,
+        keys: Mapping[DatasetName, PartitionSet] | None = None,
+        ways: Collection[str] = ("alone", "batch"),
     ) -> list[VerifiedUnit]:
-        """Recompute a sample of ``size`` units of each selected dataset, or exactly ``keys``, and compare."""
-        from remint.execution.verify import units_to_prove, verify
+        """Recompute a sample of ``size`` units of each selected dataset, or exactly ``keys``, and compare.
+
+        Args:
+            selectors: datasets.
+            size: most units of each.
+            keys: instead of a sample.
+            ways: each ``alone``, all of a dataset in one ``batch``, or both.
+        """
+        from remint.execution.observe import observe_units
+        from remint.execution.stage import discard_beside
+        from remint.execution.verify import Way, units_to_prove, verify
 
         require_scheme(self._tools, self.graph)
         require_countings(self._tools, self.graph)
-        from remint.execution.observe import observe_units
-
         chosen = self.graph.select(selectors)
         far = self.observe()
         units = units_to_prove(self.graph, far, chosen, size, keys)
         sets = {n: PartitionSet.of(self.graph[n].partition.grain, k) for n, k in units.items()}
         observed = observe_units(self._tools, self.graph, sets)
-        return verify(self._tools, self.graph, observed, units)
+        folder = self._scratch.resolve() / f"verify-{self._new_id()}"
+        try:
+            return verify(self._tools, self.graph, observed, units, frozenset(map(Way, ways)), folder)
+        finally:
+            discard_beside(folder)
+
+    def shadow(
+        self,
+        selectors: Sequence[str],
+        span: DateRange,
+        *,
+        sample: int | None = None,
+        allow_all: bool = False,
+        keep: bool = False,
+    ) -> Shadow:
+        """Compute the declared logic of the selected datasets in a window, beside the tables, and compare.
+
+        Args:
+            selectors: datasets whose declared logic is tried, whether or not its version was raised.
+            span: the window.
+            sample: at most so many partitions of each selected dataset.
+            allow_all: a large window is meant.
+            keep: leave the staged files where they are.
+
+        Raises:
+            PlanError: the window is no small one, or names nothing.
+            RunError: a transform fails; nothing changed.
+        """
+        from remint.execution.observe import observe_units
+        from remint.execution.shadow import run_shadow
+        from remint.execution.stage import discard_beside
+        from remint.planner.shadow import as_published, shadow_batches, shadow_work
+
+        require_scheme(self._tools, self.graph)
+        known = observe_units(self._tools, self.graph, {})
+        graph = as_published(self.graph, known.logics)
+        far = World(project=self.project.name, graph=graph, observed=observe_units(self._tools, graph, {}))
+        work = shadow_work(far, graph.select(selectors), span, sample)
+        near = replace(far, observed=observe_units(self._tools, graph, work.units))
+        policy = Policy(batch_rows=self.policy.batch_rows, allow_all=allow_all)
+        batches = shadow_batches(near, work, span, policy)
+        folder = self._scratch.resolve() / f"shadow-{self._clock():%Y%m%d-%H%M%S}-{self._new_id()}"
+        try:
+            return run_shadow(self._tools, graph, near.observed, work, batches, folder)
+        finally:
+            if not keep:
+                discard_beside(folder)
 
     def sql(self, query: str, *, as_of: int | None = None, limit: int = 1000) -> Rows:
         """Run a SELECT over every dataset, as published now or as of a ledger sequence number."""
-        from remint.execution.diff import cut_scan
+        from remint.execution.versions import cut_scans
 
         newest = self.store.releases()[-1:]
         cut = as_of if as_of is not None else max((r.last_seq for r in newest), default=0)
-        scans = {d.name: cut_scan(self._tools, d, cut) for d in self.graph}
-        return self._tools.engine.query(query, scans, limit)
+        return self._tools.engine.query(query, cut_scans(self._tools, self.graph, cut), limit)
+
+    def versions(self, selectors: Sequence[str] = ()) -> list[Version]:
+        """Return the registry of logic versions of the selected datasets, with what is declared and not out yet."""
+        from remint.execution.observe import observe_units
+        from remint.loading.logic_history import version_changes
+        from remint.planner.versions import versions
+
+        far = observe_units(self._tools, self.graph, {})
+        found = []
+        for dataset in (self.graph[n] for n in self.graph.select(selectors) if self.graph[n].transform):
+            published = far.logics[dataset.name]
+            changes = version_changes(dataset, published)
+            found += versions(self.graph, dataset, published, far.standings[dataset.name], changes)
+        return found
+
+    def diff_versions(self, name: str, numbers: tuple[int, int], span: DateRange | None = None) -> DatasetDiff:
+        """Return what differs between two published versions of a dataset's logic.
+
+        Raises:
+            UsageError: one of them was not published.
+        """
+        from remint.execution.versions import diff_versions
+
+        dataset = self.graph.find(name)
+        published = self.store.logics([dataset.name])[dataset.name]
+        return diff_versions(self._tools, dataset, published, numbers, span)
 
     def doctor(self, selectors: Sequence[str], *, read_data: bool = False) -> list[Symptom]:
         """Return what is well and what is not."""

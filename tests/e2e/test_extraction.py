@@ -488,7 +488,15 @@ class TestAbsence:
                 api.project.plan(span="2026-10-22..2026-10-24", rebuild=True)
             assert caught.value.code == "RM304"
             code, out, _ = call(
-                api.project, "plan", "--range", "2026-10-22..2026-10-24", "--rebuild", "--allow-absent", "--reason", "x"
+                api.project,
+                "plan",
+                "--range",
+                "2026-10-22..2026-10-24",
+                "--rebuild",
+                "--allow-absent",
+                "--no-override-state",
+                "--reason",
+                "x",
             )
             assert code == 0, out
 

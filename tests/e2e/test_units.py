@@ -116,19 +116,3 @@ def test_a_window_that_is_declared_shorter_than_the_sql_reads_is_refused_with_bo
 
     with pytest.raises(ProjectInvalid, match=r"declared gold.daily, own partition and the 2 before; read the 7 days"):
         project.open()
-
-
-def test_a_trailing_window_that_is_declared_too_short_is_found_by_verify(tmp_path: Path) -> None:
-    """The one mistake that no fingerprint shows: the SQL reads further back than the mapping says."""
-    project = write_project(tmp_path)
-    project.edit("datasets.py", "before=WINDOW", "before=2")
-    # Rows are not days, so nothing is proven before it runs.
-    project.edit("datasets.py", "RANGE BETWEEN INTERVAL {WINDOW} DAYS PRECEDING", "ROWS BETWEEN {WINDOW} PRECEDING")
-    project.edit("remint.toml", "threads = 1", "threads = 1\nbatch_rows = 12")
-    project.land("a", [event(i, i) for i in range(10)])
-    project.ingest()
-    project.run()
-
-    proofs = {v.proof.value for v in project.open().verify(["gold.trend"], size=10)}
-
-    assert "different" in proofs

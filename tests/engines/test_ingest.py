@@ -358,6 +358,25 @@ class TestPartitions:
 
         assert reasons(lake, line()) == ["ingestion_date: expected DATE, found nothing"]
 
+    @pytest.mark.parametrize(
+        ("spec", "keys"),
+        [
+            (PartitionSpec(column="p", grain=Grain.HOUR), ["2026-07-02T22", "2026-11-01T10"]),
+            (PartitionSpec(column="p", grain=Grain.WEEK), ["2026-W27", "2026-W44"]),
+            (PartitionSpec(column="p", grain=Grain.DAY, zone="Europe/Madrid"), ["2026-07-03", "2026-11-01"]),
+            (PartitionSpec(column="p", grain=Grain.WEEK, zone="Pacific/Kiritimati"), ["2026-W27", "2026-W45"]),
+        ],
+    )
+    def test_hours_weeks_and_days_of_a_zone_are_derived(
+        self, make_lake: MakeLake, spec: PartitionSpec, keys: list[str]
+    ) -> None:
+        columns = (*(c for c in COLUMNS if c.name != "ingestion_date"), Column(name="p", type=spec.type))
+        lake = make_lake(replace(BRONZE, partition=spec, columns=columns))
+
+        made = lake.ingest(f"{line(ingestion_timestamp='2026-07-02T22:30:00Z')}\nx")
+
+        assert [f.key for f in (*made.files, *made.quarantine_files)] == keys
+
     def test_months_are_derived_as_their_first_day(self, make_lake: MakeLake) -> None:
         spec = PartitionSpec(column="ingestion_date", grain=Grain.MONTH)
         lake = make_lake(replace(BRONZE, partition=spec))

@@ -7,6 +7,7 @@ from pathlib import Path
 from remint.loading.logic_history import logic_changes
 from remint.loading.project import load_project
 from remint.model.graph import DatasetGraph
+from remint.model.observation import LogicChange
 from remint.model.provenance import LogicRecord
 from tests.loading.projects import FILES, write_project
 
@@ -27,6 +28,7 @@ def record(graph: DatasetGraph, number: int) -> LogicRecord:
         canonicaliser=logic.canonicaliser,
         old="replace",
         recorded_at="2026-10-14T00:00:00Z",
+        run_id="r-1",
     )
 
 
@@ -36,7 +38,9 @@ def test_a_change_of_meaning_is_put_in_words(tmp_path: Path) -> None:
 
     changes = logic_changes(graph, {"gold.daily": (old,)})
 
-    assert dict(changes["gold.daily"]) == {old.digest: "v1 -> v2? changes amount"}
+    assert dict(changes["gold.daily"]) == {
+        old.digest: LogicChange(words="v1 -> v2? changes amount", columns=frozenset({"amount"}))
+    }
     assert changes["gold.daily"].get("unknown") is None
 
 
@@ -46,4 +50,4 @@ def test_a_logic_that_was_published_before_keeps_its_number(tmp_path: Path) -> N
 
     changes = logic_changes(graph, {"gold.daily": (record(graph, 1), newer)})
 
-    assert dict(changes["gold.daily"]) == {newer.digest: "v2 -> v1 changes amount"}
+    assert changes["gold.daily"][newer.digest].words == "v2 -> v1 changes amount"

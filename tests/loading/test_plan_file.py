@@ -100,7 +100,7 @@ def test_an_edited_plan_is_refused(plan: Plan, old: str, new: str) -> None:
 def test_a_plan_of_another_format_is_refused_by_name(plan: Plan) -> None:
     text = json.dumps({**json.loads(plan_text(plan)), "format": "remint.plan/9"})
 
-    with pytest.raises(UnknownPlan, match=r"format 'remint.plan/9'; this remint reads 'remint.plan/2'"):
+    with pytest.raises(UnknownPlan, match=r"format 'remint.plan/9'; this remint reads 'remint.plan/3'"):
         read_plan(text)
 
 

@@ -318,3 +318,40 @@ def test_a_contract_without_a_dataset_is_pointed_out(tmp_path: Path) -> None:
     project = load_project(write_project(tmp_path, {"contracts/gold.old.yaml": contract(GOLD_COLUMNS)}))
 
     assert project.warnings == ("contracts/gold.old.yaml: no dataset of this name is declared",)
+
+
+VERSIONED = contract(GOLD_COLUMNS + "      - {name: v, physicalType: VARCHAR}\n")
+BY_VALUE = contract("      - {name: tenant, physicalType: VARCHAR, primaryKey: true}\n")
+
+
+def test_partitions_by_value_have_no_version_beside_them(tmp_path: Path) -> None:
+    declared = """gold("by_tenant", partition=identity("tenant"), inputs={"days": all_of("gold.daily")},
+     sql="sql/by_tenant.sql", version=logic_version(1, column="v"))"""
+    files = {
+        "datasets.py": f"from remint import all_of, identity, logic_version\n{DATASETS}\n{declared}\n",
+        "contracts/gold.by_tenant.yaml": f"{BY_VALUE}      - {{name: v, physicalType: VARCHAR}}\n",
+        "sql/by_tenant.sql": "SELECT DISTINCT 'a' AS tenant FROM days",
+    }
+    write_project(tmp_path, files)
+
+    assert "gold.by_tenant: partitions by value cannot be cut by the version too" in [
+        m.message for m in mistakes_of(tmp_path)
+    ]
+
+
+def test_a_logic_version_is_no_value_to_roll_up_by(tmp_path: Path) -> None:
+    declared = """gold("kept", partition=day("event_date"), inputs={"days": same("gold.daily")}, sql="sql/kept.sql",
+     version=logic_version(1, column="v"))
+gold("by_tenant", partition=identity("tenant"), inputs={"days": roll_up("gold.kept")}, sql="sql/by_tenant.sql")"""
+    files = {
+        "datasets.py": f"from remint import identity, logic_version\n{DATASETS}\n{declared}\n",
+        "contracts/gold.kept.yaml": VERSIONED,
+        "contracts/gold.by_tenant.yaml": BY_VALUE,
+        "sql/kept.sql": "SELECT event_date, amount FROM days",
+        "sql/by_tenant.sql": "SELECT DISTINCT v AS tenant FROM days",
+    }
+    write_project(tmp_path, files)
+
+    assert [m.message for m in mistakes_of(tmp_path)] == [
+        "gold.by_tenant: roll_up(gold.kept) needs values there; v holds its logic version"
+    ]

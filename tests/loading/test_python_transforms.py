@@ -10,7 +10,8 @@ import pytest
 from remint.errors import PythonChanged, TransformFailed
 from remint.loading.logic_history import logic_changes
 from remint.loading.project import Project, load_project
-from remint.model.dataset import Transform
+from remint.model.dataset import Logic, Transform
+from remint.model.observation import LogicChange
 from remint.model.provenance import LogicRecord
 from tests.loading.projects import DATASETS, FILES, mistakes_of, only_mistake, write_project
 
@@ -47,6 +48,19 @@ def made_by(project: Project) -> Transform:
     transform = project.graph["gold.daily"].transform
     assert transform is not None
     return transform
+
+
+def published(logic: Logic) -> LogicRecord:
+    return LogicRecord(
+        dataset="gold.daily",
+        number=1,
+        digest=logic.digest,
+        sql=logic.canonical,
+        canonicaliser=logic.canonicaliser,
+        old="replace",
+        recorded_at="2026-10-14T00:00:00Z",
+        run_id="r-1",
+    )
 
 
 def signature(parameters: str, more: str = "") -> str:
@@ -143,19 +157,13 @@ def test_a_change_of_what_is_reached_is_a_change_of_logic_in_words(
     tmp_path: Path, function: str, rates: str, words: str
 ) -> None:
     before = made_by(load(tmp_path)).logic
-    record = LogicRecord(
-        dataset="gold.daily",
-        number=1,
-        digest=before.digest,
-        sql=before.canonical,
-        canonicaliser=before.canonicaliser,
-        old="replace",
-        recorded_at="2026-10-14T00:00:00Z",
-    )
+    record = published(before)
     after = load(tmp_path, function, rates)
 
     assert made_by(after).logic.digest != before.digest
-    assert logic_changes(after.graph, {"gold.daily": (record,)})["gold.daily"][before.digest] == f"v1 -> v2? {words}"
+    assert logic_changes(after.graph, {"gold.daily": (record,)})["gold.daily"][before.digest] == LogicChange(
+        words=f"v1 -> v2? {words}", is_any=True
+    )
 
 
 def test_settings_are_part_of_the_logic_as_those_of_sql_are(tmp_path: Path) -> None:
@@ -176,18 +184,10 @@ def test_lines_of_a_text_that_look_like_settings_are_none(tmp_path: Path) -> Non
     )
     before = load(tmp_path, written)
     held = made_by(before).logic
-    record = LogicRecord(
-        dataset="gold.daily",
-        number=1,
-        digest=held.digest,
-        sql=held.canonical,
-        canonicaliser=held.canonicaliser,
-        old="replace",
-        recorded_at="2026-10-14T00:00:00Z",
-    )
+    record = published(held)
     after = load(tmp_path, written.replace("min(n", "max(n"))
 
-    assert logic_changes(after.graph, {"gold.daily": (record,)})["gold.daily"][held.digest] == (
+    assert logic_changes(after.graph, {"gold.daily": (record,)})["gold.daily"][held.digest].words == (
         "v1 -> v2? changes capped()"
     )
 

@@ -4,8 +4,9 @@ from __future__ import annotations
 
 import pytest
 
-from remint.loading.sql_changes import changed_columns
+from remint.loading.sql_changes import sql_change
 from remint.loading.sql_logic import with_settings
+from remint.model.observation import LogicChange
 
 CTE = "WITH limits AS (SELECT a, b, c FROM t WHERE a > 60), n AS (SELECT * FROM limits) SELECT a, b + 1 AS q, c FROM n"
 
@@ -29,7 +30,7 @@ CTE = "WITH limits AS (SELECT a, b, c FROM t WHERE a > 60), n AS (SELECT * FROM 
     ],
 )  # fmt: skip
 def test_a_change_is_named_by_what_it_reaches(old: str, new: str, words: str) -> None:
-    assert changed_columns(old, new) == words
+    assert sql_change(old, new).words == words
 
 
 def test_changes_of_parsing_types_and_order_are_named() -> None:
@@ -43,7 +44,7 @@ def test_changes_of_parsing_types_and_order_are_named() -> None:
         "parse": {"of": ["t", "p"], "fields": {"a": "BIGINT"}, "rules": {}},
     }
 
-    words = changed_columns(with_settings("select a from t", old), with_settings("select a from t", new))
+    words = sql_change(with_settings("select a from t", old), with_settings("select a from t", new)).words
 
     assert words == (
         "changes the type of a from INTEGER to BIGINT; changes which row of a key wins; "
@@ -52,4 +53,28 @@ def test_changes_of_parsing_types_and_order_are_named() -> None:
 
 
 def test_sql_that_no_longer_parses_still_gets_words() -> None:
-    assert changed_columns("SELECT FROM WHERE", "SELECT 1 AS a") == "changes the SQL"
+    assert sql_change("SELECT FROM WHERE", "SELECT 1 AS a") == LogicChange(words="changes the SQL", is_any=True)
+
+
+@pytest.mark.parametrize(
+    ("new", "columns", "is_any"),
+    [
+        ("SELECT a, b + 1 AS b FROM t", {"b"}, False),
+        ("SELECT a, b, a AS c FROM t", {"c"}, False),
+        ("SELECT a FROM t", {"b"}, False),
+        ("SELECT a, b FROM t WHERE a > 1", set(), True),
+    ],
+)
+def test_a_change_says_which_output_columns_can_differ(new: str, columns: set[str], is_any: bool) -> None:
+    change = sql_change("SELECT a, b FROM t", new)
+
+    assert (change.columns, change.is_any) == (columns, is_any)
+
+
+def test_another_type_concerns_one_column_and_another_reading_all_of_them() -> None:
+    old = with_settings("select a from t", {"columns": {"a": "INTEGER"}, "reads": {"t": "silver.x, same partition"}})
+    typed = with_settings("select a from t", {"columns": {"a": "BIGINT"}, "reads": {"t": "silver.x, same partition"}})
+    wider = with_settings("select a from t", {"columns": {"a": "INTEGER"}, "reads": {"t": "silver.x, roll-up"}})
+
+    assert sql_change(old, typed).columns == {"a"}
+    assert sql_change(old, wider).is_any

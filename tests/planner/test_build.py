@@ -66,8 +66,8 @@ def test_one_late_row_plans_exactly_its_cone() -> None:
         "gold.monthly": ["2026-09..2026-09"],
     }
     assert plan.actions[0].reasons[0].detail == "+412 rows arrived in bronze.raw"
-    assert {a.reasons[0].root for a in plan.actions if not a.certain} == {
-        "silver.events DATA: +412 rows arrived in bronze.raw"
+    assert {a.reasons[0].roots for a in plan.actions if not a.certain} == {
+        ("silver.events DATA: +412 rows arrived in bronze.raw",)
     }
 
 

@@ -56,6 +56,13 @@ _SURROUNDINGS = frozenset(
         "current_catalog",
         "current_query",
         "connection_id",
+        "current_connection_id",
+        "current_query_id",
+        "current_transaction_id",
+        "setval",
+        "stats",
+        "vector_type",
+        "write_log",
     ]
 )
 _REASONS = {

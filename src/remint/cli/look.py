@@ -1,4 +1,4 @@
-"""``runs``, ``show``, ``audit``, ``diff``, ``verify`` and ``sql``: look without changing anything."""
+"""``runs``, ``show``, ``audit``, ``verify`` and ``sql``: look without changing anything."""
 
 from __future__ import annotations
 
@@ -16,7 +16,7 @@ from remint.model.wording import counted
 
 if TYPE_CHECKING:
     from remint.execution.account import RunAccount
-    from remint.execution.diff import DatasetDiff
+    from remint.execution.verify import VerifiedUnit
     from remint.model.dataset import Dataset
     from remint.workspace import Workspace
 
@@ -200,99 +200,53 @@ def audit(ctx: click.Context, limit: int, *, as_json: bool) -> None:
 
 
 @click.command()
-@click.argument("run_id")
-@click.argument("other", required=False)
-@click.option("--dataset", "names", multiple=True, help="Only this dataset; may be repeated.")
-@json_option
-@click.pass_context
-def diff(ctx: click.Context, run_id: str, other: str | None, names: tuple[str, ...], *, as_json: bool) -> None:
-    """Compare before and after RUN_ID; or what was published after RUN_ID with after OTHER."""
-    workspace = open_workspace(ctx, quiet=True)
-    before, after, touched = workspace.cuts_of(run_id)
-    if other:
-        before, (_, after, more) = after, workspace.cuts_of(other)
-        touched = list({d.name: d for d in (*touched, *more)}.values())
-    if names:
-        wanted = set(workspace.graph.select(names))
-        touched = [d for d in touched if d.name in wanted]
-    found = workspace.diff(before, after, touched)
-    if as_json:
-        print_json("diff", before_seq=before, after_seq=after, datasets=[_diff_json(d) for d in found])
-        return
-    for entry in found:
-        click.echo(_diff_text(entry))
-    click.echo(
-        f"different: {counted(sum(len(d.differing) for d in found), 'partition')}, "
-        f"equal: {sum(d.partitions_same for d in found):,}"
-    )
-
-
-def _diff_json(entry: DatasetDiff) -> dict[str, Any]:
-    return {
-        "dataset": entry.dataset,
-        "partitions_same": entry.partitions_same,
-        "differing": entry.differing.as_ranges(),
-        "rows_before": entry.rows_before,
-        "rows_after": entry.rows_after,
-        "comparison": entry.comparison,
-        "metrics": entry.metrics,
-    }
-
-
-def _diff_text(entry: DatasetDiff) -> str:
-    head = f"{entry.dataset}: "
-    if entry.comparison is None:
-        return head + f"no difference in {counted(entry.partitions_same, 'partition')}"
-    shown = entry.comparison
-    lines = [
-        head + f"{counted(len(entry.differing), 'partition')} different ({entry.differing.describe()}), "
-        f"{entry.partitions_same} equal",
-        f"  rows  {entry.rows_before:,} -> {entry.rows_after:,}: {shown.added:,} added, {shown.removed:,} removed, "
-        f"{shown.changed:,} changed",
-    ]
-    lines += [f"  column {column}: {counted(number, 'row')}" for column, number in shown.changed_columns.items()]
-    lines += [f"  metric {m.name}: {_number(m.before)} -> {_number(m.after)}" for m in entry.metrics]
-    for row in shown.sample[:3]:
-        lines.append("  e.g. " + ", ".join(f"{k}={_pair(v)}" for k, v in row.items()))
-    return "\n".join(lines)
-
-
-def _number(value: Any) -> str:
-    return f"{value:,}" if isinstance(value, int | float) else str(value)
-
-
-def _pair(value: Any) -> str:
-    return f"{value[0]} -> {value[1]}" if isinstance(value, list) else str(value)
-
-
-@click.command()
 @click.argument("selectors", nargs=-1)
 @click.option(
     "--sample", "size", type=click.IntRange(min=1), default=3, show_default=True, help="Units of each dataset."
 )
 @click.option("--range", "span", type=RangeType(), help="Every unit of these partitions instead of a sample.")
+@click.option("--alone", "ways", flag_value="alone", help="Only one query a unit.")
+@click.option("--batch", "ways", flag_value="batch", help="Only one query a dataset, all chosen units together.")
 @json_option
 @click.pass_context
-def verify(ctx: click.Context, selectors: tuple[str, ...], size: int, span: DateRange | None, *, as_json: bool) -> None:
-    """Recompute published units, each alone, and compare with the ledger; exit with 1 when one differs."""
+def verify(ctx: click.Context, /, selectors: tuple[str, ...], *, as_json: bool, **asked: Any) -> None:
+    """Recompute published units and compare with the ledger; exit with 1 when one differs.
+
+    Each unit is recomputed alone, and all chosen ones of a dataset in one batch: what a unit holds may not depend on
+    what is computed with it. Of a unit that differs, the rows and columns are named, and the input that is read too
+    narrowly.
+    """
     workspace = open_workspace(ctx, quiet=as_json)
+    span: DateRange | None = asked["span"]
     keys = None
     if span:
         grains = {n: workspace.graph[n].partition.grain for n in workspace.graph.select(selectors)}
         keys = {n: span.keys(grain) for n, grain in grains.items() if grain is not Grain.IDENTITY}
-    proofs = workspace.verify(selectors, size=size, keys=keys)
+    ways = (asked["ways"],) if asked["ways"] else ("alone", "batch")
+    proofs = workspace.verify(selectors, size=asked["size"], keys=keys, ways=ways)
     counts = {proof: sum(p.proof == proof for p in proofs) for proof in ("proven", "different", "stale")}
     if as_json:
         print_json("verify", units=proofs, **counts)
     else:
         for proof in proofs:
             if proof.proof != "proven":
-                unit = f"{proof.dataset} {proof.key}"
-                click.echo(f"  {proof.proof:<9} {unit}: expected {proof.expected}, found {proof.found or '-'}")
+                click.echo(_proof_text(proof))
         stale = f"{counts['stale']} stale (bring those up to date first)"
         click.echo(f"{counts['proven']} proven, {counts['different']} different, {stale}")
     if counts["different"]:
         ctx.exit(1)
+
+
+def _proof_text(unit: VerifiedUnit) -> str:
+    lines = [f"  {unit.proof:<9} {unit.dataset} {unit.key}"]
+    if unit.cause:
+        found = (("published", unit.expected), ("alone", unit.alone), ("in a batch", unit.batch))
+        lines[0] += ": " + ", ".join(f"{way} {digest}" for way, digest in found if digest)
+        columns = "".join(f"; column {name}: {counted(n, 'row')}" for name, n in unit.columns.items())
+        rows = f"{unit.rows_changed:,} rows changed, {unit.rows_added:,} added, {unit.rows_removed:,} removed"
+        lines.append(f"      {rows}{columns}")
+        lines.append(f"      {unit.cause}")
+    return "\n".join(lines)
 
 
 @click.command()
@@ -306,17 +260,19 @@ def sql(ctx: click.Context, query: str, run_id: str | None, limit: int, *, as_js
     workspace = open_workspace(ctx, quiet=True)
     as_of = workspace.store.last_seq_of_run(workspace.store.run(run_id).run_id) if run_id else None
     rows = workspace.sql(query, as_of=as_of, limit=limit)
+    deprecated = workspace.deprecated_in(query)
     if as_json:
-        print_json(
-            "sql", columns=rows.columns, rows=[list(map(_plain, r)) for r in rows.rows], truncated=rows.truncated
-        )
+        shown = [list(map(_plain, r)) for r in rows.rows]
+        print_json("sql", columns=rows.columns, rows=shown, truncated=rows.truncated, deprecated=deprecated)
         return
     click.echo(render.table(rows.columns, list(rows.rows)))
     click.echo(f"{counted(len(rows.rows), 'row')}{', cut at --limit' if rows.truncated else ''}")
+    for note in render.deprecated(deprecated):
+        click.echo(f"note: {note}", err=True)
 
 
 def _plain(value: Any) -> Any:
     return value if isinstance(value, int | float | str | bool | None) else str(value)
 
 
-COMMANDS = (runs, show, audit, diff, verify, sql)
+COMMANDS = (runs, show, audit, verify, sql)

@@ -14,7 +14,7 @@ from typing import Any
 import click
 
 from remint import __version__
-from remint.cli import bring, look, plans, project
+from remint.cli import bring, compare, look, plans, project
 from remint.errors import InternalError, RemintError
 
 
@@ -71,7 +71,7 @@ def cli(ctx: click.Context, folder: str, *, debug: bool) -> None:
     ctx.obj = folder
 
 
-for command in (*project.COMMANDS, *bring.COMMANDS, *plans.COMMANDS, *look.COMMANDS):
+for command in (*project.COMMANDS, *bring.COMMANDS, *plans.COMMANDS, *compare.COMMANDS, *look.COMMANDS):
     cli.add_command(command)
 
 

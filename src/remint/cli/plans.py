@@ -1,4 +1,4 @@
-"""``plan``, ``approve``, ``apply``, ``run``, ``resume`` and ``rollback``: what changes tables, and who agrees to it."""
+"""``plan``, ``approve``, ``apply``, ``run``, ``resume``, ``rollback``, ``adopt``: what changes tables, who agrees."""
 
 from __future__ import annotations
 
@@ -25,6 +25,7 @@ from remint.cli.options import (
 )
 from remint.cli.priority import yield_to_production
 from remint.errors import RemintError
+from remint.model.matrix import matrix
 from remint.model.partition import DateRange
 from remint.model.request import BackfillType, Mode, Request, Trigger
 from remint.model.wording import counted
@@ -97,7 +98,8 @@ def _apply(workspace: Workspace, plan: Plan) -> Run:
 
 @click.command()
 @request_options
-@click.option("--detailed-exitcode", is_flag=True, help="Exit with 3 when there is something to do.")
+@click.option("--diff", "saved_id", metavar="PLAN_ID", help="Say what planning again changes against a saved plan.")
+@click.option("--detailed-exitcode", is_flag=True, help="Exit with 3 when there is something to do, or a difference.")
 @json_option
 @click.pass_context
 def plan(ctx: click.Context, /, *, detailed_exitcode: bool, as_json: bool, **asked: Any) -> None:
@@ -106,6 +108,10 @@ def plan(ctx: click.Context, /, *, detailed_exitcode: bool, as_json: bool, **ask
     SELECTORS: a dataset, layer:gold, name+ (with downstream), +name (with upstream); every dataset without one.
     """
     workspace = open_workspace(ctx, quiet=True)
+    saved_id = asked.pop("saved_id")
+    if saved_id:
+        changed = _show_plan_diff(workspace, workspace.load_plan(saved_id), asked, as_json=as_json)
+        ctx.exit(CHANGES_PENDING if detailed_exitcode and changed else 0)
     made = workspace.make_plan(_request(workspace, asked), **_meant(asked))
     path = None if made.is_empty else workspace.save_plan(made)
     show_plan(workspace, made, as_json=as_json, file=str(path) if path else None)
@@ -121,7 +127,7 @@ def show_plan(workspace: Workspace, plan: Plan, *, as_json: bool, **more: Any) -
     refused = readiness.refused.as_dict() if readiness.refused else None
     if as_json:
         waits = {"needs_approval": readiness.needs_approval, "approvals": approvals, "refused_now": refused}
-        print_json("plan", plan=plan, **waits, notes=readiness.notes, **more)
+        print_json("plan", plan=plan, matrix=matrix(plan), **waits, notes=readiness.notes, **more)
         return
     click.echo(render.plan(plan))
     for note in readiness.notes:
@@ -182,6 +188,40 @@ def approvals(ctx: click.Context, limit: int, *, as_json: bool) -> None:
         for a in found
     ]
     click.echo(render.table(headers, rows) if rows else "no approvals yet")
+
+
+def _show_plan_diff(workspace: Workspace, saved: Plan, asked: dict[str, Any], *, as_json: bool) -> bool:
+    """Plan again, as asked or else as the saved plan was, and say what that changes; return whether it does."""
+    if any(asked.values()):
+        new = workspace.make_plan(_request(workspace, asked), **_meant(asked))
+    else:
+        new = workspace.make_plan(saved.request, allow_all=True, allow_future=True, allow_absent=True)
+    found = workspace.compare_plan(saved, new)
+    is_new = not found.is_empty and not new.is_empty
+    path = workspace.save_plan(new) if is_new else None
+    if as_json:
+        changes = {
+            kind: [
+                {"dataset": c.dataset, "partitions": c.keys.as_ranges(), "before": c.before, "after": c.after}
+                for c in listed
+            ]
+            for kind, listed in (("added", found.added), ("removed", found.removed), ("changed", found.changed))
+        }
+        print_json(
+            "plan-diff",
+            saved=saved.plan_id,
+            new=new.plan_id,
+            is_empty=found.is_empty,
+            asked=found.asked,
+            moved=found.moved,
+            **changes,
+            file=str(path) if path else None,
+        )
+        return not found.is_empty
+    click.echo(render.plan_diff(found))
+    if not new.is_empty:
+        click.echo(f"next: remint apply {new.plan_id if is_new else saved.plan_id}")
+    return not found.is_empty
 
 
 @click.command()
@@ -297,6 +337,39 @@ def rollback(ctx: click.Context, run_id: str, reason: str | None, trigger: str |
     click.echo("next: remint status")
 
 
+@click.command()
+@click.argument("dataset")
+@click.option("--range", "span", type=RangeType(), help="Only these partitions.")
+@reason_option
+@trigger_option
+@json_option
+@click.pass_context
+def adopt(ctx: click.Context, /, dataset: str, *, as_json: bool, **asked: Any) -> None:
+    """Take what somebody else wrote to DATASET's table as it is: it counts as published from now on.
+
+    The table may be one that remint never published. What is adopted is vouched for by whoever adopts it;
+    `remint verify` recomputes it.
+    """
+    from remint.workspace import Ask
+
+    workspace = open_workspace(ctx, quiet=as_json)
+    ask = Ask(
+        reason=need_reason(asked["reason"], "the vendor's tool compacted the table"),
+        trigger=Trigger(asked["trigger"] or Trigger.MANUAL),
+        mode=Mode.BACKFILL,
+    )
+    done = workspace.adopt(dataset, ask, asked["span"])
+    found = json.loads(done.summary) if done else {}
+    if as_json:
+        print_json("adopt", run=done, **found)
+    elif done is None:
+        click.echo("nothing to adopt: every partition there is remint's")
+    else:
+        click.echo(render.run_line(done))
+        click.echo(f"{counted(found['units'], 'partition')}, {counted(found['record_count'], 'row')} taken as they are")
+        click.echo(f"next: remint verify {dataset}    # recomputes them; remint plan shows what reads them")
+
+
 def _show_applied(workspace: Workspace, done: Run, *, as_json: bool) -> None:
     found = json.loads(done.summary)
     alerts = workspace.account(done).alerts
@@ -318,4 +391,4 @@ def _show_applied(workspace: Workspace, done: Run, *, as_json: bool) -> None:
         )
 
 
-COMMANDS = (plan, approve, approvals, apply, run, resume, rollback)
+COMMANDS = (plan, approve, approvals, apply, run, resume, rollback, adopt)

@@ -47,13 +47,20 @@ def status(ctx: click.Context, selectors: tuple[str, ...], *, as_json: bool) -> 
     if as_json:
         absent = {name: days.as_ranges() for name, days in found.absent.items()}
         print_json(
-            "status", project=workspace.project.name, datasets=rows, outstanding=outstanding, source_absent=absent
+            "status",
+            project=workspace.project.name,
+            datasets=rows,
+            outstanding=outstanding,
+            source_absent=absent,
+            deprecated=found.deprecated,
         )
         return
     headers = ("dataset", "partitions", "fresh", "stale", "may change", "missing", "foreign", "rows", "last run")
     click.echo(render.table(headers, [list(row.values()) for row in rows]))
     if found.absent:
         click.echo("\n" + "\n".join(render.absent(found.absent)))
+    for note in render.deprecated(found.deprecated):
+        click.echo(f"note: {note}")
     for run in outstanding:
         click.echo(f"\noutstanding: {render.run_line(run)}{': ' + run.error if run.error else ''}")
         give_up = "" if run.state is RunState.PUBLISHING else f", or remint rollback {run.run_id} to give it up"

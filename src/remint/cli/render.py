@@ -3,15 +3,19 @@
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 from remint.model.approval import Approval
 from remint.model.cost import Estimate
 from remint.model.dataset import DatasetName, Layer
+from remint.model.matrix import Cell, Decision, matrix
 from remint.model.partition import PartitionSet
 from remint.model.plan import Action, ActionKind, Plan
 from remint.model.run import Run
 from remint.model.wording import counted
+
+if TYPE_CHECKING:
+    from remint.planner.compare import Fate, PlanDiff
 
 _UNITS = ("B", "kB", "MB", "GB", "TB")
 
@@ -73,7 +77,7 @@ def plan(shown: Plan) -> str:
             lines += [text for a in chosen for text in _action(a, width)]
             lines.append("")
     lines += _untouched(shown)
-    lines += ["", _matrix(shown), _total(shown), f"cost: {estimate(shown.estimate)}"]
+    lines += ["", *_matrix(shown), "", _total(shown), f"cost: {estimate(shown.estimate)}"]
     return "\n".join(lines)
 
 
@@ -114,7 +118,7 @@ def _action(action: Action, width: int) -> list[str]:
         head += f", replaces {counted(action.rows_expected or 0, 'row')}, {size(action.size_bytes)}"
     reasons = []
     for reason in action.reasons:
-        root = f"  <- {reason.root}" if reason.root else ""
+        root = f"  <- {'; '.join(reason.roots)}" if reason.roots else ""
         reasons.append(f"      {reason.cause.upper()} {reason.detail}{root}")
     return [head, *reasons]
 
@@ -124,14 +128,34 @@ def _untouched(shown: Plan) -> list[str]:
     return ["not touched", *notes] if notes else []
 
 
-def _matrix(shown: Plan) -> str:
-    certain = {a.dataset.split(".", 1)[0] for a in shown.actions if a.certain}
-    maybe = {a.dataset.split(".", 1)[0] for a in shown.actions} - certain
-    words = (
-        f"{layer.value} {'yes' if layer.value in certain else 'maybe' if layer.value in maybe else 'no'}"
-        for layer in Layer
-    )
-    return "recompute: " + ", ".join(words)
+def _matrix(shown: Plan) -> list[str]:
+    rows = [(row.change, *(_decision(row.layers[layer]) for layer in Layer)) for row in matrix(shown)]
+    return table(("recompute because of", *Layer), rows).splitlines()
+
+
+def _decision(cell: Cell) -> str:
+    counts = ((Decision.YES, cell.will), (Decision.MAYBE, cell.may))
+    return ", ".join(f"{decision} {number:,}" for decision, number in counts if number) or Decision.NO.value
+
+
+def plan_diff(found: PlanDiff) -> str:
+    """Return what planning again changes against a saved plan."""
+    if found.is_empty:
+        return f"plan {found.saved} still fits: planning again gives the same"
+    lines = [f"against plan {found.saved}, planning again"]
+    lines += [f"  asks for another {name}" for name in found.asked]
+    lines += [f"  moved since: {words}" for words in found.moved]
+    for symbol, changes in (("+", found.added), ("-", found.removed), ("~", found.changed)):
+        for change in changes:
+            units = f"{counted(len(change.keys), 'partition')}  {change.keys.describe()}"
+            lines.append(f"  {symbol} {change.dataset}  {units}")
+            lines += [f"      was: {_fate(fate)}" for fate in (change.before,) if fate]
+            lines += [f"      now: {_fate(fate)}" for fate in (change.after,) if fate]
+    return "\n".join(lines)
+
+
+def _fate(fate: Fate) -> str:
+    return f"{fate.words}: " + "; ".join(f"{reason.cause.upper()} {reason.detail}" for reason in fate.reasons)
 
 
 def _total(shown: Plan) -> str:
@@ -153,3 +177,12 @@ def run_line(run: Run) -> str:
     """Return a run in one line."""
     of = f" of {run.of_run}" if run.of_run else ""
     return f"run {run.run_id}: {run.kind}{of} {run.state}"
+
+
+def deprecated(found: Mapping[str, Mapping[int, int]]) -> list[str]:
+    """Return in words which partitions are of deprecated versions, one line a version."""
+    return [
+        f"{counted(partitions, 'partition')} of {name} v{number} are deprecated: do not build on them"
+        for name, by_number in found.items()
+        for number, partitions in by_number.items()
+    ]

@@ -21,7 +21,7 @@ class Scan:
     root: str
     """Absolute folder of the table."""
     paths: tuple[str, ...]
-    """Relative to ``root``; empty reads as a relation without rows."""
+    """Relative to ``root``, or absolute; empty reads as a relation without rows."""
     columns: tuple[Column, ...]
     partition: PartitionSpec
     only: PartitionSet | None = None
@@ -187,6 +187,12 @@ class Engine(Protocol):
 
     def digests(self, scan: Scan, columns: Sequence[str] | None = None) -> Mapping[PartitionKey, ContentDigest]:
         """Return the content digest of each partition of published files, over ``columns`` or all of them."""
+        ...
+
+    def file_digests(
+        self, dataset: Dataset, scan: Scan, *, by_event: bool
+    ) -> Mapping[tuple[str, PartitionKey], ContentDigest]:
+        """Return the content digest of each file, by path and key: of its partition, or of the event (Bronze)."""
         ...
 
     def ingest(self, work: IngestWork) -> Ingested:

@@ -25,7 +25,7 @@ from remint.engines.base import (
     quoted,
 )
 from remint.engines.duckdb_function import RETURNED, call_function
-from remint.engines.duckdb_ingest import ingest_file
+from remint.engines.duckdb_ingest import ingest_file, measured, row_event_key
 from remint.engines.duckdb_parse import REASON, parsed_sql, rejected_columns, valid_columns
 from remint.engines.duckdb_rows import (
     UnusablePartition,
@@ -115,6 +115,16 @@ class DuckDBEngine:
         key = key_sql(scan.partition)
         over = [c for c in scan.columns if columns is None or c.name in columns]
         return self._digest_rows(f"SELECT {key} AS k, {self._sums(over)} FROM ({scan_sql(scan)}) GROUP BY 1")
+
+    def file_digests(
+        self, dataset: Dataset, scan: Scan, *, by_event: bool
+    ) -> Mapping[tuple[str, PartitionKey], ContentDigest]:
+        """Return the digest of each file, by path and partition or event key."""
+        part = row_event_key(dataset) if by_event else key_sql(scan.partition)
+        try:
+            return measured(self._con, self.digest_scheme, scan, part)
+        except duckdb.Error as error:
+            raise TransformFailed(f"{dataset.name}: its files cannot be read: {_first_line(error)}") from error
 
     def ingest(self, work: IngestWork) -> Ingested:
         """Turn one source file into Bronze and quarantine files."""

@@ -19,12 +19,12 @@ from remint.engines.duckdb_rows import (
     digest_aggregates,
     event_key_sql,
     files_sql,
+    period_sql,
     scan_sql,
 )
 from remint.errors import RunError, SourceRejected
 from remint.model.dataset import Dataset
 from remint.model.digest import ContentDigest
-from remint.model.partition import Grain, PartitionSpec
 from remint.model.provenance import Arrival, DataFile
 
 _MET = '"__ingest_met"'
@@ -52,8 +52,8 @@ def ingest_file(con: duckdb.DuckDBPyConnection, scheme: str, work: IngestWork) -
             f"{work.uri}: {rows_read:,} rows were read, but {rows_added:,} added, {duplicates:,} duplicate and "
             f"{rows_rejected:,} rejected make {rows_added + duplicates + rows_rejected:,}"
         )
-    parts = _measured(con, scheme, _scan(work.dataset, work.root, files), _event_key(work.dataset))
-    kept_apart = _measured(con, scheme, _scan(work.quarantine, work.quarantine_root, rejected), "''")
+    parts = measured(con, scheme, _scan(work.dataset, work.root, files), row_event_key(work.dataset))
+    kept_apart = measured(con, scheme, _scan(work.quarantine, work.quarantine_root, rejected), "''")
     digests: dict[str, ContentDigest] = {}
     for (path, _), digest in (*parts.items(), *kept_apart.items()):
         digests[path] = digests[path] + digest if path in digests else digest
@@ -160,35 +160,31 @@ def _rejected_sql(work: IngestWork) -> str:
         "line": "__line",
         "raw": f"left(__raw, {_RAW_CHARACTERS})",
         "ingested_at": moment,
-        work.quarantine.partition.column: _partition_of(work.quarantine.partition, moment),
+        work.quarantine.partition.column: period_sql(work.quarantine.partition, moment),
     }
     made = (f"CAST({values.get(c.name, 'NULL')} AS {c.type}) AS {quoted(c.name)}" for c in work.quarantine.columns)
     return f"SELECT {', '.join(made)} FROM {REJECTED}"
 
 
-def _partition_of(spec: PartitionSpec, moment: str) -> str:
-    day = f"CAST({moment} AS DATE)"
-    return f"date_trunc('month', {day})" if spec.grain is Grain.MONTH else day
-
-
-def _measured(
+def measured(
     con: duckdb.DuckDBPyConnection, scheme: str, scan: Scan, part: str
 ) -> dict[tuple[str, str], ContentDigest]:
     """Read written files back and return the digest of every part of every file; ``part`` is SQL over their columns."""
     if not scan.paths:
         return {}
     rows, total, parity = digest_aggregates(scan.columns, scheme)
-    measured = con.execute(
+    found = con.execute(
         f"SELECT filename, {part} AS part, {rows}, {total}, {parity} "
         f"FROM ({files_sql(scan, with_filename=True)}) GROUP BY ALL ORDER BY ALL"
     ).fetchall()
     return {
         (name.removeprefix(f"{scan.root}/"), key): ContentDigest(scheme, n, total % (1 << 64), parity)
-        for name, key, n, total, parity in measured
+        for name, key, n, total, parity in found
     }
 
 
-def _event_key(dataset: Dataset) -> str:
+def row_event_key(dataset: Dataset) -> str:
+    """Return the SQL that gives the event key of a Bronze row; empty text where nobody reads it by arrival."""
     if dataset.arrivals is None:
         return "''"
     return event_key_sql(dataset.arrivals.column, dataset.arrivals.label, dataset.arrivals.grain)

@@ -17,6 +17,7 @@ from pathlib import Path
 import duckdb
 
 from remint.engines.base import IngestWork, literal, quoted
+from remint.engines.duckdb_rows import period_sql
 from remint.engines.strict_rows import (
     FIRST_YEAR,
     LAST_YEAR,
@@ -93,9 +94,7 @@ class Layout:
         spec = dataset.partition
         has_time = any(c.name == _TIME_OF_INGESTION and c.type == "TIMESTAMPTZ" for c in dataset.columns)
         moment = f"TIMESTAMPTZ {literal(ingested_at)}" if filled else quoted(_TIME_OF_INGESTION) if has_time else ""
-        derived = "" if spec.grain is Grain.IDENTITY or not moment else f"CAST({moment} AS DATE)"
-        if derived and spec.grain is Grain.MONTH:
-            derived = f"CAST(date_trunc('month', {derived}) AS DATE)"
+        derived = "" if spec.grain is Grain.IDENTITY or not moment else period_sql(spec, moment)
         needed = {*dataset.key, *([dataset.arrivals.column, *dataset.arrivals.key] if dataset.arrivals else [])}
         needed.add(_TIME_OF_INGESTION if derived else spec.column)
         columns = tuple(

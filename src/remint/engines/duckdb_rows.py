@@ -19,7 +19,7 @@ import duckdb
 
 from remint.engines.base import Scan, literal, quoted
 from remint.errors import InvalidKey
-from remint.model.calendar import column_value
+from remint.model.calendar import UTC_ZONE, column_value
 from remint.model.dataset import Column
 from remint.model.partition import Grain, PartitionKey, PartitionSet, PartitionSpec, key_at
 from remint.model.provenance import DataFile
@@ -152,6 +152,15 @@ def event_key_sql(column: str, label: str | None, grain: Grain) -> str:
     return f"{text} || '/' || {quoted(label)}" if label else text
 
 
+def period_sql(spec: PartitionSpec, moment: str) -> str:
+    """Return the SQL of what the partition column holds for an instant: the start of its hour, or a first day."""
+    if spec.grain is Grain.HOUR:
+        return f"date_trunc('hour', {moment})"
+    local = moment if spec.zone == UTC_ZONE else f"({moment} AT TIME ZONE {literal(spec.zone)})"
+    day = f"CAST({local} AS DATE)"
+    return day if spec.grain is Grain.DAY else f"CAST(date_trunc('{spec.grain}', {day}) AS DATE)"
+
+
 def scan_sql(scan: Scan) -> str:
     """Return a SELECT of the declared columns, in their declared types, over the scan's files."""
     casts = ", ".join(f"CAST({quoted(c.name)} AS {c.type}) AS {quoted(c.name)}" for c in scan.columns)
@@ -191,7 +200,7 @@ def rivals_sql(scan: Scan, *, with_filename: bool = False) -> str:
 
 
 def _read(scan: Scan, paths: Sequence[str], *, with_filename: bool = False) -> str:
-    files = ", ".join(literal(f"{scan.root}/{path}") for path in paths)
+    files = ", ".join(literal(os.path.join(scan.root, path)) for path in paths)
     types = ", ".join(f"{quoted(c.name)}: {c.type}" for c in scan.columns if c.name in scan.partition.columns)
     hive = f"hive_partitioning = true, hive_types = {{{types}}}"
     by_name = "true" if len(paths) > 1 else "false"

@@ -10,7 +10,7 @@ from datetime import date, datetime
 from remint.model.dataset import DatasetName
 from remint.model.event import Event, EventKind
 from remint.model.graph import DatasetGraph
-from remint.model.partition import Grain, PartitionKey, end_day
+from remint.model.partition import Grain, PartitionKey, end_day, split_key
 from remint.model.plan import Plan
 from remint.model.provenance import Head
 from remint.model.run import Run
@@ -85,7 +85,7 @@ def _unusual(graph: DatasetGraph, run: Run, before: _Heads, after: _Heads) -> It
 
 
 def _is_over(grain: Grain, key: PartitionKey, today: date) -> bool:
-    return end_day(grain, key) <= today
+    return end_day(grain, split_key(grain, key)[0]) <= today
 
 
 def seconds_of(run: Run) -> float | None:

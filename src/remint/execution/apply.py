@@ -18,7 +18,6 @@ from remint.execution.timing import Watch, timed
 from remint.model.dataset import Dataset, DatasetName
 from remint.model.event import Event, EventKind
 from remint.model.graph import DatasetGraph
-from remint.model.mapping import ByArrival
 from remint.model.observation import Observed
 from remint.model.partition import Grain, PartitionKey, PartitionSet
 from remint.model.plan import Plan, Requirement, Step
@@ -28,7 +27,6 @@ from remint.model.run import RunState, Stage, StepKind
 from remint.model.standing import RunChanges
 from remint.model.wording import counted
 from remint.planner.policy import refuse_unsettled
-from remint.planner.staleness import input_keys
 from remint.publishing.leftovers import discard_leftovers
 from remint.publishing.publish import TableChange, intend, intended, publish_tables, record_success
 from remint.publishing.record import Scope, audit_entry, stopped
@@ -84,18 +82,27 @@ def check_plan(tools: Tools, plan: Plan) -> None:
     _require(tools, plan, observe_units(tools, DatasetGraph.build(plan.datasets), {}))
 
 
+def moved_since(tools: Tools, plan: Plan) -> list[str]:
+    """Return in words what the plan reads or replaces and what has moved since it was made."""
+    return _all_moved(tools, plan, observe_units(tools, DatasetGraph.build(plan.datasets), {}))
+
+
 def _require(tools: Tools, plan: Plan, observed: Observed) -> None:
     """Stop when anything that the plan reads or replaces has moved since it was made; other moves do not matter."""
     refuse_unsettled(DatasetGraph.build(plan.datasets), observed)
-    if plan.as_of_seq and tools.store.run_at(plan.as_of_seq) != plan.as_of_run:
-        raise PlanOutdated(plan.plan_id, [f"the ledger: record {plan.as_of_seq} is not of run {plan.as_of_run}"])
-    later = tools.store.changes(plan.as_of_seq)
-    moved = [line for need in plan.requirements for line in _moved(tools, plan, need, later, observed)]
+    moved = _all_moved(tools, plan, observed)
     if moved:
         raise PlanOutdated(plan.plan_id, moved)
     steps = {step.dataset for batch in plan.batches for step in batch.steps}
     for dataset in (d for d in plan.datasets if d.name in steps):
         tools.function_of(dataset)
+
+
+def _all_moved(tools: Tools, plan: Plan, observed: Observed) -> list[str]:
+    if plan.as_of_seq and tools.store.run_at(plan.as_of_seq) != plan.as_of_run:
+        return [f"the ledger: record {plan.as_of_seq} is not of run {plan.as_of_run}"]
+    later = list(tools.store.changes(plan.as_of_seq))
+    return [line for need in plan.requirements for line in _moved(tools, plan, need, later, observed)]
 
 
 def _moved(tools: Tools, plan: Plan, need: Requirement, later: list[RunChanges], observed: Observed) -> Iterable[str]:
@@ -167,7 +174,7 @@ def _stage_step(piece: Workpiece, step: Step, place: tuple[int, int]) -> str:
         work = piece.work(dataset, due, f"{piece.run_id}-{place[0]}-{place[1]}")
         staged = piece.tools.engine.stage(work)
         watch.lap(Stage.STAGE)
-        warnings = audit(dataset, due, staged, _rows_arrived(piece, dataset, due))
+        warnings = audit(dataset, due, staged, piece.rows_arrived(dataset, due))
         watch.lap(Stage.AUDIT)
         units = piece.units(dataset, due, staged)
         watch.lap(Stage.STAGE)
@@ -186,18 +193,6 @@ def _stage_step(piece: Workpiece, step: Step, place: tuple[int, int]) -> str:
     }
     piece.tools.store.journal_append(piece.run_id, StepKind.STAGED, payload, timing=timing)
     return words
-
-
-def _rows_arrived(piece: Workpiece, dataset: Dataset, keys: PartitionSet) -> int | None:
-    """Return the rows that ingest recorded for the units of a parsing dataset; None where it reads no arrivals."""
-    if dataset.parse is None:
-        return None
-    entry = next(e for e in dataset.inputs if e.alias == dataset.parse.alias)
-    if not isinstance(entry.mapping, ByArrival):
-        return None
-    arrived = piece.observed.arrivals.get(entry.dataset, {})
-    read = input_keys(piece.graph, dataset, entry, keys, piece.after)
-    return sum(arrived[k].digest.rows for k in read if k in arrived)
 
 
 def _publish(plan: Plan, piece: Workpiece) -> None:

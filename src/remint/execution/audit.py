@@ -12,19 +12,12 @@ from remint.model.partition import PartitionKey, PartitionSet
 
 
 def audit(dataset: Dataset, keys: PartitionSet, staged: Staged, rows_arrived: int | None) -> tuple[Verdict, ...]:
-    """Return the warnings about what was staged.
-
-    Args:
-        dataset: whose contract is judged.
-        keys: the units that were asked for.
-        staged: what was written, measured by reading it back.
-        rows_arrived: rows that ingest recorded for these units, where the dataset parses Bronze; else None.
+    """Return the warnings about what was staged; arguments as for ``verdicts_on``.
 
     Raises:
         ChecksFailed: a blocking check is broken; the message lists every broken check with its partitions.
     """
-    broken = {**staged.violations, **_reconcile(dataset, keys, staged, rows_arrived)}
-    verdicts = judge(dataset, broken, staged.strays, {key: d.rows for key, d in staged.digests.items()})
+    verdicts = verdicts_on(dataset, keys, staged, rows_arrived)
     stopping = blocking(verdicts)
     if stopping:
         lines = "\n  ".join(map(str, stopping))
@@ -33,6 +26,19 @@ def audit(dataset: Dataset, keys: PartitionSet, staged: Staged, rows_arrived: in
             hint="give it up with remint rollback RUN, correct the source or the transform, plan again",
         )
     return verdicts
+
+
+def verdicts_on(dataset: Dataset, keys: PartitionSet, staged: Staged, rows_arrived: int | None) -> tuple[Verdict, ...]:
+    """Return every check that what was staged breaks, blocking or not.
+
+    Args:
+        dataset: whose contract is judged.
+        keys: the units that were asked for.
+        staged: what was written, measured by reading it back.
+        rows_arrived: rows that ingest recorded for these units, where the dataset parses Bronze; else None.
+    """
+    broken = {**staged.violations, **_reconcile(dataset, keys, staged, rows_arrived)}
+    return judge(dataset, broken, staged.strays, {key: d.rows for key, d in staged.digests.items()})
 
 
 def _reconcile(

@@ -4,15 +4,29 @@ from __future__ import annotations
 
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
-from typing import Any
+from typing import Any, Protocol
 
 from remint.engines.base import Comparison, Scan, quoted
 from remint.model.dataset import Dataset, DatasetName
-from remint.model.partition import PartitionSet
-from remint.model.provenance import ProvenanceRecord
+from remint.model.partition import PartitionKey, PartitionSet
+from remint.model.provenance import DataFile, ProvenanceRecord
 from remint.publishing.tools import Tools
 
 _SAMPLE = 5
+
+
+class Content(Protocol):
+    """What one unit holds: a ledger record, or a unit that was staged."""
+
+    @property
+    def digest(self) -> str:
+        """Content digest."""
+        ...
+
+    @property
+    def files(self) -> tuple[DataFile, ...]:
+        """Its files."""
+        ...
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -55,45 +69,54 @@ def diff_cuts(
     return [_diff(tools, d, before, after, keys.get(d.name)) for d in datasets]
 
 
-def cut_scan(tools: Tools, dataset: Dataset, as_of: int | None) -> Scan:
-    """Return the whole dataset as it was published at a ledger sequence number (None: now)."""
-    records = _present(tools.store.records(dataset.name, None, as_of))
-    return _scan(tools, dataset, records, sorted(records))
-
-
 def _diff(tools: Tools, dataset: Dataset, before: int, after: int, keys: PartitionSet | None) -> DatasetDiff:
     wanted = None if keys is None else list(keys)
-    old = _present(tools.store.records(dataset.name, wanted, before))
-    new = _present(tools.store.records(dataset.name, wanted, after))
+    old = present(tools.store.records(dataset.name, wanted, before))
+    new = present(tools.store.records(dataset.name, wanted, after))
+    return diff_contents(tools, dataset, old, new)
+
+
+def diff_contents(
+    tools: Tools, dataset: Dataset, old: Mapping[PartitionKey, Content], new: Mapping[PartitionKey, Content]
+) -> DatasetDiff:
+    """Return what differs between two states of a dataset, given as what each of its units holds."""
     differ = sorted(k for k in {*old, *new} if _digest(old, k) != _digest(new, k))
-    held, made = _scan(tools, dataset, old, differ), _scan(tools, dataset, new, differ)
+    held, made = scan_of(tools, dataset, old, differ), scan_of(tools, dataset, new, differ)
     return DatasetDiff(
         dataset=dataset.name,
         partitions_same=len({*old, *new}) - len(differ),
         differing=PartitionSet.of(dataset.partition.grain, differ),
-        rows_before=sum(old[k].rows for k in differ if k in old),
-        rows_after=sum(new[k].rows for k in differ if k in new),
-        comparison=tools.engine.compare(held, made, _row_key(dataset), _SAMPLE) if differ else None,
+        rows_before=_rows(old, differ),
+        rows_after=_rows(new, differ),
+        comparison=tools.engine.compare(held, made, row_key(dataset), _SAMPLE) if differ else None,
         metrics=tuple(_metrics(tools, dataset, held, made)) if differ else (),
     )
 
 
-def _present(records: Mapping[str, ProvenanceRecord]) -> dict[str, ProvenanceRecord]:
+def present(records: Mapping[PartitionKey, ProvenanceRecord]) -> dict[PartitionKey, ProvenanceRecord]:
+    """Return the records of the units that hold something."""
     return {key: record for key, record in records.items() if record.fingerprint}
 
 
-def _digest(records: Mapping[str, ProvenanceRecord], key: str) -> str | None:
-    return records[key].digest if key in records else None
+def _digest(contents: Mapping[PartitionKey, Content], key: PartitionKey) -> str | None:
+    return contents[key].digest if key in contents else None
 
 
-def _row_key(dataset: Dataset) -> tuple[str, ...]:
+def _rows(contents: Mapping[PartitionKey, Content], keys: Iterable[PartitionKey]) -> int:
+    return sum(f.rows for k in keys if k in contents for f in contents[k].files)
+
+
+def row_key(dataset: Dataset) -> tuple[str, ...]:
     """Return the columns that identify a row of the whole table; none for a dataset without a key."""
     if not dataset.key or dataset.partition.column in dataset.key:
         return dataset.key
     return (dataset.partition.column, *dataset.key)
 
 
-def _scan(tools: Tools, dataset: Dataset, records: Mapping[str, ProvenanceRecord], keys: Iterable[str]) -> Scan:
+def scan_of(
+    tools: Tools, dataset: Dataset, records: Mapping[PartitionKey, Content], keys: Iterable[PartitionKey]
+) -> Scan:
+    """Return the files of some units as one relation."""
     return Scan(
         root=tools.folder(dataset),
         paths=tuple(f.path for k in keys if k in records for f in records[k].files),

@@ -15,7 +15,7 @@ from remint.model.provenance import Head
 from remint.model.request import Request
 from remint.model.standing import Standing
 from remint.planner.coverage import covered_days
-from remint.planner.folding import fold
+from remint.planner.folding import fold, usable
 from remint.planner.scope import concerned, read_by
 from remint.planner.staleness import changed_heads
 from remint.planner.survey import World
@@ -57,8 +57,8 @@ def _standing(tools: Tools, graph: DatasetGraph) -> Observed:
 
 
 def _up_to_date(tools: Tools, graph: DatasetGraph, last_seq: int) -> dict[DatasetName, Standing]:
-    kept = tools.store.standings()
-    behind = [kept[d.name].through_seq if d.name in kept else 0 for d in graph]
+    kept = usable(graph, tools.store.standings())
+    behind = [standing.through_seq for standing in kept.values()]
     if min(behind, default=last_seq) >= last_seq:
         return fold(graph, kept, ())
     found = fold(graph, kept, tools.store.changes(min(behind)))

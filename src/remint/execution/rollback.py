@@ -52,6 +52,12 @@ def check_rollback(tools: Tools, graph: DatasetGraph, undone: Run) -> None:
             f"run {undone.run_id} is an ingest: Bronze is append-only",
             hint="correct the source, ingest the correction, and plan again",
         )
+    if undone.kind is RunKind.ADOPT:
+        raise RollbackRefused(
+            f"run {undone.run_id} adopted what somebody else had written: it changed no table, so there is nothing to "
+            "put back",
+            hint="to have these partitions made by their logic: remint plan DATASET --range A..B --rebuild",
+        )
     if undone.state is not RunState.SUCCEEDED:
         raise RollbackRefused(
             f"run {undone.run_id} is {undone.state}: only a run that succeeded is rolled back",

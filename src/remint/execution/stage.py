@@ -2,8 +2,9 @@
 
 from __future__ import annotations
 
+import shutil
 from collections.abc import Iterable, Mapping
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import Any
 
@@ -46,6 +47,8 @@ class Workpiece:
     run_id: str
     now: str = ""
     """ISO UTC time that ``run.now`` stands for: when the plan was made that is carried out, or proved."""
+    beside: Path | None = None
+    """Folder to stage below instead of the tables' own folders: for what is never published."""
     staged: dict[DatasetName, dict[PartitionKey, StagedUnit]] = field(default_factory=dict)
     before: Contents = field(init=False)
     """The content of every input as it was before this run."""
@@ -106,11 +109,14 @@ class Workpiece:
             keys=keys,
             inputs=inputs,
             context=beside - keys,
-            root=self.tools.folder(dataset),
+            root=self._folder(dataset),
             token=token,
             now=self.now,
             function=self.tools.function_of(dataset),
         )
+
+    def _folder(self, dataset: Dataset) -> str:
+        return self.tools.folder(dataset) if self.beside is None else str(self.beside / dataset.location)
 
     def _scan(self, entry: Input, wanted: PartitionSet) -> Scan:
         source = self.graph[entry.dataset]
@@ -134,13 +140,26 @@ class Workpiece:
             partition=source.partition,
         )
 
+    def rows_arrived(self, dataset: Dataset, keys: PartitionSet) -> int | None:
+        """Return the rows that ingest recorded for the units of a parsing dataset; None where it reads no arrivals."""
+        if dataset.parse is None:
+            return None
+        entry = next(e for e in dataset.inputs if e.alias == dataset.parse.alias)
+        if not isinstance(entry.mapping, ByArrival):
+            return None
+        arrived = self.observed.arrivals.get(entry.dataset, {})
+        read = input_keys(self.graph, dataset, entry, keys, self.after)
+        return sum(arrived[k].digest.rows for k in read if k in arrived)
+
     def units(self, dataset: Dataset, keys: PartitionSet, staged: Staged) -> list[StagedUnit]:
         """Return the staged units, each compared with what is live; staged copies of the same content are deleted."""
         heads = self.observed.heads.get(dataset.name, {})
         foreign = self.observed.foreign_keys(dataset.name)
         by_key: dict[PartitionKey, list[DataFile]] = {key: [] for key in keys}
         for file in staged.files:
-            by_key[file.key].append(file)
+            # Beside the tables, paths are absolute: what is published is read from below the table's folder.
+            path = file.path if self.beside is None else str(Path(self._folder(dataset)) / file.path)
+            by_key[file.key].append(replace(file, path=path))
         made = []
         for key, files in by_key.items():
             head, digest = heads.get(key), str(staged.digests[key])
@@ -168,6 +187,11 @@ def discard(folder: str, files: Iterable[DataFile]) -> None:
     """Delete staged files that no table version names."""
     for file in files:
         (Path(folder) / file.path).unlink(missing_ok=True)
+
+
+def discard_beside(folder: Path) -> None:
+    """Delete everything that was staged beside the tables."""
+    shutil.rmtree(folder, ignore_errors=True)
 
 
 def to_payload(units: Iterable[StagedUnit]) -> list[dict[str, Any]]:

@@ -1,19 +1,33 @@
-"""Prove published units: recompute them, one at a time, and compare the content with the ledger."""
+"""Prove published units: recompute them, each alone and all in one batch, and compare with the ledger.
+
+Rules: nothing is published. A unit whose content depends on what else is computed with it has a mapping that is too
+narrow, or SQL that depends on order; which of its inputs it is, is found by widening one input after the other.
+"""
 
 from __future__ import annotations
 
 from collections.abc import Iterable, Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, field, replace
 from enum import StrEnum
+from pathlib import Path
 
+from remint.engines.base import StageWork
+from remint.execution.diff import row_key, scan_of
 from remint.execution.stage import Workpiece
-from remint.model.dataset import DatasetName
+from remint.model.dataset import Dataset, DatasetName
 from remint.model.event import Event, EventKind
 from remint.model.graph import DatasetGraph
+from remint.model.mapping import describe
 from remint.model.observation import Observed
-from remint.model.partition import PartitionKey, PartitionSet
+from remint.model.partition import Grain, PartitionKey, PartitionSet
+from remint.model.spans import shift_edges
+from remint.planner.shadow import spread
 from remint.planner.staleness import Contents, is_outdated
 from remint.publishing.tools import Tools
+
+_NEIGHBOURS = 31
+"""Partitions on each side of a unit that are recomputed with it to find out why it differs."""
+_ORDER = "or the SQL depends on order"
 
 
 class Proof(StrEnum):
@@ -26,6 +40,15 @@ class Proof(StrEnum):
     """Not recomputed: its inputs or logic have moved on since it was published."""
 
 
+class Way(StrEnum):
+    """How units are recomputed."""
+
+    ALONE = "alone"
+    """One query a unit."""
+    BATCH = "batch"
+    """All chosen units of a dataset in one query."""
+
+
 @dataclass(frozen=True, slots=True, kw_only=True)
 class VerifiedUnit:
     """One unit's proof."""
@@ -34,7 +57,19 @@ class VerifiedUnit:
     key: PartitionKey
     proof: Proof
     expected: str
-    found: str
+    """Digest in the ledger."""
+    alone: str = ""
+    """Digest when recomputed alone; empty when it was not."""
+    batch: str = ""
+    """Digest when recomputed with the other chosen units; empty when it was not."""
+    cause: str = ""
+    """In words, what is wrong with a unit that differs."""
+    rows_added: int = 0
+    """Rows that the recomputed unit has and the published one has not, by key."""
+    rows_removed: int = 0
+    rows_changed: int = 0
+    columns: Mapping[str, int] = field(default_factory=dict)
+    """By column, in how many rows it differs."""
 
 
 def units_to_prove(
@@ -60,41 +95,136 @@ def units_to_prove(
         if keys is not None:
             found[name] = list(units & keys[name]) if name in keys else []
         else:
-            found[name] = _spread(list(units), size)
+            found[name] = spread(list(units), size)
     return found
 
 
-def _spread(listed: list[PartitionKey], size: int) -> list[PartitionKey]:
-    if len(listed) <= size:
-        return listed
-    last = len(listed) - 1
-    return sorted({listed[round(i * last / max(size - 1, 1))] for i in range(size)})
-
-
 def verify(
-    tools: Tools, graph: DatasetGraph, observed: Observed, units: Mapping[DatasetName, Iterable[PartitionKey]]
+    tools: Tools,
+    graph: DatasetGraph,
+    observed: Observed,
+    units: Mapping[DatasetName, Iterable[PartitionKey]],
+    ways: frozenset[Way],
+    folder: Path,
 ) -> list[VerifiedUnit]:
-    """Return the proof of each unit; writes nothing."""
-    contents = Contents.of(observed)
-    piece = Workpiece(tools=tools, graph=graph, observed=observed, certain={}, run_id="")
-    wanted = [(name, key) for name, keys in units.items() for key in keys]
-    proofs = []
-    for number, (name, key) in enumerate(wanted, start=1):
-        dataset, head = graph[name], observed.heads[name][key]
-        if head.logic != dataset.logic_digest or is_outdated(graph, dataset, head, contents):
-            proof, found = Proof.STALE, ""
-        else:
-            unit = PartitionSet.of(dataset.partition.grain, [key])
-            found = str(tools.engine.recompute(piece.work(dataset, unit, ""))[key])
-            proof = Proof.PROVEN if found == head.digest else Proof.DIFFERENT
-        proofs.append(VerifiedUnit(dataset=name, key=key, proof=proof, expected=head.digest, found=found))
-        event = Event(
-            kind=EventKind.AUDITED,
-            run_id="",
-            dataset=name,
-            detail=f"{key} {proof}",
-            units_done=number,
-            units_total=len(wanted),
-        )
-        tools.emit(event)
+    """Return the proof of each unit; files that differ are staged below ``folder`` to be compared."""
+    piece = Workpiece(tools=tools, graph=graph, observed=observed, certain={}, run_id="", beside=folder)
+    wanted = {name: list(keys) for name, keys in units.items()}
+    total, proofs = sum(map(len, wanted.values())), []
+    for name, keys in wanted.items():
+        bench = _Bench(piece, graph[name], ways)
+        for key in bench.prepared(keys):
+            proof = bench.proof(key)
+            proofs.append(proof)
+            words = f"{key} {proof.proof}"
+            event = Event(kind=EventKind.AUDITED, run_id="", dataset=name, detail=words)
+            tools.emit(replace(event, units_done=len(proofs), units_total=total))
     return proofs
+
+
+@dataclass(slots=True)
+class _Bench:
+    """One dataset being proven."""
+
+    piece: Workpiece
+    dataset: Dataset
+    ways: frozenset[Way]
+    together: PartitionSet = field(init=False)
+    """The units that are recomputed, all in one batch."""
+    batch: Mapping[PartitionKey, str] = field(init=False)
+
+    def prepared(self, keys: list[PartitionKey]) -> list[PartitionKey]:
+        """Recompute the fresh ones of ``keys`` in one batch, and return all of them."""
+        contents, heads = Contents.of(self.piece.observed), self.piece.observed.heads[self.dataset.name]
+        fresh = [
+            k
+            for k in keys
+            if heads[k].logic == self.dataset.logic_digest
+            and not is_outdated(self.piece.graph, self.dataset, heads[k], contents)
+        ]
+        self.together = PartitionSet.of(self.dataset.partition.grain, fresh)
+        self.batch = self._recomputed(self._work(self.together)) if Way.BATCH in self.ways and fresh else {}
+        return keys
+
+    def proof(self, key: PartitionKey) -> VerifiedUnit:
+        """Return the proof of one unit."""
+        expected = self.piece.observed.heads[self.dataset.name][key].digest
+        made = VerifiedUnit(dataset=self.dataset.name, key=key, proof=Proof.STALE, expected=expected)
+        if key not in self.together:
+            return made
+        alone = self._recomputed(self._work(self._unit(key)))[key] if Way.ALONE in self.ways else ""
+        made = replace(made, alone=alone, batch=self.batch.get(key, ""))
+        if {alone, made.batch} - {"", expected}:
+            return self._examined(replace(made, proof=Proof.DIFFERENT))
+        return replace(made, proof=Proof.PROVEN)
+
+    def _examined(self, unit: VerifiedUnit) -> VerifiedUnit:
+        """Return a unit that differs with its cause, and the rows and columns in which it differs."""
+        is_alone = unit.alone not in ("", unit.expected)
+        work = self._work(self._unit(unit.key) if is_alone else self.together, "verify")
+        staged = self.piece.tools.engine.stage(work)
+        self.piece.tools.engine.forget()
+        paths = tuple(f.path for f in staged.files if f.key == unit.key)
+        held = self.piece.tools.store.records(self.dataset.name, [unit.key])
+        folder = Path(self.piece.tools.folder(self.dataset))
+        gone = [f.path for f in held[unit.key].files if not (folder / f.path).exists()]
+        if gone:
+            return replace(unit, cause=f"{gone[0]} is missing on disk")
+        before = scan_of(self.piece.tools, self.dataset, held, [unit.key])
+        after = replace(before, root=work.root, paths=paths)
+        found = self.piece.tools.engine.compare(before, after, row_key(self.dataset), 0)
+        return replace(
+            unit,
+            cause=self._cause(unit),
+            rows_added=found.added,
+            rows_removed=found.removed,
+            rows_changed=found.changed,
+            columns=found.changed_columns,
+        )
+
+    def _cause(self, unit: VerifiedUnit) -> str:
+        alone = self._work(self._unit(unit.key))
+        first = unit.alone or self._recomputed(alone)[unit.key]
+        if self._recomputed(alone)[unit.key] != first:
+            return "recomputed twice alone it comes out different: the SQL is not deterministic"
+        for wide in (self._work(self.together), self._work(self._neighbourhood(unit.key))):
+            if self._recomputed(wide)[unit.key] != first:
+                return f"alone differs from in a batch: {self._culprits(alone, wide, unit.key, first)}"
+        foreign = self.piece.observed.foreign.get(self.dataset.name)
+        if foreign and unit.key in foreign.keys:
+            return f"its files are not those that remint published: {foreign.by}"
+        return (
+            "alone and in a batch it comes out the same, but not as published: its files or those of an input were "
+            "changed (remint doctor --read-data finds them)"
+        )
+
+    def _culprits(self, alone: StageWork, wide: StageWork, key: PartitionKey, digest: str) -> str:
+        """Return in words which inputs, read as widely as in a batch, change the unit."""
+        inputs = {e.alias: e for e in self.dataset.inputs if alone.inputs[e.alias] != wide.inputs[e.alias]}
+        found = [
+            alias
+            for alias in inputs
+            if self._recomputed(replace(alone, inputs={**alone.inputs, alias: wide.inputs[alias]}))[key] != digest
+        ]
+        named = [f"{a} ({describe(inputs[a].mapping)})" for a in found or inputs]
+        if not named:
+            return "the SQL depends on order"
+        if len(named) == 1:
+            return f"the mapping of input {named[0]} is too narrow, {_ORDER}"
+        return f"the mappings of inputs {', '.join(named)} are too narrow, {_ORDER}"
+
+    def _unit(self, key: PartitionKey) -> PartitionSet:
+        return PartitionSet.of(self.dataset.partition.grain, [key])
+
+    def _neighbourhood(self, key: PartitionKey) -> PartitionSet:
+        """Return the published units around one, as many as a batch may have had."""
+        present, unit = self.piece.observed.standings[self.dataset.name].present, self._unit(key)
+        if unit.grain is Grain.IDENTITY:
+            return unit
+        return unit.each(lambda spans: shift_edges(spans, -_NEIGHBOURS, _NEIGHBOURS)) & present
+
+    def _work(self, keys: PartitionSet, token: str = "") -> StageWork:
+        return self.piece.work(self.dataset, keys, token)
+
+    def _recomputed(self, work: StageWork) -> dict[PartitionKey, str]:
+        return {key: str(digest) for key, digest in self.piece.tools.engine.recompute(work).items()}

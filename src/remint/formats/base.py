@@ -84,6 +84,10 @@ class TableFormat(Protocol):
         """Return in words every commit of the log that is not whole; readers may take it for an empty one."""
         ...
 
+    def differences(self, table: Table) -> list[str]:
+        """Return in words what keeps an existing table from being ``table``: columns, types, cut, unusable features."""
+        ...
+
     def foreign_writer(self, table: Table) -> str:
         """Return in words who made the newest commit that is not remint's, for messages about foreign writes."""
         ...

@@ -35,6 +35,8 @@ _TYPES = {
     "DATE": "date",
     "TIMESTAMPTZ": "timestamp",
 }
+_CORRUPTED = frozenset({"deletionVectors", "columnMapping", "rowTracking", "domainMetadata", "identityColumns"})
+"""Features of a table that explicit file replacement would break silently."""
 _CAS_TRIES = 20
 """Commits lost to writers of other partitions before giving up; each try re-reads the table."""
 
@@ -131,6 +133,26 @@ class DeltaFormat:
                 damaged.append(f"log entry {path.name} is empty or cut off")
         return damaged
 
+    def differences(self, table: Table) -> list[str]:
+        """Return where schema, partition columns or features are not those that remint can keep."""
+        opened = DeltaTable(table.location)
+        found = [f"it uses {feature}, which file replacement would corrupt" for feature in _dangerous(opened)]
+        cut = tuple(opened.metadata().partition_columns)
+        if cut != table.partition.columns:
+            found.append(
+                f"it is partitioned by {', '.join(cut) or 'nothing'}, declared is {', '.join(table.partition.columns)}"
+            )
+        there = {field.name: field.type for field in opened.schema().fields}
+        wanted = {column.name: _field(column).type for column in table.columns}
+        for name in dict.fromkeys([*wanted, *there]):
+            if name not in there:
+                found.append(f"column {name}: the table has none")
+            elif name not in wanted:
+                found.append(f"column {name}: not in the contract")
+            elif there[name] != wanted[name]:
+                found.append(f"column {name}: expected {_type_name(wanted[name])}, found {_type_name(there[name])}")
+        return found
+
     def foreign_writer(self, table: Table) -> str:
         """Return who made the newest commit that is not remint's, as its log says."""
         for entry in DeltaTable(table.location).history(_RECENT):
@@ -187,12 +209,19 @@ def _partition_values(table: Table, key: PartitionKey) -> dict[str, str | None]:
     return dict(zip(table.partition.columns, values, strict=True))
 
 
+def _dangerous(opened: DeltaTable) -> list[str]:
+    return sorted(set(opened.protocol().writer_features or ()) & _CORRUPTED)
+
+
+def _type_name(kind: object) -> str:
+    return str(getattr(kind, "type", kind))
+
+
 def _refuse_unsupported(opened: DeltaTable, table: Table) -> None:
-    features = set(opened.protocol().writer_features or ())
-    dangerous = features & {"deletionVectors", "columnMapping", "rowTracking", "domainMetadata", "identityColumns"}
+    dangerous = _dangerous(opened)
     if dangerous:
         raise RunError(
-            f"{table.name}: the table uses {', '.join(sorted(dangerous))}, which explicit file replacement would "
+            f"{table.name}: the table uses {', '.join(dangerous)}, which explicit file replacement would "
             "corrupt silently",
             hint="rewrite the table without it, for example by a deep copy into a new location",
         )

@@ -3,22 +3,49 @@
 from __future__ import annotations
 
 import json
+from dataclasses import dataclass
 from pathlib import Path
+from typing import Any, Literal
 
 from pydantic import TypeAdapter, ValidationError
 
 from remint.errors import UnknownPlan
 from remint.loading.cache import write_atomically
 from remint.model.digest import canonical
+from remint.model.matrix import MatrixRow
 from remint.model.plan import PLAN_FORMAT, Plan, plan_digest
 
 _HINT = "remint plan    # make a new one"
 _PLAN = TypeAdapter(Plan)
+PLAN_DOCUMENT = "remint.plan/1"
+"""Format of what ``remint plan --json`` prints."""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class _PlanDocument:
+    """What ``remint plan --json`` prints."""
+
+    format: Literal["remint.plan/1"]
+    plan: Plan
+    matrix: tuple[MatrixRow, ...]
+    file: str | None
+    """Where the plan is saved; null for an empty one."""
 
 
 def plan_text(plan: Plan) -> str:
     """Return the plan as indented JSON with sorted keys: equal plans give equal text."""
     return json.dumps(canonical(plan), sort_keys=True, indent=2, ensure_ascii=False) + "\n"
+
+
+def plan_schema() -> dict[str, Any]:
+    """Return the JSON schema of what ``remint plan --json`` prints, the saved plan in it; every field is printed."""
+    schema = TypeAdapter(_PlanDocument).json_schema(mode="serialization")
+    for definition in (schema, *schema["$defs"].values()):
+        if definition.get("type") == "object" and "properties" in definition:
+            definition["additionalProperties"] = False
+            definition["required"] = list(definition["properties"])
+    schema["$defs"]["Plan"]["properties"]["format"]["const"] = PLAN_FORMAT
+    return {"$schema": "https://json-schema.org/draft/2020-12/schema", "$id": PLAN_DOCUMENT, **schema}
 
 
 def write_plan(plan: Plan, folder: Path) -> Path:

@@ -12,7 +12,7 @@ from remint.errors import ProjectError, ProjectInvalid, PythonChanged
 from remint.loading.cache import ProjectCache
 from remint.loading.declare import Declaration
 from remint.loading.draft import Draft, Shape
-from remint.loading.logic_history import change_in_words
+from remint.loading.logic_history import logic_change
 from remint.loading.names import location_mistakes, name_mistakes
 from remint.loading.project_modules import shown_path
 from remint.loading.project_rules import declaration_mistakes
@@ -71,7 +71,7 @@ class Project:
             return None
         now = self.graph[dataset.name].transform if dataset.name in self.graph.datasets else None
         if now is None or now.logic.digest != planned.logic.digest:
-            words = change_in_words(planned.logic, now.logic) if now else "it is not declared any more"
+            words = logic_change(planned.logic, now.logic).words if now else "it is not declared any more"
             raise PythonChanged(
                 f"the Python of {dataset.name} is not what was planned: {words}",
                 hint=f"remint plan    # plan again on what is there now; or put {planned.function} back as it was",
@@ -185,7 +185,7 @@ def _shapes(
         else:
             continue
         shapes[quarantine_name(name)] = Shape(
-            layer=declaration.layer, partition=partition, columns=columns, arrivals=None
+            layer=declaration.layer, partition=replace(partition, label=None), columns=columns, arrivals=None
         )
     return shapes
 

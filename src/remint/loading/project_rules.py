@@ -169,8 +169,21 @@ def _input(draft: Draft, declaration: Declaration, dataset: str, mapping: Mappin
         yield draft.mistake(declaration, f"no dataset is called {dataset!r}{nearest(str(dataset), draft.names)}")
     elif dataset in draft.shapes:
         problem = _mapping_problem(declaration, dataset, mapping, draft.shapes[dataset])
+        problem = problem or _value_problem(draft, declaration, dataset, mapping)
         if problem:
             yield draft.mistake(declaration, f"{declaration.name}: {problem}")
+
+
+def _value_problem(draft: Draft, declaration: Declaration, dataset: str, mapping: Mapping) -> str:
+    """Return why values cannot be matched: a logic version is none, for readers see the present one alone."""
+    source = draft.declarations.get(dataset)
+    theirs = source.version.column if source and isinstance(mapping, RollUp) else None
+    if theirs and declaration.partition.grain is Grain.IDENTITY:
+        return f"roll_up({dataset}) needs values there; {theirs} holds its logic version"
+    is_value = source is not None and source.partition.grain is Grain.IDENTITY
+    if isinstance(mapping, FanOut) and is_value and declaration.version.column:
+        return f"fan_out({dataset}) needs values here; {declaration.version.column} holds the logic version"
+    return ""
 
 
 def _mapping_problem(declaration: Declaration, dataset: str, mapping: Mapping, source: Shape) -> str:
@@ -293,7 +306,9 @@ def _version(draft: Draft, declaration: Declaration) -> Iterator[ProjectError]:
     version, name = declaration.version, declaration.name
     if not isinstance(version.number, int) or version.number < 1:
         yield draft.mistake(declaration, f"{name}: the version {version.number!r} is no number from 1 on")
-    if version.column is not None and declaration.partition.label != version.column:
+    if version.column is not None and declaration.partition.grain is Grain.IDENTITY:
+        yield draft.mistake(declaration, f"{name}: partitions by value cannot be cut by the version too")
+    elif version.column is not None and declaration.partition.label != version.column:
         yield draft.mistake(
             declaration,
             f"{name}: partitions are cut by {declaration.partition.label}; they cannot be cut by the version too",

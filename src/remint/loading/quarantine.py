@@ -5,6 +5,8 @@ A Bronze dataset with a source rejects lines; a dataset that parses a payload re
 
 from __future__ import annotations
 
+from dataclasses import replace
+
 from remint.loading.declare import Declaration
 from remint.loading.draft import Shape
 from remint.loading.sql_source import SqlSource, TransformSpec, rejected_alias
@@ -44,7 +46,7 @@ def line_quarantine(dataset: Dataset) -> Dataset:
         name=quarantine_name(dataset.name),
         layer=dataset.layer,
         location=f"{dataset.location}_quarantine",
-        partition=dataset.partition,
+        partition=replace(dataset.partition, label=None),  # a line that is no row has no value to cut it by
         columns=line_columns(dataset.partition),
         key=(),
         quarantine_of=dataset.name,
@@ -92,7 +94,7 @@ def payload_quarantine(dataset: Dataset, entry: Input, raw: Shape, transform: Tr
         name=quarantine_name(dataset.name),
         layer=dataset.layer,
         location=f"{dataset.location}_quarantine",
-        partition=dataset.partition,
+        partition=replace(dataset.partition, label=None),
         columns=payload_columns(dataset.partition, raw.columns),
         key=(),
         inputs=(entry,),

@@ -16,6 +16,7 @@ from sqlglot.errors import SqlglotError
 from remint.checks.sql_tree import as_sql, parse_statements
 from remint.errors import ProjectError
 from remint.loading.sql_logic import canonical_sql, split_settings
+from remint.model.observation import LogicChange
 
 _OUTPUT = "the result"
 _CLAUSES = {
@@ -52,28 +53,37 @@ class _Difference:
     """Clauses, with the part they stand in."""
 
 
-def changed_columns(old_sql: str, new_sql: str) -> str:
-    """Return in words what ``new_sql`` changes against ``old_sql``.
+def sql_change(old_sql: str, new_sql: str) -> LogicChange:
+    """Return what ``new_sql`` changes against ``old_sql``.
 
     Args:
         old_sql: SQL, or the canonical text of a ``Logic``.
         new_sql: likewise.
 
     Returns:
-        For example ``changes over_limit_count; adds column plan; changes which rows (WHERE of limits)``; empty when
-        the two differ in nothing but form.
+        In words, for example ``changes over_limit_count; adds column plan; changes which rows (WHERE of limits)``,
+        empty when the two differ in nothing but form; and which output columns can differ.
     """
     old_text, old_settings = split_settings(old_sql)
     new_text, new_settings = split_settings(new_sql)
-    words = [*changed_settings(old_settings, new_settings)] if old_settings and new_settings else []
+    found = [*changed_settings(old_settings, new_settings)] if old_settings and new_settings else []
+    words = [words for words, _ in found]
+    columns = {column for _, column in found if column}
+    is_any = any(not column for _, column in found)
     try:
         old_text, new_text = canonical_sql(old_text), canonical_sql(new_text)
         if old_text == new_text:
-            return "; ".join(words)
+            return LogicChange(words="; ".join(words), columns=frozenset(columns), is_any=is_any)
         old, new = _parts(old_text), _parts(new_text)
     except (ProjectError, SqlglotError):
-        return "; ".join(["changes the SQL", *words])
-    return "; ".join([*_in_words(_compare(old, new)), *words])
+        return LogicChange(words="; ".join(["changes the SQL", *words]), is_any=True)
+    difference = _compare(old, new)
+    columns |= {*difference.columns, *difference.added, *difference.removed}
+    return LogicChange(
+        words="; ".join([*_in_words(difference), *words]),
+        columns=frozenset(columns),
+        is_any=is_any or bool(difference.rows) or not columns,
+    )
 
 
 def _parts(sql: str) -> dict[str, _Part]:
@@ -157,18 +167,18 @@ def _in_words(difference: _Difference) -> list[str]:
     return words
 
 
-def changed_settings(old: Mapping[str, Any], new: Mapping[str, Any]) -> Iterator[str]:
-    """Yield in words what differs beside the text of a transform."""
+def changed_settings(old: Mapping[str, Any], new: Mapping[str, Any]) -> Iterator[tuple[str, str]]:
+    """Yield each change in words, with the output column that it concerns; empty: it can concern all of them."""
     before, after = old.get("columns", {}), new.get("columns", {})
     for name in (n for n in after if n in before and before[n] != after[n]):
-        yield f"changes the type of {name} from {before[name]} to {after[name]}"
+        yield f"changes the type of {name} from {before[name]} to {after[name]}", name.lower()
     before, after = old.get("reads", {}), new.get("reads", {})
     for alias in sorted(a for a in {*before, *after} if before.get(a) != after.get(a)):
-        yield f"changes what is read as {alias} ({before.get(alias, 'nothing')} -> {after.get(alias, 'nothing')})"
+        yield f"changes what is read as {alias} ({before.get(alias, 'nothing')} -> {after.get(alias, 'nothing')})", ""
     if old.get("keep") != new.get("keep"):
-        yield "changes which row of a key wins"
+        yield "changes which row of a key wins", ""
     if old.get("parse") != new.get("parse"):
-        yield from _changed_parsing(old.get("parse") or {}, new.get("parse") or {})
+        yield from ((words, "") for words in _changed_parsing(old.get("parse") or {}, new.get("parse") or {}))
 
 
 def _changed_parsing(old: Mapping[str, Any], new: Mapping[str, Any]) -> Iterator[str]:

@@ -16,6 +16,7 @@ from enum import Enum
 from typing import Any
 
 _MASK = (1 << 64) - 1
+_PLAIN = (str, int, float, bool, type(None))
 
 
 @dataclass(frozen=True, slots=True)
@@ -62,6 +63,8 @@ class ContentDigest:
 
 def canonical(value: Any) -> Any:
     """Return ``value`` as plain JSON data with one spelling: dataclasses to objects, sets sorted, dates ISO."""
+    if type(value) in _PLAIN:  # nearly all of a fingerprint is text, and the checks below are slow
+        return value
     if dataclasses.is_dataclass(value) and not isinstance(value, type):
         return {f.name: canonical(getattr(value, f.name)) for f in dataclasses.fields(value)}
     if isinstance(value, Mapping):

@@ -148,6 +148,8 @@ class Edge:
         if self.reader.grain is Grain.IDENTITY:
             values = visible.values
             return PartitionSet.of(Grain.IDENTITY, (v for v in values if v))
+        if self.source.grain is Grain.IDENTITY:  # a value says nothing about time
+            return PartitionSet(self.reader.grain)
         moved = visible.to_grain(self.reader.grain, self.source.zone, self.reader.zone)
         if self.reader_version:
             return moved.over([self.reader_version])
@@ -158,6 +160,23 @@ class Edge:
     def visible(self, present: PartitionSet) -> PartitionSet:
         """Return which of the upstream keys readers see: of a versioned dataset, those of its present version."""
         return present.only([self.source_version]) if self.source_version else present
+
+    @property
+    def looks_ahead(self) -> bool:
+        """True when a unit may read partitions that end after it does, so that all of those must be made first."""
+        match self.mapping:
+            case All() | Latest():
+                return True
+            case Window(after=after):
+                return after > 0
+            case RollUp():
+                return self.source.grain is Grain.WEEK or self.reader.zone != self.source.zone
+            case FanOut():
+                return self.source.grain is not Grain.DAY or self.reader.zone != self.source.zone
+            case Same() | ByArrival() | SelfBefore():
+                return False
+            case _:
+                assert_never(self.mapping)
 
     def _matched(self, keys: PartitionSet, among: PartitionSet, *, is_up: bool) -> PartitionSet:
         """Return the keys of the other side, out of ``among``, that mapping and values lead to."""
@@ -192,11 +211,6 @@ def _newest(keys: PartitionSet) -> PartitionSet:
         return keys
     end = keys.all_spans[-1][1]
     return keys.each(lambda spans: line.intersect(spans, ((end - 1, end),)))
-
-
-def looks_ahead(mapping: Mapping) -> bool:
-    """Return whether a unit reads partitions that come after it in time, so that those must be made first."""
-    return isinstance(mapping, All | Latest) or (isinstance(mapping, Window) and mapping.after > 0)
 
 
 def describe(mapping: Mapping) -> str:

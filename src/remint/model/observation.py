@@ -6,7 +6,7 @@ from collections.abc import Mapping
 from dataclasses import dataclass, field
 
 from remint.model.cost import Timings
-from remint.model.dataset import DatasetName
+from remint.model.dataset import DatasetName, Input
 from remint.model.partition import PartitionKey, PartitionSet
 from remint.model.provenance import ArrivedContent, Head, LogicRecord
 from remint.model.run import Run
@@ -14,6 +14,22 @@ from remint.model.standing import Standing
 
 Columns = tuple[str, ...]
 """A set of columns that a consumer reads, sorted."""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class LogicChange:
+    """What one logic of a dataset changes against another."""
+
+    words: str
+    """``v1 -> v2 changes over_limit_count``."""
+    columns: frozenset[str] = frozenset()
+    """Output columns whose values can differ."""
+    is_any: bool = False
+    """Any value or row can differ: which rows there are has changed, or it cannot be told."""
+
+    def concerns(self, entry: Input) -> bool:
+        """Return whether a consumer that reads through ``entry`` can notice."""
+        return self.is_any or entry.columns is None or bool(self.columns & {c.lower() for c in entry.columns})
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -44,8 +60,8 @@ class Observed:
     foreign: Mapping[DatasetName, Foreign] = field(default_factory=dict)
     logics: Mapping[DatasetName, tuple[LogicRecord, ...]] = field(default_factory=dict)
     """Logic versions that were published, in order of number."""
-    logic_changes: Mapping[DatasetName, Mapping[str, str]] = field(default_factory=dict)
-    """By dataset and the digest of an older logic: in words, what the declared logic changes against it."""
+    logic_changes: Mapping[DatasetName, Mapping[str, LogicChange]] = field(default_factory=dict)
+    """By dataset and the digest of an older logic: what the declared logic changes against it."""
     inputs: Mapping[int, Mapping[str, Mapping[str, str]]] = field(default_factory=dict)
     """By ledger sequence number: the input digests that a head was made from; for heads that are not fresh."""
     outstanding: tuple[Run, ...] = ()

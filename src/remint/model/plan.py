@@ -15,7 +15,7 @@ from remint.model.digest import canonical_json, text_digest
 from remint.model.partition import Grain, PartitionSet
 from remint.model.request import Request
 
-PLAN_FORMAT = "remint.plan/2"
+PLAN_FORMAT = "remint.plan/3"
 
 
 class StaleCause(StrEnum):
@@ -36,8 +36,12 @@ class Reason:
     cause: StaleCause
     detail: str
     """In words: ``v1 -> v2 changes over_limit_count``."""
-    root: str = ""
-    """For UPSTREAM, the root cause in words: ``gold.tenant_usage_1min LOGIC v1 -> v2``."""
+    roots: tuple[str, ...] = ()
+    """For UPSTREAM, the root causes in words: ``gold.tenant_usage_1min LOGIC: v1 -> v2 changes ...``."""
+
+    def roots_of(self, dataset: DatasetName) -> tuple[str, ...]:
+        """Return what it all goes back to, for a unit of ``dataset``: the roots, or else this reason itself."""
+        return self.roots or (f"{dataset} {self.cause.upper()}: {self.detail}",)
 
 
 class ActionKind(StrEnum):

@@ -105,6 +105,8 @@ class LogicRecord:
     old: str
     """What it said about the partitions of the versions before: replace, keep or deprecate."""
     recorded_at: str
+    run_id: str
+    """The first run that published with it."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

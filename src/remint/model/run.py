@@ -17,6 +17,8 @@ class RunKind(StrEnum):
     INGEST = "ingest"
     APPLY = "apply"
     ROLLBACK = "rollback"
+    ADOPT = "adopt"
+    """Takes what somebody else wrote as it is."""
 
 
 class RunState(StrEnum):

@@ -27,6 +27,8 @@ class Standing:
     """Published units something of whose inputs changed after they were made."""
     arrived: PartitionSet
     """Of Bronze: event keys for which rows have arrived."""
+    edges: str = ""
+    """Digest of how the dataset was cut and what it read when this was folded: under others, changes reach others."""
 
     @classmethod
     def empty(cls, grain: Grain, event_grain: Grain = Grain.DAY) -> Standing:

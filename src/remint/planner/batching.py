@@ -13,7 +13,7 @@ from remint.model import spans as line
 from remint.model.calendar import position_at, start_hour
 from remint.model.dataset import Dataset, DatasetName
 from remint.model.graph import DatasetGraph
-from remint.model.mapping import SelfBefore, looks_ahead
+from remint.model.mapping import SelfBefore
 from remint.model.partition import Grain, PartitionSet
 from remint.model.plan import Batch, Step
 from remint.model.spans import Spans
@@ -60,7 +60,8 @@ def _waves(graph: DatasetGraph, units: Mapping[DatasetName, PartitionSet]) -> li
         if not units.get(dataset.name):
             continue
         before = [
-            level[e.dataset] + (1 if looks_ahead(e.mapping) or dataset.partition.grain is Grain.IDENTITY else 0)
+            level[e.dataset]
+            + (1 if graph.edge(dataset, e).looks_ahead or dataset.partition.grain is Grain.IDENTITY else 0)
             for e in dataset.inputs
             if e.dataset in level
         ]

@@ -25,7 +25,7 @@ from remint.model.wording import counted
 from remint.planner.batching import batches
 from remint.planner.cost import with_costs
 from remint.planner.coverage import absent_sources, refuse_absent
-from remint.planner.policy import Policy, judge, refuse, refuse_unsettled, refuse_unversioned
+from remint.planner.policy import Policy, judge, refuse, refuse_recut, refuse_unsettled, refuse_unversioned
 from remint.planner.staleness import in_words, input_keys
 from remint.planner.survey import Group, Verdicts, World, survey
 
@@ -52,6 +52,7 @@ def build_plan(request: Request, world: World, policy: Policy, now: datetime) ->
     graph, observed = world.graph, world.observed
     refuse_unsettled(graph, observed)
     selection = graph.select(request.selectors)
+    refuse_recut(graph, observed, selection)
     refuse_unversioned(graph, observed, selection)
     if request.range and not policy.allow_absent:
         refuse_absent(absent_sources(graph, observed, selection, request.range), request.range)
@@ -70,7 +71,7 @@ def build_plan(request: Request, world: World, policy: Policy, now: datetime) ->
         request=request,
         datasets=tuple(d for d in graph if d.name in involved),
         actions=actions,
-        batches=batches(graph, affected, _rows_by_day(world, affected), policy.batch_rows),
+        batches=batches(graph, affected, rows_by_day(world, affected), policy.batch_rows),
         requirements=_requirements(world, affected),
         untouched=_untouched(world, selection, verdicts, affected),
         fresh_units=sum(v.fresh for n, v in verdicts.items() if n in selection),
@@ -91,7 +92,7 @@ def _actions(world: World, verdicts: Mapping[DatasetName, Verdicts]) -> tuple[Ac
         merged: dict[tuple[object, ...], tuple[bool, ActionKind, PartitionSet, tuple[Reason, ...]]] = {}
         for certain, group in (*((True, g) for g in verdict.will), *((False, g) for g in verdict.may)):
             reasons = _reasons(world, name, group, roots)
-            found = tuple(r.root or f"{name} {r.cause.upper()}: {r.detail}" for r in reasons)
+            found = tuple(root for r in reasons for root in r.roots_of(name))
             roots.setdefault(name, []).append((group.keys, found))
             for kind, keys in _by_kind(world, name, group.keys):
                 place = (certain, kind, reasons)
@@ -116,7 +117,7 @@ def _reasons(world: World, name: DatasetName, group: Group, roots: Roots) -> tup
         Reason(
             cause=StaleCause.UPSTREAM,
             detail=f"if {up} comes out different",
-            root="; ".join(_roots_of(world, name, up, group.keys, roots)),
+            roots=tuple(_roots_of(world, name, up, group.keys, roots)),
         )
         for up in group.pending
     )
@@ -146,7 +147,7 @@ def _action(
 ) -> Action:
     heads = world.observed.heads.get(dataset.name, {})
     held = [heads[k] for k in units if k in heads] if kind is ActionKind.REBUILD else []
-    rows_read = sum(_read_rows(world, dataset, units).values()) or None
+    rows_read = sum(read_rows(world, dataset, units).values()) or None
     rows = sum(h.rows for h in held) if held else rows_read
     rows_known = sum(h.rows for h in heads.values())
     size = sum(h.size_bytes for h in held) if held else None
@@ -166,7 +167,7 @@ def _action(
     )
 
 
-def _read_rows(world: World, dataset: Dataset, units: PartitionSet) -> dict[tuple[str, PartitionKey], int]:
+def read_rows(world: World, dataset: Dataset, units: PartitionSet) -> dict[tuple[str, PartitionKey], int]:
     """Return the published rows that ``units`` read, by input alias and upstream key."""
     contents = world.contents
     found = {}
@@ -176,12 +177,12 @@ def _read_rows(world: World, dataset: Dataset, units: PartitionSet) -> dict[tupl
     return found
 
 
-def _rows_by_day(world: World, affected: Mapping[DatasetName, PartitionSet]) -> dict[int, int]:
+def rows_by_day(world: World, affected: Mapping[DatasetName, PartitionSet]) -> dict[int, int]:
     """Return, by day ordinal, the most rows that one dataset reads of that day."""
     most: dict[int, int] = {}
     for name, keys in affected.items():
         by_day: dict[int, int] = {}
-        for (_, key), rows in _read_rows(world, world.graph[name], keys).items():
+        for (_, key), rows in read_rows(world, world.graph[name], keys).items():
             day = key[: len("2026-10-14")]
             if grain_of(day) is Grain.DAY:
                 at = ordinal(Grain.DAY, day)
@@ -221,7 +222,8 @@ def _reach(world: World, dataset: Dataset, entry: Input, keys: PartitionSet) -> 
     held = world.contents.keys(entry, PartitionSet(edge.source.grain))
     if isinstance(entry.mapping, ByArrival):
         return edge.upstream(keys, held)
-    return edge.upstream(keys, held | world.units[entry.dataset])
+    # Of a reference the newest partition is read, and a newer one would be.
+    return edge.upstream(keys, held) | edge.upstream(keys, held | world.units[entry.dataset])
 
 
 def _untouched(
@@ -236,6 +238,11 @@ def _untouched(
         if dataset.transform is None:
             notes.append(Untouched(dataset=name, detail="Bronze is never rewritten"))
             continue
+        older = world.observed.standings[name].present
+        older = older - older.only([dataset.fixed_value])
+        if dataset.fixed_value and older and name in selection:
+            detail = f"{counted(len(older), 'partition')} of {', '.join(older.values)} stay beside the current version"
+            notes.append(Untouched(dataset=name, detail=detail))
         left = verdicts[name].left
         if not left:
             continue

@@ -30,13 +30,14 @@ from remint.errors import (
 from remint.model.cost import Prices
 from remint.model.dataset import DatasetName, Layer
 from remint.model.graph import DatasetGraph
-from remint.model.observation import Observed
-from remint.model.partition import PartitionSet, days_of
+from remint.model.observation import LogicChange, Observed
+from remint.model.partition import Grain, PartitionSet, days_of
 from remint.model.plan import Plan, StaleCause
 from remint.model.request import BackfillType, Mode, Request
 from remint.model.run import RunState
 from remint.model.wording import counted
 from remint.planner import peak_hours
+from remint.planner.versions import readers
 
 
 class Rule(StrEnum):
@@ -307,13 +308,39 @@ def refuse_unversioned(graph: DatasetGraph, observed: Observed, selection: tuple
             )
         held = published.get(declared)
         if held is not None and held.digest != dataset.logic_digest:
-            words = observed.logic_changes.get(name, {}).get(held.digest, "the logic changed")
-            readers = ", ".join(sorted(graph.downstream(name))) or "nothing declared here"
+            change = observed.logic_changes.get(name, {}).get(held.digest)
             raise VersionNotRaised(
-                f"the logic of {name} changed, and its version {declared} was published with another: {words}; "
-                f"read by {readers}",
-                hint=f"raise it: version={declared + 1}; to see what it does first: remint shadow {name}",
+                f"the logic of {name} changed, and its version {declared} was published with another: "
+                f"{change.words if change else 'what changed is not known'}; {_read_by(graph, name, change)}",
+                hint=f"raise it: version={declared + 1}; to see what it does first: remint shadow {name} --range A..B",
             )
+
+
+def refuse_recut(graph: DatasetGraph, observed: Observed, selection: tuple[DatasetName, ...]) -> None:
+    """Refuse a dataset whose published partitions are cut by other columns than it declares.
+
+    Raises:
+        PlanError: names both.
+    """
+    for name in selection:
+        partition, present = graph[name].partition, observed.standings[name].present
+        if partition.grain is Grain.IDENTITY or all(bool(v) is bool(partition.label) for v in present.values):
+            continue
+        raise PlanError(
+            f"{name} declares partitions by {' and '.join(partition.columns)}, but those that are published are cut "
+            f"{'by the time alone' if partition.label else 'by a further column too'}",
+            hint="a table is not cut anew: declare it under another name, and drop the old one when nothing reads it",
+        )
+
+
+def _read_by(graph: DatasetGraph, name: DatasetName, change: LogicChange | None) -> str:
+    """Return in words who reads what changed, and how far that goes."""
+    direct = readers(graph, name, change)
+    if not direct:
+        others = readers(graph, name, None)
+        return f"nothing declared reads that, though {', '.join(others)} reads {name}" if others else "read by nothing"
+    further = sorted({more for reader in direct for more in graph.downstream(reader)} - set(direct))
+    return f"read by {', '.join(direct)}" + (f", and through them by {', '.join(further)}" if further else "")
 
 
 def refuse_unsettled(graph: DatasetGraph, observed: Observed) -> None:

@@ -212,7 +212,7 @@ def in_words(found: Iterable[Finding]) -> tuple[Reason, ...]:
         runs.setdefault(place, set()).update([finding.by] if finding.by else [])
     order = list(StaleCause)
     return tuple(
-        Reason(cause=cause, detail=_detail(cause, about, rows), root="; ".join(sorted(runs[cause, about])))
+        Reason(cause=cause, detail=_detail(cause, about, rows), roots=tuple(sorted(runs[cause, about])))
         for (cause, about), rows in sorted(totals.items(), key=lambda item: (order.index(item[0][0]), item[0][1]))
     )
 

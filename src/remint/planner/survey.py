@@ -11,7 +11,7 @@ from dataclasses import dataclass, field
 from remint.model.dataset import Dataset, DatasetName
 from remint.model.graph import DatasetGraph
 from remint.model.mapping import SelfBefore
-from remint.model.observation import Observed
+from remint.model.observation import LogicChange, Observed
 from remint.model.partition import PartitionKey, PartitionSet
 from remint.model.plan import StaleCause
 from remint.model.request import Request
@@ -98,7 +98,7 @@ def _judged(
     groups = [*stale, Group(asked - stale_keys)] if request.rebuild else stale
     will = [Group(w, (*g.findings, *again)) for g in groups if (w := g.keys & asked)]
     certain = _union(dataset.no_units(), (g.keys for g in will))
-    own = _own_chain(world, dataset, certain, reach)
+    own = own_chain(world, dataset, certain, reach)
     if own:
         reach = {**reach, dataset.name: own}
     touched = _union(dataset.no_units(), reach.values()) - certain
@@ -112,7 +112,7 @@ def _judged(
     return Verdicts(will, may, left, len(units - certain - touched - left))
 
 
-def _own_chain(
+def own_chain(
     world: World, dataset: Dataset, certain: PartitionSet, reach: Mapping[DatasetName, PartitionSet]
 ) -> PartitionSet:
     """Return the units that follow, through the dataset's own earlier partitions, from what will or may run of it."""
@@ -147,7 +147,8 @@ def reached(
         if not keys or entry.dataset == dataset.name:
             continue
         edge = graph.edge(dataset, entry)
-        units = edge.downstream(keys, world.units[dataset.name], world.units[entry.dataset] | keys)
+        present = world.observed.standings[entry.dataset].present
+        units = edge.downstream(keys, world.units[dataset.name], present | keys)
         if units:
             found[entry.dataset] = found.get(entry.dataset, dataset.no_units()) | units
     return found
@@ -190,14 +191,14 @@ def _by_set(world: World, dataset: Dataset) -> list[Group]:
     observed, units = world.observed, world.units[dataset.name]
     standing = observed.standings[dataset.name]
     missing = units - standing.present
-    words = observed.logic_changes.get(dataset.name, {})
+    changes = observed.logic_changes.get(dataset.name, {})
     groups = [
         Group(missing - standing.withdrawn, (Finding(cause=StaleCause.MISSING, about="never published"),)),
         Group(missing & standing.withdrawn, (Finding(cause=StaleCause.MISSING, about="rolled back"),)),
     ]
     for logic, held in standing.made_by.items():
         is_declared = logic == dataset.logic_digest
-        cause = () if is_declared else (_logic_finding(words, logic),)
+        cause = () if is_declared else (_logic_finding(changes, logic),)
         groups.append(Group(held & units, cause))
     foreign = observed.foreign.get(dataset.name)
     if foreign is not None:
@@ -211,8 +212,9 @@ def _by_set(world: World, dataset: Dataset) -> list[Group]:
     return [g for g in groups if g.keys]
 
 
-def _logic_finding(words: Mapping[str, str], logic: str) -> Finding:
-    return Finding(cause=StaleCause.LOGIC, about=words.get(logic, "the logic changed"))
+def _logic_finding(changes: Mapping[str, LogicChange], logic: str) -> Finding:
+    change = changes.get(logic)
+    return Finding(cause=StaleCause.LOGIC, about=change.words if change else "the logic changed")
 
 
 def _union(like: PartitionSet, sets: Iterable[PartitionSet]) -> PartitionSet:

@@ -5,7 +5,7 @@ Rules: planning is given a ``StoreReader``, so it cannot write. Times are ISO-86
 
 from __future__ import annotations
 
-from collections.abc import Collection, Mapping
+from collections.abc import Collection, Iterator, Mapping
 from dataclasses import dataclass, field
 from enum import StrEnum
 from typing import Any, Protocol
@@ -119,7 +119,8 @@ class AuditEntry:
     at: str
     """When the entry was written."""
     action: str
-    """``apply``, ``ingest``, ``rollback``; ``approve``; ``intend`` and ``publish`` of a forced run; ``alert``."""
+    """``apply``, ``ingest``, ``rollback``, ``adopt``; ``abandon``, ``approve``; ``intend`` and ``publish`` of a forced
+    run; ``alert``."""
     actor: str
     run_id: str | None
     """The reprocessing id; None for an act that is no run."""
@@ -248,8 +249,8 @@ class StoreReader(Protocol):
         """Return the sequence number of the newest ledger record and the run that wrote it; 0 and nothing at first."""
         ...
 
-    def changes(self, after_seq: int) -> list[RunChanges]:
-        """Return what each run recorded after a ledger sequence number, in ledger order."""
+    def changes(self, after_seq: int) -> Iterator[RunChanges]:
+        """Yield what each run recorded after a ledger sequence number, in ledger order."""
         ...
 
     def run_at(self, seq: int) -> str:

@@ -225,9 +225,8 @@ def _move_heads(connection: Connection, rows: Mapping[UnitKey, Mapping[str, Any]
 def logics(connection: Connection, datasets: Collection[DatasetName]) -> dict[DatasetName, tuple[LogicRecord, ...]]:
     """Return the logics of each dataset in order of number."""
     found: dict[DatasetName, tuple[LogicRecord, ...]] = dict.fromkeys(sorted(datasets), ())
-    shown = [column for column in tables.logic.c if column.name != "run_id"]
     for names in chunks(found):
-        wanted = select(*shown).where(tables.logic.c.dataset.in_(names)).order_by(tables.logic.c.number)
+        wanted = select(tables.logic).where(tables.logic.c.dataset.in_(names)).order_by(tables.logic.c.number)
         for row in connection.execute(wanted):
             found[row.dataset] += (LogicRecord(**row._mapping),)
     return found

@@ -109,9 +109,9 @@ class SqlStore:
         with self._database.reading() as connection:
             return standings.last_record(connection)
 
-    def changes(self, after_seq: int) -> list[RunChanges]:
+    def changes(self, after_seq: int) -> Iterator[RunChanges]:
         with self._database.reading() as connection:
-            return standings.changes(connection, after_seq)
+            yield from standings.changes(connection, after_seq)
 
     def run_at(self, seq: int) -> str:
         with self._database.reading() as connection:

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import json
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping
 from typing import Any
 
 from sqlalchemy import Connection, insert, select, update
@@ -15,6 +15,8 @@ from remint.store import tables
 from remint.store.tables import ledger, runs
 
 _KEPT = tables.standings
+_AT_ONCE = 10_000
+"""Rows that are fetched at a time."""
 
 
 def last_record(connection: Connection) -> tuple[int, str]:
@@ -28,8 +30,8 @@ def run_at(connection: Connection, seq: int) -> str:
     return connection.scalar(select(ledger.c.run_id).where(ledger.c.seq == seq)) or ""
 
 
-def changes(connection: Connection, after_seq: int) -> list[RunChanges]:
-    """Return what each run recorded after a ledger record, in order."""
+def changes(connection: Connection, after_seq: int) -> Iterator[RunChanges]:
+    """Yield what each run recorded after a ledger record, in order; one run is held in memory at a time."""
     shown = (
         ledger.c.seq,
         ledger.c.dataset,
@@ -39,13 +41,18 @@ def changes(connection: Connection, after_seq: int) -> list[RunChanges]:
         ledger.c.logic,
         ledger.c.published,
     )
-    rows = connection.execute(select(*shown).where(ledger.c.seq > after_seq).order_by(ledger.c.seq))
-    found: list[_Gathered] = []
-    for seq, dataset, key, run_id, made_from, logic, is_published in rows:
-        if not found or found[-1].run_id != run_id:
-            found.append(_Gathered(run_id, seq))
-        found[-1].add(seq, dataset, key, logic, is_missing=not made_from, is_published=is_published)
-    return [gathered.closed(connection) for gathered in found]
+    wanted = select(*shown).where(ledger.c.seq > after_seq).order_by(ledger.c.seq)
+    gathered: _Gathered | None = None
+    for seq, dataset, key, run_id, made_from, logic, is_published in connection.execute(
+        wanted, execution_options={"yield_per": _AT_ONCE}
+    ):
+        if gathered is not None and gathered.run_id != run_id:
+            yield gathered.closed(connection)
+            gathered = None
+        gathered = gathered or _Gathered(run_id, seq)
+        gathered.add(seq, dataset, key, logic, is_missing=not made_from, is_published=is_published)
+    if gathered is not None:
+        yield gathered.closed(connection)
 
 
 class _Gathered:
@@ -113,6 +120,7 @@ def _folded(standing: Standing) -> dict[str, Any]:
         "withdrawn": standing.withdrawn.as_ranges(),
         "suspects": standing.suspects.as_ranges(),
         "arrived": standing.arrived.as_ranges(),
+        "edges": standing.edges,
     }
 
 
@@ -124,4 +132,5 @@ def _standing(through_seq: int, folded: Mapping[str, Any]) -> Standing:
         withdrawn=PartitionSet.from_ranges(grain, folded["withdrawn"]),
         suspects=PartitionSet.from_ranges(grain, folded["suspects"]),
         arrived=PartitionSet.from_ranges(Grain(folded["event_grain"]), folded["arrived"]),
+        edges=folded["edges"],
     )

@@ -1,0 +1,109 @@
+"""Logic versions side by side: what a query reads of them, and what differs between two."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Mapping, Sequence
+from dataclasses import dataclass, replace
+
+from remint.engines.base import Scan
+from remint.errors import UsageError
+from remint.execution.diff import Content, DatasetDiff, diff_contents, present, scan_of
+from remint.model.dataset import Dataset
+from remint.model.digest import ContentDigest
+from remint.model.partition import DateRange, PartitionKey, PartitionSet, split_key
+from remint.model.provenance import DataFile, LogicRecord
+from remint.publishing.tools import Tools
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Held:
+    """A unit's content, apart from where it was recorded."""
+
+    digest: str
+    files: tuple[DataFile, ...]
+
+
+def diff_versions(
+    tools: Tools, dataset: Dataset, published: Sequence[LogicRecord], numbers: tuple[int, int], span: DateRange | None
+) -> DatasetDiff:
+    """Return what differs between two versions of a dataset's logic.
+
+    Versions that are kept beside each other are compared as they are, but for the column that holds the version. Of
+    versions that replace each other, the ledger is compared: as it was before the version after each began, in the
+    partitions that each of them made.
+
+    Raises:
+        UsageError: a version was not published.
+    """
+    records = {r.number: r for r in published}
+    for number in numbers:
+        if number not in records:
+            known = ", ".join(map(str, sorted(records))) or "none"
+            raise UsageError(f"{dataset.name} has no published version {number}; published: {known}")
+    if dataset.version.column:
+        return _diff_beside(tools, dataset, numbers, span)
+    cuts = [_last_of(tools, published, n) for n in numbers]
+    old, new = (present(tools.store.records(dataset.name, None, cut)) for cut in cuts)
+    logics = tuple(records[n].digest for n in numbers)
+    others = {k for k, r in old.items() if r.logic != logics[0]} | {k for k, r in new.items() if r.logic != logics[1]}
+    inside = _within(dataset, {*old, *new} - others, span)
+    return diff_contents(tools, dataset, _only(old, inside), _only(new, inside))
+
+
+def _last_of(tools: Tools, published: Sequence[LogicRecord], number: int) -> int | None:
+    """Return the newest ledger record before a version after ``number`` began; None when there is none: now."""
+    following = min((r for r in published if r.number > number), key=lambda r: r.number, default=None)
+    return tools.store.records_of_run(following.run_id)[0].seq - 1 if following else None
+
+
+def _diff_beside(tools: Tools, dataset: Dataset, numbers: tuple[int, int], span: DateRange | None) -> DatasetDiff:
+    column = dataset.version.column or ""
+    bare = replace(
+        dataset,
+        columns=tuple(c for c in dataset.columns if c.name != column),
+        key=tuple(c for c in dataset.key if c != column),
+        partition=replace(dataset.partition, label=None),
+        metrics=tuple(m for m in dataset.metrics if column not in m.sql),
+    )
+    records = present(tools.store.records(dataset.name))
+    sides = []
+    for number in numbers:
+        keys = PartitionSet.of(dataset.partition.grain, records).only([f"v{number}"])
+        files = {split_key(keys.grain, k)[0]: records[k].files for k in keys}
+        held = {time: Held(digest="", files=files[time]) for time in _within(bare, files, span)}
+        digests = tools.engine.digests(scan_of(tools, bare, held, held))
+        empty = str(ContentDigest.empty(tools.engine.digest_scheme))
+        sides.append({k: replace(h, digest=str(digests[k]) if k in digests else empty) for k, h in held.items()})
+    return diff_contents(tools, bare, *sides)
+
+
+def _within(dataset: Dataset, keys: Iterable[PartitionKey], span: DateRange | None) -> set[PartitionKey]:
+    chosen = PartitionSet.of(dataset.partition.grain, keys)
+    return set(span.within(chosen) if span else chosen)
+
+
+def _only(contents: Mapping[PartitionKey, Content], keys: set[PartitionKey]) -> dict[PartitionKey, Content]:
+    return {k: v for k, v in contents.items() if k in keys}
+
+
+def cut_scans(tools: Tools, datasets: Iterable[Dataset], as_of: int | None) -> dict[str, Scan]:
+    """Return every dataset as it was published at a ledger sequence number (None: now), by the name to read it by.
+
+    Of a dataset cut by its version, its name reads the newest one alone, and the name with ``_versions`` all of them.
+    """
+    found = {}
+    for dataset in datasets:
+        records = present(tools.store.records(dataset.name, None, as_of))
+        current = sorted(records)
+        if dataset.version.column:
+            found[versions_name(dataset)] = scan_of(tools, dataset, records, current)
+            held = PartitionSet.of(dataset.partition.grain, current)
+            newest = max(held.values, key=lambda v: (len(v), v), default="")
+            current = list(held.only([newest]))
+        found[dataset.name] = scan_of(tools, dataset, records, current)
+    return found
+
+
+def versions_name(dataset: Dataset) -> str:
+    """Return the name under which a query reads every version of a dataset."""
+    return f"{dataset.name}_versions"
