@@ -4,7 +4,7 @@ BIN := .venv/bin
 EVENTS ?= 1000000
 DAYS ?= 30
 
-.PHONY: help setup demo test test-fast lint fmt bench requirements clean
+.PHONY: help setup demo example-tradex test test-fast lint fmt bench requirements clean
 .DEFAULT_GOAL := help
 
 help: ## Show this list.
@@ -21,6 +21,9 @@ setup: .venv/ready ## Make .venv with everything that development needs.
 
 demo: setup ## Play the plan-limit scenario on a generated history (EVENTS=, DAYS= scale it).
 	@EVENTS=$(EVENTS) DAYS=$(DAYS) $(BIN)/python examples/api_entitlements/demo.py
+
+example-tradex: setup ## Play the backfill norm of TradeX against an API on this machine (POSTS= a day scale it).
+	@$(BIN)/python examples/tradex/demo.py
 
 test: lint ## Lint, then every test.
 	$(BIN)/python -m pytest -n 2

@@ -1,14 +1,14 @@
 """Generate the social feed of TradeX: posts about listed companies, in the order in which an API would tell of them.
 
 The feed is a log of versions: an edit is a new entry with the same ``post_id`` and a later ``updated_at``, sometimes
-with another ``created_at`` (the post moved to another day). It holds late posts, entries that are told twice and
-entries that are no post at all. Companies are named by cashtag, by name, by nickname and misspelt, so that resolving
-entities is work; some days have bursts of posts about one company, so that signals have something to find.
+with another ``created_at`` (the post moved to another day). It holds late posts, copies, entries that are told twice
+and entries that are no post at all. Companies are named by cashtag, by name, by nickname and misspelt, so that
+resolving entities is work; some days have bursts of posts about one company, so that signals have something to find.
 
 Rules: equal arguments give equal entries in equal order, on any machine; each day draws from its own stream of random
 numbers, so a longer history holds the shorter one's posts as they are.
 
-    python generate.py entities.csv    # the companies with their aliases, one row an alias
+    python generate.py entities/2025-11-01.csv --list-date 2025-11-01    # the companies, one row an alias
 """
 
 from __future__ import annotations
@@ -25,8 +25,8 @@ from random import Random
 from typing import Any
 
 FIRST_DAY = date(2026, 10, 1)
-EDITED, MOVED, LATE, REPEATED, MALFORMED = 0.06, 0.006, 0.02, 0.01, 0.003
-"""Shares of posts that are edited, moved to another day by an edit, told late, told twice, broken."""
+EDITED, MOVED, LATE, REPEATED, MALFORMED, COPIED = 0.06, 0.006, 0.02, 0.01, 0.003, 0.02
+"""Shares of posts: edited, moved to another day by an edit, told late, told twice, broken, posted again by its author."""
 BURST_SHARE = 0.45
 """Share of a burst day's posts that are about one company."""
 LANGUAGES = ("en", "en", "en", "en", "es", "es", "es", "pt", "de")
@@ -150,6 +150,18 @@ def _day(world: World, number: int) -> Iterator[Entry]:
             yield replace(told, at=told.at + timedelta(seconds=draw.randrange(1, 3 * 3600)))
         if told.item is post and draw.random() < EDITED:
             yield from _edits(draw, told, is_moved=draw.random() < MOVED / EDITED)
+        if told.item is post and draw.random() < COPIED:
+            yield _copy(draw, told, f"{number * 1_000_000 + 500_000 + place:012d}")
+
+
+def _copy(draw: Random, told: Entry, post_id: str) -> Entry:
+    """Return another post of the author that says the same a little later on that day, shouting."""
+    created = datetime.fromisoformat(told.item["created_at"])
+    left = DAY_S - 1 - (created.hour * 3600 + created.minute * 60 + created.second)
+    moment = _iso(created + timedelta(seconds=min(left, draw.randrange(60, 3 * 3600))))
+    text = f"{told.item['text'].upper()}!!"
+    post = {**told.item, "post_id": post_id, "created_at": moment, "updated_at": moment, "text": text}
+    return replace(told, at=told.at + timedelta(hours=3), item=post)
 
 
 def _moment(draw: Random) -> int:
@@ -232,21 +244,25 @@ def _iso(moment: datetime) -> str:
     return moment.strftime("%Y-%m-%dT%H:%M:%SZ")
 
 
-def write_entities(path: Path) -> None:
+def write_entities(path: Path, list_date: date = FIRST_DAY) -> None:
     """Write the companies with their aliases as CSV, one row an alias; cashtag and full name are aliases, too."""
     with path.open("w", encoding="utf-8", newline="") as file:
         rows = csv.writer(file)
-        rows.writerow(("entity_id", "name", "ticker", "sector", "alias"))
+        rows.writerow(("list_date", "entity_id", "name", "ticker", "sector", "alias"))
         for entity in ENTITIES:
             for alias in (f"${entity.ticker}", entity.name, *entity.aliases):
-                rows.writerow((entity.entity_id, entity.name, entity.ticker, entity.sector, alias))
+                rows.writerow(
+                    (list_date.isoformat(), entity.entity_id, entity.name, entity.ticker, entity.sector, alias)
+                )
 
 
 def main() -> None:
     """Write the table of entities."""
     parser = argparse.ArgumentParser(description="Write the companies of TradeX with their aliases as CSV.")
     parser.add_argument("path", type=Path)
-    write_entities(parser.parse_args().path)
+    parser.add_argument("--list-date", type=date.fromisoformat, default=FIRST_DAY, help="from when on the list holds")
+    asked = parser.parse_args()
+    write_entities(asked.path, asked.list_date)
 
 
 if __name__ == "__main__":

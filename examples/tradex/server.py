@@ -274,13 +274,14 @@ def main() -> None:
     parser.add_argument("--port", type=int, default=8787)
     parser.add_argument("--days", type=int, default=World.days)
     parser.add_argument("--posts-a-day", type=int, default=World.posts_a_day)
+    parser.add_argument("--first-day", type=date.fromisoformat, default=World.first_day)
     parser.add_argument("--seed", type=int, default=World.seed)
     parser.add_argument("--told-until", type=date.fromisoformat, help="tell only what was learnt before this day")
     parser.add_argument("--outage", type=days_of, default=[], help="days that are absent until they are released")
     parser.add_argument("--calm", action="store_true", help="no rate limit, no errors, no slow replies")
     parser.add_argument("--token-env", help="environment variable that holds the token which requests need")
     asked = parser.parse_args()
-    world = World(days=asked.days, posts_a_day=asked.posts_a_day, seed=asked.seed)
+    world = World(asked.days, asked.posts_a_day, asked.first_day, asked.seed)
     feed = Feed(world, told_until=asked.told_until, outage=asked.outage)
     token = os.environ[asked.token_env] if asked.token_env else None
     with Server(feed, moods=CALM if asked.calm else Moods(), token=token, port=asked.port) as server:

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import secrets
-from collections.abc import Callable, Collection, Iterable, Mapping, Sequence
+from collections.abc import Callable, Collection, Mapping, Sequence
 from dataclasses import dataclass, replace
 from datetime import UTC, datetime, timedelta
 from functools import cache, cached_property
@@ -11,7 +11,7 @@ from pathlib import Path
 from time import perf_counter
 from typing import TYPE_CHECKING
 
-from remint.errors import NotResumable, UnknownPlan
+from remint.errors import NotResumable
 from remint.loading.project import Project, load_project
 from remint.loading.settings import credential, find_project
 from remint.model.approval import Approval
@@ -22,7 +22,7 @@ from remint.model.graph import DatasetGraph
 from remint.model.observation import LogicChange, Observed
 from remint.model.partition import DateRange, PartitionSet
 from remint.model.plan import Plan
-from remint.model.request import Extraction, Mode, Request, Trigger
+from remint.model.request import Extraction, Mode, Request, Trial, Trigger
 from remint.model.run import OUTSTANDING, Run, RunKind, RunState
 from remint.planner.build import build_plan
 from remint.planner.cost import NEWEST
@@ -197,27 +197,20 @@ class Workspace:
     def survey(self, selectors: Sequence[str]) -> Survey:
         """Return how every selected dataset stands; unlike a plan it is never refused, and has no reasons in words."""
         from remint.execution.observe import observe
+        from remint.execution.versions import deprecated
 
         world = World(project=self.project.name, graph=self.graph, observed=observe(self._tools, self.graph))
         verdicts = survey(Request(selectors=tuple(selectors), requested_by=self.project.settings.user), world)
         chosen = self.graph.select(selectors)
         found = {n: verdicts.get(n, Verdicts([], [], self.graph[n].no_units())) for n in chosen}
         absent = absent_sources(self.graph, world.observed, chosen)
-        return Survey(world, found, self.store.totals(), absent, self._deprecated(world.observed, chosen))
-
-    def _deprecated(self, observed: Observed, names: Iterable[DatasetName]) -> dict[DatasetName, dict[int, int]]:
-        from remint.planner.versions import deprecated
-
-        counts = {n: deprecated(self.graph[n], observed.logics[n], observed.standings[n]) for n in names}
-        return {name: by_number for name, by_number in counts.items() if by_number}
+        return Survey(world, found, self.store.totals(), absent, deprecated(self.graph, world.observed, chosen))
 
     def deprecated_in(self, query: str) -> dict[DatasetName, dict[int, int]]:
         """Return the deprecated partitions that a query over ``_versions`` relations may read, as in ``Survey``."""
-        from remint.execution.observe import observe_units
+        from remint.execution.versions import deprecated_in
 
-        bare = {d.name: f"{d.name.split('.', 1)[1]}_versions" for d in self.graph if d.version.column}
-        named = [name for name, words in bare.items() if words in query.lower()]
-        return self._deprecated(observe_units(self._tools, self.graph, {}), named) if named else {}
+        return deprecated_in(self._tools, self.graph, query)
 
     def save_plan(self, plan: Plan) -> Path:
         """Write the plan where ``apply`` finds it, and return the file."""
@@ -231,14 +224,9 @@ class Workspace:
         Raises:
             UnknownPlan: there is none, or the file does not hold what its id says.
         """
-        from remint.loading.plan_file import read_plan
+        from remint.loading.plan_file import find_plan
 
-        folder = self.root / ".remint" / "plans"
-        path = Path(plan_id) if plan_id.endswith(".json") else folder / f"{plan_id}.json"
-        if not path.exists():
-            near = ", ".join(sorted(p.stem for p in folder.glob("*.json"))[-3:]) or "none"
-            raise UnknownPlan(f"no plan {plan_id!r} is saved; newest: {near}", hint="remint plan")
-        return read_plan(path.read_text(encoding="utf-8"))
+        return find_plan(plan_id, self.root / ".remint" / "plans")
 
     def apply(self, plan: Plan) -> Run:
         """Carry out a plan and return its run.
@@ -321,7 +309,7 @@ class Workspace:
         require_scheme(self._tools, self.graph)
         require_countings(self._tools, self.graph)
         run = self._new_run(RunKind.INGEST, replace(ask, mode=asked.mode))
-        run = replace(run, override_state=asked.override_state)
+        run = replace(run, override_state=asked.override_state, type=asked.type or "")
         self._start(run, None, Admission(begun=canonical(begun)))
         run_ingest(self._tools, self.graph, run.run_id, pending)
         return self.store.run(run.run_id)
@@ -444,64 +432,21 @@ class Workspace:
             keys: instead of a sample.
             ways: each ``alone``, all of a dataset in one ``batch``, or both.
         """
-        from remint.execution.observe import observe_units
-        from remint.execution.stage import discard_beside
-        from remint.execution.verify import Way, units_to_prove, verify
+        from remint.execution.verify import Sample, Way, prove
 
         require_scheme(self._tools, self.graph)
         require_countings(self._tools, self.graph)
-        chosen = self.graph.select(selectors)
-        far = self.observe()
-        units = units_to_prove(self.graph, far, chosen, size, keys)
-        sets = {n: PartitionSet.of(self.graph[n].partition.grain, k) for n, k in units.items()}
-        observed = observe_units(self._tools, self.graph, sets)
+        sample = Sample(names=self.graph.select(selectors), size=size, keys=keys)
         folder = self._scratch.resolve() / f"verify-{self._new_id()}"
-        try:
-            return verify(self._tools, self.graph, observed, units, frozenset(map(Way, ways)), folder)
-        finally:
-            discard_beside(folder)
+        return prove(self._tools, self.graph, sample, frozenset(map(Way, ways)), folder)
 
-    def shadow(
-        self,
-        selectors: Sequence[str],
-        span: DateRange,
-        *,
-        sample: int | None = None,
-        allow_all: bool = False,
-        keep: bool = False,
-    ) -> Shadow:
-        """Compute the declared logic of the selected datasets in a window, beside the tables, and compare.
-
-        Args:
-            selectors: datasets whose declared logic is tried, whether or not its version was raised.
-            span: the window.
-            sample: at most so many partitions of each selected dataset.
-            allow_all: a large window is meant.
-            keep: leave the staged files where they are.
-
-        Raises:
-            PlanError: the window is no small one, or names nothing.
-            RunError: a transform fails; nothing changed.
-        """
-        from remint.execution.observe import observe_units
-        from remint.execution.shadow import run_shadow
-        from remint.execution.stage import discard_beside
-        from remint.planner.shadow import as_published, shadow_batches, shadow_work
+    def shadow(self, trial: Trial) -> Shadow:
+        """Compute the declared logic of the selected datasets in a window, beside the tables, and compare."""
+        from remint.execution.shadow import shadow
 
         require_scheme(self._tools, self.graph)
-        known = observe_units(self._tools, self.graph, {})
-        graph = as_published(self.graph, known.logics)
-        far = World(project=self.project.name, graph=graph, observed=observe_units(self._tools, graph, {}))
-        work = shadow_work(far, graph.select(selectors), span, sample)
-        near = replace(far, observed=observe_units(self._tools, graph, work.units))
-        policy = Policy(batch_rows=self.policy.batch_rows, allow_all=allow_all)
-        batches = shadow_batches(near, work, span, policy)
         folder = self._scratch.resolve() / f"shadow-{self._clock():%Y%m%d-%H%M%S}-{self._new_id()}"
-        try:
-            return run_shadow(self._tools, graph, near.observed, work, batches, folder)
-        finally:
-            if not keep:
-                discard_beside(folder)
+        return shadow(self._tools, self.graph, trial, folder, batch_rows=self.policy.batch_rows)
 
     def sql(self, query: str, *, as_of: int | None = None, limit: int = 1000) -> Rows:
         """Run a SELECT over every dataset, as published now or as of a ledger sequence number."""
@@ -513,17 +458,10 @@ class Workspace:
 
     def versions(self, selectors: Sequence[str] = ()) -> list[Version]:
         """Return the registry of logic versions of the selected datasets, with what is declared and not out yet."""
-        from remint.execution.observe import observe_units
+        from remint.execution.versions import registry
         from remint.loading.logic_history import version_changes
-        from remint.planner.versions import versions
 
-        far = observe_units(self._tools, self.graph, {})
-        found = []
-        for dataset in (self.graph[n] for n in self.graph.select(selectors) if self.graph[n].transform):
-            published = far.logics[dataset.name]
-            changes = version_changes(dataset, published)
-            found += versions(self.graph, dataset, published, far.standings[dataset.name], changes)
-        return found
+        return registry(self._tools, self.graph, self.graph.select(selectors), version_changes)
 
     def diff_versions(self, name: str, numbers: tuple[int, int], span: DateRange | None = None) -> DatasetDiff:
         """Return what differs between two published versions of a dataset's logic.

@@ -267,17 +267,24 @@ class Drawn(Project):
             path.write_text(text)
 
     def land_rows(self, rng: random.Random, count: int) -> None:
-        """Land and ingest some rows."""
-        grain, lines, texts = self.tables["bronze.raw"].cut.grain, [], []
-        for number in range(count):
+        """Land and ingest some rows, each in a period of ingestion of its own."""
+        lines, periods = [], []
+        for _ in range(count):
             at = FIRST + timedelta(days=rng.randrange(DAYS), hours=rng.choice([0, 7, 23]))
-            period = spelled(grain, FIRST + timedelta(days=rng.randrange(DAYS), hours=rng.choice([0, 13])))
-            lines.append((at.isoformat(), period, rng.choice(TENANTS), rng.randrange(1, 50)))
+            periods.append(FIRST + timedelta(days=rng.randrange(DAYS), hours=rng.choice([0, 13])))
+            lines.append((at.isoformat(), rng.choice(TENANTS), rng.randrange(1, 50)))
+        self.land_lines(lines, periods)
+
+    def land_lines(self, lines: list[tuple[str, str, int]], periods: list[datetime] | None = None) -> None:
+        """Land and ingest rows of (moment, tenant, amount); without ``periods`` each is ingested as it happened."""
+        grain, texts = self.tables["bronze.raw"].cut.grain, []
+        for number, (at, tenant, amount) in enumerate(lines):
+            period = spelled(grain, periods[number] if periods else datetime.fromisoformat(at))
             start = begin(grain, period)
             shown = start.replace(tzinfo=UTC).isoformat() if grain == "hour" else start.date().isoformat()
-            row = {"id": len(self.landed) + number, "event_time": f"{at.isoformat()}Z", "tenant": lines[-1][2]}
-            texts.append(json.dumps({**row, "amount": lines[-1][3], "p": shown}))
-        self.landed += lines
+            row = {"id": len(self.landed), "event_time": f"{at}Z", "tenant": tenant, "amount": amount, "p": shown}
+            self.landed.append((at, period, tenant, amount))
+            texts.append(json.dumps(row))
         self.land(f"rows-{len(self.landed):04}", texts)
         self.ingest()
 

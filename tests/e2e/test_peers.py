@@ -2,18 +2,36 @@
 
 from __future__ import annotations
 
+import json
 from pathlib import Path
 
 import pytest
+from click.testing import CliRunner
 
+from remint.cli.main import cli
 from remint.errors import ChecksFailed, NotResumable
+from remint.execution.rollback import sha256_of
 from remint.model.plan import Plan, StaleCause
+from tests.e2e.generated import Drawn
 from tests.e2e.projects import MADE, Project, built, day_at, event, history, write_project
+from tests.planner.oracle import Cut, Read, Table, moved
 
 
 def units(plan: Plan, *, certain: bool) -> dict[str, list[str]]:
     """Return the keys that a plan names, by dataset."""
     return {name: list(keys) for name, keys in plan.action_units(certain=certain).items()}
+
+
+def remint(project: Project, *arguments: str) -> tuple[int, str]:
+    """Return the exit code of a command, and all that it printed."""
+    result = CliRunner().invoke(cli, ["-C", str(project.root), *arguments])
+    return result.exit_code, result.stdout + result.stderr
+
+
+def lake_bytes(project: Project) -> dict[str, str]:
+    """Return the SHA-256 of every file below the lake, logs of tables included."""
+    lake = project.root / "lake"
+    return {str(p.relative_to(lake)): sha256_of(p) for p in sorted(lake.rglob("*")) if p.is_file()}
 
 
 def spoiled(root: Path) -> Project:
@@ -24,8 +42,7 @@ def spoiled(root: Path) -> Project:
     return project
 
 
-def test_a_failing_check_leaves_no_changed_row_in_any_table(tmp_path: Path) -> None:
-    """T1."""
+def test_t1_a_failing_check_leaves_no_changed_row_in_any_table(tmp_path: Path) -> None:
     project = spoiled(tmp_path)
     before = project.fingerprint()
 
@@ -64,8 +81,7 @@ def test_a_failed_run_that_is_resumed_without_a_remedy_fails_again(tmp_path: Pat
     assert [r.state for r in project.outstanding()] == ["failed"]
 
 
-def test_after_the_source_is_corrected_a_normal_run_heals_everything(tmp_path: Path) -> None:
-    """T2."""
+def test_t2_after_the_source_is_corrected_a_normal_run_heals_everything(tmp_path: Path) -> None:
     project = spoiled(tmp_path)
     with pytest.raises(ChecksFailed):
         project.run()
@@ -95,8 +111,7 @@ def test_a_run_that_was_given_up_leaves_no_file_and_cannot_be_resumed(tmp_path: 
         project.open().resume(run_id)
 
 
-def test_one_changed_day_of_thirty_replans_its_eight_days_of_a_seven_day_window(tmp_path: Path) -> None:
-    """T4."""
+def test_t4_one_changed_day_of_thirty_replans_its_eight_days_of_a_seven_day_window(tmp_path: Path) -> None:
     project = built(tmp_path, days=30)
     project.land("b", [event(900, 15, 100)])
     project.ingest()
@@ -126,8 +141,8 @@ def test_only_the_files_of_replanned_partitions_are_exchanged(tmp_path: Path) ->
     assert exchanged == {day_at(d) for d in range(15, 23)}
 
 
-def test_a_range_limits_where_work_starts_and_not_what_follows_from_it(tmp_path: Path) -> None:
-    """T4, with the restatement named as a range."""
+def test_t4_a_range_limits_where_work_starts_and_not_what_follows_from_it(tmp_path: Path) -> None:
+    """The restatement is named as a range."""
     project = built(tmp_path, days=30)
     project.set_factor(3)
 
@@ -140,8 +155,34 @@ def test_a_range_limits_where_work_starts_and_not_what_follows_from_it(tmp_path:
     assert project.stale() == {"gold.daily": (27, 0, 0), "gold.trend": (0, 30, 0), "gold.monthly": (0, 2, 0)}
 
 
-def test_a_logic_edit_with_the_same_output_recomputes_one_dataset_and_nothing_below(tmp_path: Path) -> None:
-    """T6."""
+@pytest.mark.parametrize("partitions", [99, 120, 1000])
+def test_t5_one_of_many_upstream_partitions_makes_what_reads_them_all_stale(tmp_path: Path, partitions: int) -> None:
+    by_tenant = Table(
+        name="gold.by_tenant",
+        cut=Cut("identity"),
+        reads=(Read(alias="i0", source="bronze.raw", kind="roll_up"),),
+        transform="sum",
+        salt=1,
+    )
+    bronze = Table(name="bronze.raw", cut=Cut("day", "tenant"), events=Cut("day"))
+    project = Drawn(tmp_path, tables={"bronze.raw": bronze, "gold.by_tenant": by_tenant})
+    project.write()
+    project.land_lines([(f"{moved('day', '2020-01-01', d)}T10:00:00", "acme", d) for d in range(partitions)])
+    project.run()
+    project.land_lines([(f"{moved('day', '2020-01-01', partitions // 2)}T11:00:00", "acme", 5)])
+
+    code, out = remint(project, "plan", "--json", "--detailed-exitcode")
+
+    assert code == 3
+    action = json.loads(out)["plan"]["actions"][0]
+    assert (action["dataset"], action["partitions"], action["certain"]) == ("gold.by_tenant", ["acme"], True)
+    assert action["reasons"][0]["cause"] == "upstream"
+    project.run()
+    project.compare()
+    assert remint(project, "plan", "--detailed-exitcode")[0] == 0
+
+
+def test_t6_a_logic_edit_with_the_same_output_recomputes_one_dataset_and_nothing_below(tmp_path: Path) -> None:
     project = built(tmp_path, days=10)
     before = project.versions(), project.live()
     project.edit("sql/events.sql", "amount,", "amount + 0 AS amount,")
@@ -163,8 +204,7 @@ def test_a_logic_edit_with_the_same_output_recomputes_one_dataset_and_nothing_be
         ("CAST(event_time AS DATE)", "cast( event_time as date )"),
     ],
 )
-def test_an_edit_of_comments_or_layout_plans_nothing(tmp_path: Path, old: str, new: str) -> None:
-    """T7."""
+def test_t7_an_edit_of_comments_or_layout_plans_nothing(tmp_path: Path, old: str, new: str) -> None:
     project = built(tmp_path, days=2)
 
     project.edit("sql/events.sql", old, new)
@@ -172,8 +212,8 @@ def test_an_edit_of_comments_or_layout_plans_nothing(tmp_path: Path, old: str, n
     assert project.plan().is_empty
 
 
-def test_a_logic_edit_reaches_the_whole_history(tmp_path: Path) -> None:
-    """T8: not only today's partition."""
+def test_t8_a_logic_edit_reaches_the_whole_history(tmp_path: Path) -> None:
+    """Not only today's partition."""
     project = built(tmp_path, days=20)
     project.set_factor(2)
 
@@ -184,31 +224,54 @@ def test_a_logic_edit_reaches_the_whole_history(tmp_path: Path) -> None:
     assert project.tables() == project.expected()
 
 
-def test_days_without_data_are_not_recorded_as_done(tmp_path: Path) -> None:
-    """T9: what comes late for them is found."""
-    project = write_project(tmp_path)
-    project.land("a", [e for e in history(30) if not 4 <= int(str(e["event_id"])[2:]) // 3 < 25])
-    project.ingest()
-    project.run()
-    project.land("b", [event(900, 10)])
-    project.ingest()
+def test_t8_a_logic_edit_whose_version_was_not_raised_is_refused(tmp_path: Path) -> None:
+    project = built(tmp_path, days=3)
+    before = project.fingerprint()
+    path = tmp_path / "datasets.py"
+    path.write_text(path.read_text().replace("FACTOR = 1", "FACTOR = 2"))
 
+    for command in (["plan"], ["run"], ["plan", "gold.daily", "--json"]):
+        code, out = remint(project, *command)
+        assert (code, "RM320" in out, "version=2" in out) == (2, True, True), command
+
+    assert project.fingerprint() == before
+
+
+def test_t9_days_without_data_are_not_recorded_as_done(tmp_path: Path) -> None:
+    """What comes late for them is found by the next normal run."""
+    absent = range(4, 25)
+    project = write_project(tmp_path)
+    project.land("a", [e for e in history(30) if int(str(e["event_id"])[2:]) // 3 not in absent])
+    project.ingest()
     project.run()
+
+    recorded = {key for name in MADE for key in project.digests()[name]}
+    assert not recorded & {day_at(d) for d in absent}
+    assert remint(project, "run")[0] == 0
+    assert not {key for name in MADE for key in project.digests()[name]} & {day_at(d) for d in absent}
+
+    project.land("b", [event(900 + d, d) for d in absent])
+    project.ingest()
+    assert remint(project, "run")[0] == 0
 
     assert project.tables() == project.expected()
+    assert {day_at(d) for d in absent} <= project.digests()["gold.daily"].keys()
 
 
-def test_making_a_plan_changes_no_table(tmp_path: Path) -> None:
-    """T10."""
+@pytest.mark.parametrize("command", [["plan"], ["plan", "--json"], ["plan", "gold.daily+", "--detailed-exitcode"]])
+def test_t10_a_plan_leaves_every_byte_of_the_lake_as_it_was(tmp_path: Path, command: list[str]) -> None:
     project = built(tmp_path, days=10)
-    before, parts = project.fingerprint(), project.parts()
     project.set_factor(2)
+    project.land("b", [event(900, 4)])
+    project.ingest()
+    before, ledger = lake_bytes(project), project.fingerprint()
 
-    plan = project.plan()
-    project.open().save_plan(plan)
+    code, out = remint(project, *command)
 
-    assert not plan.is_empty
-    assert (project.fingerprint(), project.parts()) == (before, parts)
+    assert code in (0, 3)
+    assert "gold.daily" in out
+    assert lake_bytes(project) == before
+    assert project.fingerprint() == ledger
 
 
 def test_every_row_of_a_first_build_is_what_the_oracle_computes(tmp_path: Path) -> None:

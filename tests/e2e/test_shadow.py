@@ -15,6 +15,7 @@ from remint.cli.main import cli
 from remint.errors import InvalidRange, PlanError, TransformFailed, VersionNotRaised
 from remint.execution.shadow import Shadow
 from remint.model.partition import DateRange
+from remint.model.request import Trial
 from tests.e2e.projects import Project, built, day_at
 
 DERIVED = {"standings", "projections"}
@@ -45,7 +46,9 @@ def unraised(project: Project, old: str, new: str) -> None:
 
 
 def shadow(project: Project, *names: str, first: int, last: int, **more: Any) -> Shadow:
-    return project.open().shadow(names, DateRange.parse(f"{day_at(first)}..{day_at(last)}"), **more)
+    return project.open().shadow(
+        Trial(selectors=names, span=DateRange.parse(f"{day_at(first)}..{day_at(last)}"), **more)
+    )
 
 
 def test_a_shadow_run_changes_neither_lake_nor_store(tmp_path: Path) -> None:

@@ -13,6 +13,7 @@ from click.testing import CliRunner, Result
 from remint.cli.main import cli
 from remint.errors import PlanError, UsageError, VersionNotRaised
 from remint.model.partition import DateRange
+from remint.model.request import Trial
 from tests.e2e.projects import FILES, NOON, Project, built, contract, day_at, event, history, write_project
 
 DECLARED = """
@@ -243,7 +244,7 @@ def test_going_back_to_an_older_number_is_refused(project: Project) -> None:
 def test_a_shadow_run_of_a_raised_version_compares_with_the_one_before(project: Project) -> None:
     change(project)
 
-    found = project.open().shadow(["gold.signals"], DateRange.parse(day_at(2)))
+    found = project.open().shadow(Trial(selectors=("gold.signals",), span=DateRange.parse(day_at(2))))
 
     signals = found.diffs[0].comparison
     assert signals is not None

@@ -7,7 +7,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from remint.errors import InvalidRange, PlanError
-from remint.model.mapping import RollUp, Same, Window
+from remint.model.mapping import RollUp, Same, SelfBefore, Window
 from remint.model.partition import DateRange
 from remint.model.plan import ActionKind, StaleCause, plan_digest
 from tests.planner.worlds import BY_ARRIVAL, Lake, bronze, derived
@@ -87,6 +87,22 @@ def test_a_logic_change_reaches_everything_below_it() -> None:
 
     assert units(made.apply(made.plan())) == {"gold.daily": 30, "gold.trend": 30, "gold.monthly": 2}
     assert made.plan().is_empty
+
+
+def test_what_reads_its_own_day_before_follows_until_a_day_is_missing() -> None:
+    made = Lake(
+        bronze(),
+        derived("silver.events", ("bronze.raw", BY_ARRIVAL)),
+        derived("gold.balance", ("silver.events", Same()), ("gold.balance", SelfBefore(before=1))),
+    )
+    made.arrive(DAYS[:10] + DAYS[11:20])
+    made.apply(made.plan())
+    made.arrive([DAYS[4]])
+
+    plan = made.plan()
+
+    assert list(plan.action_units(certain=False)["gold.balance"]) == DAYS[4:10]
+    assert units(made.apply(plan)) == {"silver.events": 1, "gold.balance": 6}
 
 
 def test_a_range_limits_where_work_starts_and_what_depends_on_it_follows_outside() -> None:

@@ -73,3 +73,26 @@ def test_a_dataset_that_left_the_graph_learns_what_happened_meanwhile_when_it_re
     lake.tables["gold.trend"] = TREND
 
     assert certain(lake) == {"gold.trend": DAYS[3:6]}
+
+
+def test_what_was_recorded_between_reading_and_recording_leaves_the_run_s_units_in_doubt() -> None:
+    lake = built(BRONZE, SILVER, TREND)
+    land(lake, DAYS[3])
+    plan = lake.plan(Request(requested_by="t"))
+    staged = Staging(lake, plan)
+    land(lake, DAYS[3])
+
+    assert lake.record_run("r-late", plan, staged)
+
+    assert certain(lake) == {"silver.t": DAYS[3:4]}
+
+
+def test_a_unit_that_was_taken_back_is_missing() -> None:
+    lake = built(BRONZE, SILVER, TREND)
+    land(lake, "2026-10-25")
+    run(lake)
+    undone = lake.ledger[-1].run_id
+
+    assert lake.roll_back("r-back", undone)
+
+    assert certain(lake) == {"silver.t": ["2026-10-25"], "gold.trend": ["2026-10-25"]}

@@ -11,6 +11,7 @@ from remint.cli.options import RangeType, json_option, open_workspace, print_jso
 from remint.errors import UsageError
 from remint.model.dataset import Severity
 from remint.model.partition import DateRange
+from remint.model.request import Trial
 from remint.model.wording import counted
 
 if TYPE_CHECKING:
@@ -116,9 +117,14 @@ def shadow(ctx: click.Context, /, *, as_json: bool, span: DateRange, **asked: An
     Exits with 5 when a blocking check of a contract would stop a run of it.
     """
     workspace = open_workspace(ctx, quiet=as_json)
-    found = workspace.shadow(
-        asked["selectors"], span, sample=asked["size"], allow_all=asked["allow_all"], keep=asked["keep"]
+    trial = Trial(
+        selectors=asked["selectors"],
+        span=span,
+        sample=asked["size"],
+        allow_all=asked["allow_all"],
+        keep=asked["keep"],
     )
+    found = workspace.shadow(trial)
     folder = found.folder if asked["keep"] else None
     stopping = sum(v.severity is Severity.BLOCK for v in found.breaches)
     if as_json:

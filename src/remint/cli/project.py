@@ -91,7 +91,9 @@ def _conclude(rows: list[dict[str, object]]) -> None:
     total, fresh = (sum(int(str(row[key])) for row in rows) for key in ("partitions", "fresh"))
     foreign = sum(int(str(row["foreign"])) for row in rows)
     if foreign:
-        words = f"{counted(foreign, 'partition')} hold files that remint did not publish"
+        words = (
+            f"{counted(foreign, 'partition')} {'holds' if foreign == 1 else 'hold'} files that remint did not publish"
+        )
         click.echo(f"\n{words}\nnext: remint doctor    # lists them")
     if not total:
         click.echo("\nnothing is published yet\nnext: remint ingest")

@@ -73,15 +73,21 @@ def _unusual(graph: DatasetGraph, run: Run, before: _Heads, after: _Heads) -> It
             for key, head in heads.items()
             if head.run_id == run.run_id and earlier.get(key) != head.rows and _is_over(grain, key, today)
         }
-        for found in anomalies(name, made, earlier):
-            yield {
-                "kind": "volume",
-                "alert": str(found),
-                "dataset": name,
-                "partition": found.key,
-                "rows": found.rows,
-                "usual": [found.low, found.high],
-            }
+        lanes = {split_key(grain, key)[1] for key in made}
+        for lane in sorted(lanes):  # a tenant, or a version of the logic, is judged by its own days
+            for found in anomalies(name, _of_lane(grain, made, lane), _of_lane(grain, earlier, lane)):
+                yield {
+                    "kind": "volume",
+                    "alert": str(found),
+                    "dataset": name,
+                    "partition": found.key,
+                    "rows": found.rows,
+                    "usual": [found.low, found.high],
+                }
+
+
+def _of_lane(grain: Grain, rows: Mapping[PartitionKey, int], lane: str) -> dict[PartitionKey, int]:
+    return {key: count for key, count in rows.items() if split_key(grain, key)[1] == lane}
 
 
 def _is_over(grain: Grain, key: PartitionKey, today: date) -> bool:

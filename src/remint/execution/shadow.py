@@ -13,15 +13,18 @@ from remint.checks.judge import Verdict
 from remint.errors import RemintError
 from remint.execution.audit import verdicts_on
 from remint.execution.diff import DatasetDiff, diff_contents, present
-from remint.execution.stage import Workpiece
+from remint.execution.observe import observe_units
+from remint.execution.stage import Workpiece, discard_beside
 from remint.model.dataset import DatasetName
 from remint.model.event import Event, EventKind
 from remint.model.graph import DatasetGraph
-from remint.model.observation import Observed
 from remint.model.partition import PartitionSet
 from remint.model.plan import Batch, Step
+from remint.model.request import Trial
 from remint.model.wording import counted
-from remint.planner.shadow import ShadowWork
+from remint.planner.policy import Policy
+from remint.planner.shadow import ShadowWork, as_published, shadow_batches, shadow_work
+from remint.planner.survey import World
 from remint.publishing.tools import Tools
 
 
@@ -41,17 +44,36 @@ class Shadow:
     """Where the files were staged; they are gone, unless they were to be kept."""
 
 
-def run_shadow(
-    tools: Tools,
-    graph: DatasetGraph,
-    observed: Observed,
-    work: ShadowWork,
-    batches: Sequence[Batch],
-    folder: Path,
-) -> Shadow:
-    """Compute ``work`` below ``folder`` and return how it differs from what is published."""
+def shadow(tools: Tools, declared: DatasetGraph, trial: Trial, folder: Path, *, batch_rows: int) -> Shadow:
+    """Compute declared logic in a window, below ``folder``, and return how it differs from what is published.
+
+    Raises:
+        PlanError: the window is no small one, or names nothing.
+        RunError: a transform fails; nothing changed.
+    """
+    known = observe_units(tools, declared, {})
+    graph = as_published(declared, known.logics)
+    far = World(project="", graph=graph, observed=observe_units(tools, graph, {}))
+    work = shadow_work(far, graph.select(trial.selectors), trial.span, trial.sample)
+    near = replace(far, observed=observe_units(tools, graph, work.units))
+    batches = shadow_batches(near, work, trial.span, Policy(batch_rows=batch_rows, allow_all=trial.allow_all))
+    try:
+        return _computed(tools, near, work, batches, folder)
+    finally:
+        if not trial.keep:
+            discard_beside(folder)
+
+
+def _computed(tools: Tools, near: World, work: ShadowWork, batches: Sequence[Batch], folder: Path) -> Shadow:
+    graph = near.graph
     piece = Workpiece(
-        tools=tools, graph=graph, observed=observed, certain=work.certain, run_id=folder.name, beside=folder
+        tools=tools,
+        graph=graph,
+        observed=near.observed,
+        certain=work.certain,
+        run_id=folder.name,
+        beside=folder,
+        now=tools.now(),
     )
     breaches: list[Verdict] = []
     total, done = sum(len(s.keys) for b in batches for s in b.steps), 0

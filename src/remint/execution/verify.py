@@ -6,14 +6,17 @@ narrow, or SQL that depends on order; which of its inputs it is, is found by wid
 
 from __future__ import annotations
 
+import json
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass, field, replace
 from enum import StrEnum
 from pathlib import Path
 
+from remint.checks.run_now import bind_run_now
 from remint.engines.base import StageWork
 from remint.execution.diff import row_key, scan_of
-from remint.execution.stage import Workpiece
+from remint.execution.observe import observe_units
+from remint.execution.stage import Workpiece, discard_beside
 from remint.model.dataset import Dataset, DatasetName
 from remint.model.event import Event, EventKind
 from remint.model.graph import DatasetGraph
@@ -70,6 +73,28 @@ class VerifiedUnit:
     rows_changed: int = 0
     columns: Mapping[str, int] = field(default_factory=dict)
     """By column, in how many rows it differs."""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Sample:
+    """Which published units are recomputed."""
+
+    names: tuple[DatasetName, ...]
+    size: int
+    """Most units of a dataset."""
+    keys: Mapping[DatasetName, PartitionSet] | None = None
+    """Instead of a sample, all published units of these."""
+
+
+def prove(tools: Tools, graph: DatasetGraph, sample: Sample, ways: frozenset[Way], folder: Path) -> list[VerifiedUnit]:
+    """Return the proof of each unit of ``sample``; what is staged below ``folder`` to be compared is deleted."""
+    far = observe_units(tools, graph, {})
+    units = units_to_prove(graph, far, sample.names, sample.size, sample.keys)
+    sets = {n: PartitionSet.of(graph[n].partition.grain, keys) for n, keys in units.items()}
+    try:
+        return verify(tools, graph, observe_units(tools, graph, sets), units, ways, folder)
+    finally:
+        discard_beside(folder)
 
 
 def units_to_prove(
@@ -143,6 +168,8 @@ class _Bench:
             and not is_outdated(self.piece.graph, self.dataset, heads[k], contents)
         ]
         self.together = PartitionSet.of(self.dataset.partition.grain, fresh)
+        if self._reads_now():
+            self.ways = frozenset({Way.ALONE})  # units of several runs were made at several times
         self.batch = self._recomputed(self._work(self.together)) if Way.BATCH in self.ways and fresh else {}
         return keys
 
@@ -223,8 +250,19 @@ class _Bench:
             return unit
         return unit.each(lambda spans: shift_edges(spans, -_NEIGHBOURS, _NEIGHBOURS)) & present
 
+    def _reads_now(self) -> bool:
+        sql = self.dataset.transform.sql if self.dataset.transform else ""
+        return bind_run_now(sql, "") != sql
+
     def _work(self, keys: PartitionSet, token: str = "") -> StageWork:
-        return self.piece.work(self.dataset, keys, token)
+        work = self.piece.work(self.dataset, keys, token)
+        return replace(work, now=self._made_at(next(iter(keys)))) if keys and self._reads_now() else work
+
+    def _made_at(self, key: PartitionKey) -> str:
+        """Return what ``run.now`` stood for when the unit was made: the time of its plan."""
+        head = self.piece.observed.heads[self.dataset.name][key]
+        plan = self.piece.tools.store.plan_json(head.run_id)
+        return str(json.loads(plan)["created_at"]) if plan else self.piece.tools.store.run(head.run_id).started_at
 
     def _recomputed(self, work: StageWork) -> dict[PartitionKey, str]:
         return {key: str(digest) for key, digest in self.piece.tools.engine.recompute(work).items()}

@@ -2,17 +2,24 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass, replace
 
 from remint.engines.base import Scan
 from remint.errors import UsageError
 from remint.execution.diff import Content, DatasetDiff, diff_contents, present, scan_of
-from remint.model.dataset import Dataset
+from remint.execution.observe import observe_units
+from remint.model.dataset import Dataset, DatasetName
 from remint.model.digest import ContentDigest
+from remint.model.graph import DatasetGraph
+from remint.model.observation import LogicChange, Observed
 from remint.model.partition import DateRange, PartitionKey, PartitionSet, split_key
 from remint.model.provenance import DataFile, LogicRecord
+from remint.planner import versions as planned
 from remint.publishing.tools import Tools
+
+ChangesOf = Callable[[Dataset, Sequence[LogicRecord]], Mapping[int, LogicChange]]
+"""Says what each version of a dataset changes against the one before, by number."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -107,3 +114,31 @@ def cut_scans(tools: Tools, datasets: Iterable[Dataset], as_of: int | None) -> d
 def versions_name(dataset: Dataset) -> str:
     """Return the name under which a query reads every version of a dataset."""
     return f"{dataset.name}_versions"
+
+
+def registry(
+    tools: Tools, graph: DatasetGraph, names: Iterable[DatasetName], changes_of: ChangesOf
+) -> list[planned.Version]:
+    """Return the registry of logic versions of the named datasets, with what is declared and not published yet."""
+    far = observe_units(tools, graph, {})
+    found = []
+    for dataset in (graph[n] for n in names if graph[n].transform):
+        published = far.logics[dataset.name]
+        changes = changes_of(dataset, published)
+        found += planned.versions(graph, dataset, published, far.standings[dataset.name], changes)
+    return found
+
+
+def deprecated(
+    graph: DatasetGraph, observed: Observed, names: Iterable[DatasetName]
+) -> dict[DatasetName, dict[int, int]]:
+    """Return the partitions of versions that should not be used any more, by dataset and number."""
+    counts = {n: planned.deprecated(graph[n], observed.logics[n], observed.standings[n]) for n in names}
+    return {name: by_number for name, by_number in counts.items() if by_number}
+
+
+def deprecated_in(tools: Tools, graph: DatasetGraph, query: str) -> dict[DatasetName, dict[int, int]]:
+    """Return the deprecated partitions that a query over ``_versions`` relations may read."""
+    bare = {d.name: f"{d.name.split('.', 1)[1]}_versions" for d in graph if d.version.column}
+    named = [name for name, words in bare.items() if words in query.lower()]
+    return deprecated(graph, observe_units(tools, graph, {}), named) if named else {}

@@ -56,6 +56,19 @@ def write_plan(plan: Plan, folder: Path) -> Path:
     return path
 
 
+def find_plan(plan_id: str, folder: Path) -> Plan:
+    """Return a saved plan by id, or by its file.
+
+    Raises:
+        UnknownPlan: there is none, or the file does not hold what its id says.
+    """
+    path = Path(plan_id) if plan_id.endswith(".json") else folder / f"{plan_id}.json"
+    if not path.exists():
+        near = ", ".join(sorted(p.stem for p in folder.glob("*.json"))[-3:]) or "none"
+        raise UnknownPlan(f"no plan {plan_id!r} is saved; newest: {near}", hint="remint plan")
+    return read_plan(path.read_text(encoding="utf-8"))
+
+
 def read_plan(text: str) -> Plan:
     """Return the plan that ``plan_text`` wrote.
 

@@ -62,6 +62,13 @@ class Extraction:
     override_state: bool = False
 
     @property
+    def type(self) -> BackfillType | None:
+        """Which type of backfill it is; None for an incremental run."""
+        if self.mode is Mode.INCREMENTAL:
+            return None
+        return BackfillType.FORCED if self.override_state else BackfillType.TEMPORAL
+
+    @property
     def names_part(self) -> bool:
         """True when it says itself what is to be read."""
         return self.range is not None or self.has_cursors
@@ -203,3 +210,19 @@ def declared_override(mode: Mode, override_state: bool | None) -> bool:
             hint="leave it out, or add --mode backfill --type forced",
         )
     return bool(override_state)
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Trial:
+    """What a shadow run is asked for."""
+
+    selectors: tuple[str, ...]
+    """Datasets whose declared logic is tried, whether or not its version was raised."""
+    span: DateRange
+    """The window."""
+    sample: int | None = None
+    """At most so many partitions of each selected dataset."""
+    allow_all: bool = False
+    """A large window is meant."""
+    keep: bool = False
+    """Leave the staged files where they are."""

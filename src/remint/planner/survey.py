@@ -192,9 +192,14 @@ def _by_set(world: World, dataset: Dataset) -> list[Group]:
     standing = observed.standings[dataset.name]
     missing = units - standing.present
     changes = observed.logic_changes.get(dataset.name, {})
+    rolled_back = Finding(cause=StaleCause.MISSING, about="rolled back")
+    succeeding = _succeeding(world, dataset, missing)
+    first = missing - _union(missing, (g.keys for g in succeeding))
     groups = [
-        Group(missing - standing.withdrawn, (Finding(cause=StaleCause.MISSING, about="never published"),)),
-        Group(missing & standing.withdrawn, (Finding(cause=StaleCause.MISSING, about="rolled back"),)),
+        *(Group(g.keys - standing.withdrawn, g.findings) for g in succeeding),
+        *(Group(g.keys & standing.withdrawn, (rolled_back, *g.findings)) for g in succeeding),
+        Group(first - standing.withdrawn, (Finding(cause=StaleCause.MISSING, about="never published"),)),
+        Group(first & standing.withdrawn, (rolled_back,)),
     ]
     for logic, held in standing.made_by.items():
         is_declared = logic == dataset.logic_digest
@@ -210,6 +215,22 @@ def _by_set(world: World, dataset: Dataset) -> list[Group]:
             for part in (Group(g.keys & foreign.keys, (changed, *g.findings)), Group(g.keys - foreign.keys, g.findings))
         ]
     return [g for g in groups if g.keys]
+
+
+def _succeeding(world: World, dataset: Dataset, missing: PartitionSet) -> list[Group]:
+    """Return the missing units beside which an older logic version is kept: missing because the logic changed."""
+    found: list[Group] = []
+    standing, changes = world.observed.standings[dataset.name], world.observed.logic_changes.get(dataset.name, {})
+    if not dataset.fixed_value:
+        return found
+    for record in sorted(world.observed.logics.get(dataset.name, ()), key=lambda r: -r.number):
+        held = standing.made_by.get(record.digest, dataset.no_units())
+        keys = (held - held.only([dataset.fixed_value])).over([dataset.fixed_value]) & missing
+        change = changes.get(record.digest)
+        raised = f"v{record.number} -> {dataset.version.label} is the same logic under another version"
+        found.append(Group(keys, (Finding(cause=StaleCause.LOGIC, about=change.words if change else raised),)))
+        missing = missing - keys
+    return found
 
 
 def _logic_finding(changes: Mapping[str, LogicChange], logic: str) -> Finding:
