@@ -19,6 +19,7 @@ The tree::
     │   ├── BronzeChanged     RM303  exit 6   something other than an append happened to Bronze
     │   ├── SourceAbsent      RM304  exit 2   the range names days that a source never delivered
     │   ├── ArrivalsRedeclared RM305 exit 2   the rows of Bronze were counted under other arrivals
+    │   ├── PythonChanged     RM306  exit 6   a function is not what the plan was made for
     │   ├── VersionNotRaised  RM320  exit 2   logic changed and its version did not
     │   ├── PolicyRefused     RM310  exit 4   a rule of the project's policy refuses it
     │   │   ├── TooManySeconds        RM311
@@ -216,6 +217,13 @@ class ArrivalsRedeclared(PlanError):
     """The rows of a Bronze dataset were counted by event partition in another way than it declares."""
 
     code = "RM305"
+
+
+class PythonChanged(PlanError):
+    """The Python function that makes a dataset is not the one that the plan was made for."""
+
+    code = "RM306"
+    exit_code = 6
 
 
 class SourceAbsent(PlanError):

@@ -130,6 +130,7 @@ class Workspace:
             stopwatch=self._stopwatch,
             emit=self._emit,
             credential=credential,
+            function_of=self.project.function_of,
         )
 
     @property

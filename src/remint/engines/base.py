@@ -2,14 +2,16 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
-from typing import Any, Protocol
+from typing import Any, Protocol, TypeVar
 
 from remint.model.dataset import Column, Dataset
 from remint.model.digest import ContentDigest
 from remint.model.partition import PartitionKey, PartitionSet, PartitionSpec
 from remint.model.provenance import Arrival, DataFile
+
+T = TypeVar("T")
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -34,9 +36,26 @@ class Scan:
     """Files, like ``paths``, with rows outside of ``only`` whose ``key`` occurs in it: those rows are read too."""
 
 
+class UserFunction(Protocol):
+    """A transform that is a function of the project over Arrow tables."""
+
+    @property
+    def place(self) -> str:
+        """``datasets.py:12``, where the function is defined."""
+        ...
+
+    def run(self, tables: Mapping[str, Any], take: Callable[[Any], T]) -> T:
+        """Return what ``take`` makes of the function's result for ``tables``, which are named by parameter.
+
+        Raises:
+            TransformFailed: user code raised, or ``take`` refused what it returned.
+        """
+        ...
+
+
 @dataclass(frozen=True, slots=True, kw_only=True)
 class StageWork:
-    """One dataset's units of one batch, to be made by one query."""
+    """One dataset's units of one batch, to be made by one query or one call."""
 
     dataset: Dataset
     keys: PartitionSet
@@ -50,6 +69,8 @@ class StageWork:
     """Unique part of the file names: run, batch and dataset."""
     now: str = ""
     """ISO UTC time that ``run.now`` stands for in the SQL: when the plan was made."""
+    function: UserFunction | None = None
+    """Makes the rows in the place of SQL."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -154,7 +175,7 @@ class Engine(Protocol):
         """Run the transform and write its units as Parquet files.
 
         Raises:
-            TransformFailed: the SQL does not run.
+            TransformFailed: the SQL or the function does not run.
             SchemaMismatch: the result's columns are not the contract's.
             TieInKeep: ``keep`` cannot tell which row of a key is the latest.
         """

@@ -24,6 +24,7 @@ from remint.engines.base import (
     literal,
     quoted,
 )
+from remint.engines.duckdb_function import RETURNED, call_function
 from remint.engines.duckdb_ingest import ingest_file, measured, row_event_key
 from remint.engines.duckdb_parse import REASON, parsed_sql, rejected_columns, valid_columns
 from remint.engines.duckdb_rows import (
@@ -37,18 +38,12 @@ from remint.engines.duckdb_rows import (
     scan_sql,
 )
 from remint.engines.duckdb_versions import repeated_reads, rival_arrivals, rival_partitions
-from remint.errors import RefusedQuery, SchemaMismatch, TieInKeep, TransformFailed
+from remint.engines.promised_columns import check_columns
+from remint.errors import RefusedQuery, TieInKeep, TransformFailed
 from remint.model.dataset import Column, Dataset
 from remint.model.digest import ContentDigest
 from remint.model.partition import PartitionKey, PartitionSet
 from remint.model.provenance import Arrival, DataFile
-
-_WIDENS = {
-    "BIGINT": ("INTEGER", "SMALLINT", "TINYINT", "UINTEGER", "USMALLINT", "UTINYINT", "HUGEINT", "UBIGINT"),
-    "INTEGER": ("SMALLINT", "TINYINT", "USMALLINT", "UTINYINT"),
-    "DOUBLE": ("FLOAT",),
-}
-"""Types that a column takes without losing a value; out of range HUGEINT stops the query, it never wraps."""
 
 
 class DuckDBEngine:
@@ -221,9 +216,7 @@ class DuckDBEngine:
             self._bind(work)
             # Adding floating point numbers on several threads gives another last digit every time.
             self._con.execute(f"SET threads = {1 if transform.single_thread else self._threads or _cores()}")
-            sql = bind_run_now(transform.sql, f"TIMESTAMPTZ {literal(work.now)}")
-            self._check_columns(work.dataset, sql)
-            made = f"SELECT {', '.join(_casts(work.dataset))} FROM ({sql}\n)"
+            made = f"SELECT {', '.join(_casts(work.dataset))} FROM ({self._made_by(work)}\n)"
             # Where versions meet across partitions, one in the context may be the latest: it goes after ``keep``.
             yield made if _meets(work) else _without(made, work, work.context)
         except duckdb.Error as error:
@@ -231,6 +224,9 @@ class DuckDBEngine:
                 f"{work.dataset.name} {work.keys.describe()}: {_first_line(error)}",
                 hint=f"the transform of {work.dataset.name} does not run on this data; correct it and plan again",
             ) from error
+        finally:
+            if work.function is not None:
+                self._con.unregister(RETURNED)
 
     def _bind(self, work: StageWork) -> None:
         parse = work.dataset.parse
@@ -276,26 +272,20 @@ class DuckDBEngine:
         found = [key for scan in work.inputs.values() for key in rival_partitions(self._con, scan)]
         return PartitionSet.of(work.keys.grain, found)
 
-    def _check_columns(self, dataset: Dataset, sql: str) -> None:
-        found = {row[0]: row[1] for row in self._con.execute(f"DESCRIBE SELECT * FROM ({sql}\n)").fetchall()}
-        if dataset.version.column and dataset.version.column not in found:
-            found[dataset.version.column] = "VARCHAR"  # remint fills it in
-        wrong = [
-            f"{c.name}: expected {c.type}, the transform has no such column"
-            for c in dataset.columns
-            if c.name not in found
-        ]
-        wrong += [f"{name}: not in the contract" for name in found if name not in dataset.column_names]
-        wrong += [
-            f"{c.name}: expected {c.type}, found {_spelled(found[c.name])}"
-            for c in dataset.columns
-            if c.name in found and not _fits(_spelled(found[c.name]), c.type)
-        ]
-        if wrong:
-            raise SchemaMismatch(
-                f"{dataset.name}: the transform's columns are not those of its contract\n  " + "\n  ".join(wrong),
-                hint=f"correct the SELECT, or contracts/{dataset.name}.yaml if the promise itself changed",
-            )
+    def _made_by(self, work: StageWork) -> str:
+        """Return the transform's SELECT, or that of what its function returned, its columns checked."""
+        transform, function = work.dataset.transform, work.function
+        assert transform is not None  # noqa: S101 - the caller looked
+        if transform.function:
+            if function is None:
+                raise TransformFailed(f"{work.dataset.name}: {transform.function} is not loaded")
+            call_function(self._con, function, work)
+            sql = f"SELECT * FROM {quoted(RETURNED)}"
+        else:
+            sql = bind_run_now(transform.sql, f"TIMESTAMPTZ {literal(work.now)}")
+        rows = self._con.execute(f"DESCRIBE SELECT * FROM ({sql}\n)").fetchall()
+        check_columns(work.dataset, {row[0]: row[1] for row in rows}, function.place if function else "")
+        return sql
 
     def _latest(self, work: StageWork, made: str) -> tuple[str, int]:
         """Return a SELECT of the latest row of every key, reading only the keys that occur twice in full.
@@ -472,19 +462,6 @@ def _casts(dataset: Dataset) -> list[str]:
         else f"CAST({quoted(c.name)} AS {c.type}) AS {quoted(c.name)}"
         for c in dataset.columns
     ]
-
-
-def _spelled(found: str) -> str:
-    return {"TIMESTAMP WITH TIME ZONE": "TIMESTAMPTZ"}.get(found, found).replace(" ", "")
-
-
-def _fits(found: str, declared: str) -> bool:
-    if found == declared or found in _WIDENS.get(declared, ()) or found == '"NULL"':
-        return True
-    if found.startswith("DECIMAL") and declared.startswith("DECIMAL"):
-        (p, s), (q, t) = (map(int, d[8:-1].split(",")) for d in (found, declared))
-        return t >= s and q - t >= p - s
-    return declared.startswith("DECIMAL") and found in ("INTEGER", "BIGINT", "SMALLINT", "TINYINT", "HUGEINT")
 
 
 def _sample_row(row: Mapping[str, Any], matched: Sequence[str], rest: Sequence[str]) -> dict[str, Any]:

@@ -77,6 +77,7 @@ def check_plan(tools: Tools, plan: Plan) -> None:
 
     Raises:
         PlanOutdated: lists what moved.
+        PythonChanged: a function that it would call is not the one that was planned.
     """
     _require(tools, plan, observe_units(tools, DatasetGraph.build(plan.datasets), {}))
 
@@ -92,6 +93,9 @@ def _require(tools: Tools, plan: Plan, observed: Observed) -> None:
     moved = _all_moved(tools, plan, observed)
     if moved:
         raise PlanOutdated(plan.plan_id, moved)
+    steps = {step.dataset for batch in plan.batches for step in batch.steps}
+    for dataset in (d for d in plan.datasets if d.name in steps):
+        tools.function_of(dataset)
 
 
 def _all_moved(tools: Tools, plan: Plan, observed: Observed) -> list[str]:

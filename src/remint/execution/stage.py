@@ -112,6 +112,7 @@ class Workpiece:
             root=self._folder(dataset),
             token=token,
             now=self.now,
+            function=self.tools.function_of(dataset),
         )
 
     def _folder(self, dataset: Dataset) -> str:

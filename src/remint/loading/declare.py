@@ -49,7 +49,7 @@ _collected: ContextVar[list[Declaration] | None] = ContextVar("remint_declaratio
 class Declaration:
     """One declared dataset, before its contract and its SQL are read.
 
-    Without ``sql`` it is a decorator for the function that returns the SQL text.
+    Without ``sql`` it is a decorator for the function that returns the SQL text, or makes the rows.
     """
 
     layer: Layer
@@ -63,8 +63,8 @@ class Declaration:
     """Alias, dataset and mapping, in declared order."""
     sql: str | None = None
     """Path of the ``.sql`` file, relative to the project."""
-    function: Callable[[], str] | None = None
-    """Returns the SQL text."""
+    function: Callable[..., object] | None = None
+    """Without parameters it returns SQL text; with the aliases of the inputs as parameters, the rows."""
     parse: Parse | None = None
     keep: tuple[str, ...] = ()
     source: Source | None = None
@@ -80,8 +80,8 @@ class Declaration:
         """``layer.name``, as inputs, contracts and commands name it."""
         return f"{self.layer.value}.{self.bare_name}"
 
-    def __call__(self, function: Callable[[], str]) -> Declaration:
-        """Return the declaration with ``function`` as the maker of its SQL."""
+    def __call__(self, function: Callable[..., object]) -> Declaration:
+        """Return the declaration with ``function`` as the maker of its SQL, or of its rows."""
         made = replace(self, function=function, description=self.description or _first_line(function.__doc__))
         collected = _collected.get()
         if collected is not None:
@@ -147,20 +147,21 @@ def silver(  # noqa: PLR0913 - as above
     version: int | LogicVersion = 1,
     allow: Iterable[str] = (),
 ) -> Declaration:
-    """Declare a table of cleaned rows; without ``sql`` the result decorates a function that returns SQL text.
+    """Declare a table of cleaned rows; without ``sql`` the result decorates a function.
+
+    Without parameters it returns SQL text; with the aliases of the inputs as parameters it makes one table of theirs.
 
     Args:
         name: without the layer; lower case letters, digits and ``_``.
         partition: how it is cut: ``day("event_date")``.
-        inputs: by the alias under which the SQL reads it: ``{"raw": by_arrival("bronze.orders")}``.
+        inputs: by the alias under which the SQL or function reads it: ``{"raw": by_arrival("bronze.orders")}``.
         sql: path of a ``.sql`` file, relative to the project.
         parse: payload to be parsed before the SQL reads the input: ``json_payload(...)``.
         keep: columns by which the latest row of a key wins.
         metrics: aggregates that ``diff`` compares, by name.
         location: folder of the table in the lake; ``<layer>/<name>`` when not given.
         description: one sentence for people.
-        version: number of the logic, raised with every change of it; ``logic_version(2, ...)`` says what becomes of the
-            partitions that older ones made.
+        version: number of the logic, raised with its changes; ``logic_version(2, ...)`` says what becomes of old rows.
         allow: functions that may be used although a replay may give another answer, by name: ``("random",)``. For the
             time of the plan, which a replay keeps, write ``run.now`` in the SQL.
     """

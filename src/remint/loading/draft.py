@@ -5,15 +5,19 @@ from __future__ import annotations
 from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path
+from typing import TYPE_CHECKING
 
 from remint.checks.contract import Contract
 from remint.errors import ProjectError
 from remint.loading.cache import ProjectCache
 from remint.loading.declare import Declaration
-from remint.loading.python_files import shown_path
+from remint.loading.project_modules import shown_path
 from remint.loading.sql_source import SqlSource
 from remint.model.dataset import Arrivals, Column, DatasetName, Layer
 from remint.model.partition import PartitionSpec
+
+if TYPE_CHECKING:
+    from remint.loading.python_transforms import PythonTransform
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -36,6 +40,8 @@ class Draft:
     """Of those datasets whose contract could be read."""
     texts: Mapping[DatasetName, SqlSource]
     """SQL that could be read."""
+    functions: Mapping[DatasetName, PythonTransform]
+    """Functions that could be hashed."""
     shapes: Mapping[DatasetName, Shape]
     """Of every dataset with a contract, and of the quarantine tables that come with them."""
     names: frozenset[DatasetName]

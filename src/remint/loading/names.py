@@ -10,7 +10,7 @@ from pathlib import Path, PurePosixPath
 
 from remint.errors import ProjectError
 from remint.loading.declare import Declaration
-from remint.loading.python_files import shown_path
+from remint.loading.project_modules import shown_path
 
 NAME = re.compile(r"[a-z_][a-z0-9_]{0,62}")
 # Reserved in DuckDB's grammar (duckdb_keywords()), so a table or alias of that name would need quotes everywhere.

@@ -5,15 +5,18 @@ from __future__ import annotations
 from collections.abc import Iterable
 from dataclasses import dataclass, replace
 from pathlib import Path
+from typing import TYPE_CHECKING
 
 from remint.checks.contract import Contract
-from remint.errors import ProjectError, ProjectInvalid
+from remint.errors import ProjectError, ProjectInvalid, PythonChanged
 from remint.loading.cache import ProjectCache
 from remint.loading.declare import Declaration
 from remint.loading.draft import Draft, Shape
+from remint.loading.logic_history import logic_change
 from remint.loading.names import location_mistakes, name_mistakes
+from remint.loading.project_modules import shown_path
 from remint.loading.project_rules import declaration_mistakes
-from remint.loading.python_files import read_declarations, shown_path
+from remint.loading.python_files import Declared, read_declarations
 from remint.loading.quarantine import (
     has_quarantine,
     line_columns,
@@ -22,7 +25,7 @@ from remint.loading.quarantine import (
     payload_quarantine,
     payload_spec,
 )
-from remint.loading.reading import contract_of, transform_of
+from remint.loading.reading import contract_of, function_transform, transform_of
 from remint.loading.settings import Settings, read_settings
 from remint.loading.sql_source import DeclaredReach, SqlSource, TimeGrain, TransformSpec
 from remint.loading.text_files import read_text
@@ -31,6 +34,9 @@ from remint.model.dataset import Dataset, DatasetName, Input, Layer, Transform, 
 from remint.model.graph import DatasetGraph
 from remint.model.mapping import All, ByArrival, FanOut, Latest, Mapping, RollUp, SelfBefore, Window, describe
 from remint.model.partition import Grain, PartitionSpec
+
+if TYPE_CHECKING:
+    from remint.loading.python_transforms import PythonTransform
 
 CONTRACTS_FOLDER = "contracts"
 _TIMES: dict[Grain, TimeGrain] = {
@@ -51,6 +57,26 @@ class Project:
     graph: DatasetGraph
     warnings: tuple[str, ...]
     """What works but deserves a look, each with file and line."""
+    functions: dict[DatasetName, PythonTransform]
+    """What makes the datasets that no SQL makes."""
+
+    def function_of(self, dataset: Dataset) -> PythonTransform | None:
+        """Return the function that makes a dataset as a plan has it; None for SQL, which the plan holds itself.
+
+        Raises:
+            PythonChanged: what is declared now is something else.
+        """
+        planned = dataset.transform
+        if planned is None or not planned.function:
+            return None
+        now = self.graph[dataset.name].transform if dataset.name in self.graph.datasets else None
+        if now is None or now.logic.digest != planned.logic.digest:
+            words = logic_change(planned.logic, now.logic).words if now else "it is not declared any more"
+            raise PythonChanged(
+                f"the Python of {dataset.name} is not what was planned: {words}",
+                hint=f"remint plan    # plan again on what is there now; or put {planned.function} back as it was",
+            )
+        return self.functions[dataset.name]
 
 
 def load_project(root: Path) -> Project:
@@ -65,9 +91,9 @@ def load_project(root: Path) -> Project:
     root = root.resolve()
     settings = read_settings(root)
     mistakes: list[ProjectError] = []
-    declarations, texts = read_declarations(root, mistakes)
-    mistakes += name_mistakes(declarations, root)
-    draft = _read(root, declarations, texts, mistakes)
+    declared = read_declarations(root, mistakes)
+    mistakes += name_mistakes(declared.declarations, root)
+    draft = _read(root, declared, mistakes)
     for declaration in draft.declarations.values():
         mistakes += declaration_mistakes(draft, declaration)
     mistakes += location_mistakes(_located(draft), root)
@@ -76,22 +102,27 @@ def load_project(root: Path) -> Project:
     if mistakes:
         raise ProjectInvalid(_once(mistakes))
     draft.cache.save()
-    return Project(name=settings.name, root=root, settings=settings, graph=graph, warnings=_warnings(draft, graph))
+    return Project(
+        name=settings.name,
+        root=root,
+        settings=settings,
+        graph=graph,
+        warnings=_warnings(draft, graph),
+        functions=dict(draft.functions),
+    )
 
 
-def _read(
-    root: Path, declared: list[Declaration], texts: dict[DatasetName, SqlSource], mistakes: list[ProjectError]
-) -> Draft:
+def _read(root: Path, declared: Declared, mistakes: list[ProjectError]) -> Draft:
     """Return everything that the project's files hold; what cannot be read is missing in it."""
     cache = ProjectCache(root)
-    declarations = {d.name: d for d in reversed(declared)}  # of namesakes the first counts
+    declarations = {d.name: d for d in reversed(declared.declarations)}  # of namesakes the first counts
     declarations = dict(sorted(declarations.items()))
     contracts: dict[DatasetName, Contract] = {}
     for name, declaration in declarations.items():
         try:
             contracts[name] = _contract(root, declaration, cache)
             if declaration.sql is not None:
-                texts.setdefault(name, _sql_file(root, declaration))
+                declared.texts.setdefault(name, _sql_file(root, declaration))
         except ProjectInvalid as error:
             mistakes += error.mistakes
         except ProjectError as error:
@@ -103,7 +134,8 @@ def _read(
         root=root,
         declarations=declarations,
         contracts=contracts,
-        texts=texts,
+        texts=declared.texts,
+        functions=declared.functions,
         shapes=_shapes(declarations, contracts),
         names=frozenset(declarations) | derived,
         cache=cache,
@@ -226,11 +258,11 @@ def _columns(
 def _transform(
     draft: Draft, declaration: Declaration, contract: Contract
 ) -> tuple[Transform | None, dict[str, tuple[str, ...] | None]]:
-    source = draft.texts.get(declaration.name)
-    if source is None or not declaration.inputs:
+    source, function = draft.texts.get(declaration.name), draft.functions.get(declaration.name)
+    if (source is None and function is None) or not declaration.inputs:
         return None, {}
     spec = TransformSpec(
-        source=source,
+        source=source or SqlSource(sql="", file=declaration.file, line=declaration.line),
         inputs={alias: (dataset, draft.shapes[dataset].columns) for alias, dataset, _ in declaration.inputs},
         columns=tuple(c for c in contract.columns if c.name != declaration.version.column),
         parse=declaration.parse,
@@ -241,6 +273,8 @@ def _transform(
         declared=dict(_declared(draft, declaration)),
         allow=declaration.allow,
     )
+    if function is not None:
+        return function_transform(function, spec, draft.cache), {}
     transform, columns = transform_of(spec, draft.cache)
     return transform, dict(columns)
 

@@ -6,55 +6,44 @@ Rules: modules of the project are executed from source on every load, never from
 
 from __future__ import annotations
 
-import contextlib
 import importlib
-import sys
-import threading
-import traceback
-from collections.abc import Iterator, Sequence
-from importlib.machinery import FileFinder, ModuleSpec, SourceFileLoader
+import inspect
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass
 from pathlib import Path
-from types import CodeType, ModuleType
+from types import ModuleType
+from typing import TYPE_CHECKING
 
 from remint.errors import ProjectError
 from remint.loading.declare import Declaration, collecting
+from remint.loading.project_modules import (
+    DECLARATIONS_FILE,
+    DECLARATIONS_FOLDER,
+    frame_of,
+    project_modules,
+    said_by,
+    shown_path,
+)
 from remint.loading.sql_source import SqlSource
+from remint.model.dataset import DatasetName
 
-DECLARATIONS_FILE = "datasets.py"
-DECLARATIONS_FOLDER = "datasets"
-
-_lock = threading.Lock()  # sys.path and sys.modules belong to the process
-
-
-class _FreshLoader(SourceFileLoader):
-    """Compiles the source anew: bytecode is matched by whole seconds, so a quick edit could go unseen."""
-
-    def get_code(self, fullname: str) -> CodeType:
-        path = self.get_filename(fullname)
-        code: CodeType = self.source_to_code(self.get_data(path), path)
-        return code
+if TYPE_CHECKING:
+    from remint.loading.python_transforms import PythonTransform
 
 
-class _ProjectFinder:
-    """Finds modules that lie directly in the project's folder, before anything installed of the same name."""
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Declared:
+    """What the Python files of a project say."""
 
-    def __init__(self, root: Path) -> None:
-        self._root = str(root)
-
-    def find_spec(
-        self, name: str, path: Sequence[str] | None = None, target: ModuleType | None = None
-    ) -> ModuleSpec | None:
-        folders = [self._root] if path is None else [p for p in path if p.startswith(self._root)]
-        for folder in folders:
-            spec = FileFinder(folder, (_FreshLoader, [".py"])).find_spec(name)
-            # A folder without __init__.py has no loader; an installed package of that name would come before it.
-            if spec is not None and (spec.loader is not None or name == DECLARATIONS_FOLDER):
-                return spec
-        return None
+    declarations: list[Declaration]
+    texts: dict[DatasetName, SqlSource]
+    """SQL that functions without parameters returned."""
+    functions: Mapping[DatasetName, PythonTransform]
+    """Functions with parameters, which make rows themselves."""
 
 
-def read_declarations(root: Path, mistakes: list[ProjectError]) -> tuple[list[Declaration], dict[str, SqlSource]]:
-    """Return what the project's Python files declare, and the SQL that its functions return, by dataset.
+def read_declarations(root: Path, mistakes: list[ProjectError]) -> Declared:
+    """Return what the project's Python files declare, the SQL of functions, and the functions that make rows.
 
     Args:
         root: absolute folder of the project.
@@ -65,22 +54,22 @@ def read_declarations(root: Path, mistakes: list[ProjectError]) -> tuple[list[De
         mistakes.append(
             ProjectError(f"no {DECLARATIONS_FILE} and no {DECLARATIONS_FOLDER}/*.py", file=DECLARATIONS_FILE)
         )
-    # What user code prints must not mix with a command's own output.
-    with _lock, _project_modules(root), collecting() as declarations, contextlib.redirect_stdout(sys.stderr):
+    texts: dict[DatasetName, SqlSource] = {}
+    functions: dict[DatasetName, PythonTransform] = {}
+    with project_modules(root) as modules, collecting() as declarations:
         for name in files:
             _run(lambda name=name: _import(name, root), root, f"{name.replace('.', '/')}.py", mistakes)
-        texts: dict[str, SqlSource] = {}
         for declaration in declarations:
-            text = _sql_text(declaration, root, mistakes)
-            if text is not None:
+            function = declaration.function
+            if function is None:
+                continue
+            if _has_parameters(function):
+                made = _opaque(declaration, root, modules, mistakes)
+                if made is not None:
+                    functions[declaration.name] = made
+            elif (text := _sql_text(declaration, function, root, mistakes)) is not None:
                 texts[declaration.name] = text
-    return declarations, texts
-
-
-def shown_path(file: str, root: Path) -> str:
-    """Return ``file`` as messages name it: relative to the project where it lies in it."""
-    path = Path(file)
-    return path.relative_to(root).as_posix() if path.is_relative_to(root) else str(path)
+    return Declared(declarations=declarations, texts=texts, functions=functions)
 
 
 def _files(root: Path) -> list[str]:
@@ -98,10 +87,25 @@ def _import(name: str, root: Path) -> None:
         module.__path__ = [str(folder)]  # so that datasets.py and datasets/*.py can stand side by side
 
 
-def _sql_text(declaration: Declaration, root: Path, mistakes: list[ProjectError]) -> SqlSource | None:
-    function = declaration.function
-    if function is None:
-        return None
+def _has_parameters(function: Callable[..., object]) -> bool:
+    """True for a function that is given rows; one without parameters returns SQL text."""
+    try:
+        return bool(inspect.signature(function).parameters)
+    except (TypeError, ValueError):  # built-ins without a signature
+        return False
+
+
+def _opaque(
+    declaration: Declaration, root: Path, modules: Mapping[str, ModuleType], mistakes: list[ProjectError]
+) -> PythonTransform | None:
+    from remint.loading.python_transforms import python_transform  # noqa: PLC0415 - most projects need it not
+
+    return python_transform(declaration, root, modules, mistakes)
+
+
+def _sql_text(
+    declaration: Declaration, function: Callable[..., object], root: Path, mistakes: list[ProjectError]
+) -> SqlSource | None:
     code = getattr(function, "__code__", None)
     file = shown_path(code.co_filename if code else declaration.file, root)
     line = code.co_firstlineno if code else declaration.line
@@ -115,7 +119,7 @@ def _sql_text(declaration: Declaration, root: Path, mistakes: list[ProjectError]
                 f"the function of {declaration.name} returned {got}; it returns SQL text",
                 file=file,
                 line=line,
-                hint='return "SELECT ..."',
+                hint='return "SELECT ..."; a function that makes rows has its inputs as parameters',
             )
         )
     return None
@@ -134,35 +138,5 @@ def _run(call: object, root: Path, file: str, mistakes: list[ProjectError]) -> o
 
 
 def _as_mistake(error: BaseException, root: Path, file: str) -> ProjectError:
-    if isinstance(error, SyntaxError) and error.filename:
-        return ProjectError(f"{error.msg}", file=shown_path(error.filename, root), line=error.lineno)
-    inside = [f for f in traceback.extract_tb(error.__traceback__) if Path(f.filename).is_relative_to(root)]
-    said = f"{type(error).__name__}: {error}" if str(error) else type(error).__name__
-    if not inside:
-        return ProjectError(said, file=file)
-    return ProjectError(said, file=shown_path(inside[-1].filename, root), line=inside[-1].lineno)
-
-
-@contextlib.contextmanager
-def _project_modules(root: Path) -> Iterator[None]:
-    """Let the project's modules stand in for namesakes inside the block; after it none of them is left."""
-    folders = {p.parent.name for p in root.glob("*/*.py")}
-    own = {DECLARATIONS_FOLDER, *(p.stem for p in root.glob("*.py")), *folders} - {"remint"}
-    before = _take_out(own)
-    finder = _ProjectFinder(root)
-    path = list(sys.path)
-    sys.path.insert(0, str(root))
-    sys.meta_path.insert(0, finder)
-    importlib.invalidate_caches()
-    try:
-        yield
-    finally:
-        sys.meta_path.remove(finder)
-        sys.path[:] = path
-        _take_out(own)
-        sys.modules.update(before)
-
-
-def _take_out(names: set[str]) -> dict[str, ModuleType]:
-    """Remove the modules of these top-level names, and return them."""
-    return {name: sys.modules.pop(name) for name in list(sys.modules) if name.partition(".")[0] in names}
+    place, line = frame_of(error, root) or (file, None)
+    return ProjectError(said_by(error), file=place, line=line)

@@ -3,13 +3,17 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
-from typing import Any
+from platform import python_version_tuple
+from typing import TYPE_CHECKING, Any
 
 from remint.checks.contract import Contract
 from remint.loading.cache import ProjectCache
 from remint.loading.sql_source import TransformSpec
 from remint.model.dataset import Check, Column, Logic, Severity, Transform
 from remint.model.digest import canonical
+
+if TYPE_CHECKING:
+    from remint.loading.python_transforms import PythonTransform
 
 # The imports inside functions cost half a second together; an unchanged project must load without them.
 
@@ -45,6 +49,18 @@ def transform_of(spec: TransformSpec, cache: ProjectCache) -> tuple[Transform, M
         found = analysed.transform, analysed.columns
     cache.put(content, {"transform": canonical(found[0]), "columns": canonical(found[1])})
     return found
+
+
+def function_transform(made: PythonTransform, spec: TransformSpec, cache: ProjectCache) -> Transform:
+    """Return the transform that a function is; kept by what the function means, which every load finds out anew."""
+    content = ["function", made.logic, python_version_tuple(), spec]
+    found = cache.get(content, lambda data: Logic(**data))
+    if found is None:
+        from remint.loading.sql_logic import logic_of_function  # noqa: PLC0415
+
+        found = logic_of_function(made.logic, spec)
+    cache.put(content, canonical(found))
+    return Transform(sql="", function=made.name, logic=found)
 
 
 def aggregate_of(sql: str, columns: tuple[str, ...], cache: ProjectCache) -> str:

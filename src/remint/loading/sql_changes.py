@@ -66,7 +66,7 @@ def sql_change(old_sql: str, new_sql: str) -> LogicChange:
     """
     old_text, old_settings = split_settings(old_sql)
     new_text, new_settings = split_settings(new_sql)
-    found = [*_changed_settings(old_settings, new_settings)] if old_settings and new_settings else []
+    found = [*changed_settings(old_settings, new_settings)] if old_settings and new_settings else []
     words = [words for words, _ in found]
     columns = {column for _, column in found if column}
     is_any = any(not column for _, column in found)
@@ -167,7 +167,7 @@ def _in_words(difference: _Difference) -> list[str]:
     return words
 
 
-def _changed_settings(old: Mapping[str, Any], new: Mapping[str, Any]) -> Iterator[tuple[str, str]]:
+def changed_settings(old: Mapping[str, Any], new: Mapping[str, Any]) -> Iterator[tuple[str, str]]:
     """Yield each change in words, with the output column that it concerns; empty: it can concern all of them."""
     before, after = old.get("columns", {}), new.get("columns", {})
     for name in (n for n in after if n in before and before[n] != after[n]):

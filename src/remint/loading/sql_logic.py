@@ -11,16 +11,18 @@ import json
 from collections.abc import Mapping
 from dataclasses import dataclass
 from importlib.metadata import version
+from platform import python_version_tuple
 from typing import Any
 
 from sqlglot import Token, TokenType, tokenize
 
 from remint.errors import ProjectError, ProjectInvalid
+from remint.loading.python_logic import PythonLogic
 from remint.loading.sql_columns import columns_read
 from remint.loading.sql_floats import float_sums
 from remint.loading.sql_reach import TimeColumn
 from remint.loading.sql_rules import Problem, Relations, parse_transform, problems
-from remint.loading.sql_source import TransformSpec, rejected_alias
+from remint.loading.sql_source import PYTHON, TransformSpec, rejected_alias
 from remint.loading.sql_windows import ReachKind, describe, narrower, reaches
 from remint.model.dataset import Column, Logic, Transform
 from remint.model.digest import canonical_json, text_digest
@@ -135,15 +137,29 @@ def logic_of(spec: TransformSpec) -> Logic:
     return Logic(digest=text_digest(text), canonical=text, canonicaliser=canonicaliser())
 
 
+def logic_of_function(python: PythonLogic, spec: TransformSpec) -> Logic:
+    """Return what a Python function means as a transform, with the same settings as SQL has.
+
+    The version of Python is no part of the digest, as that of the engine is none of SQL's: ``verify`` tells whether a
+    new one gives the same rows.
+    """
+    settings = _settings(spec)
+    return Logic(
+        digest=text_digest(canonical_json([PYTHON, python.digest, settings])),
+        canonical=with_settings(python.canonical, settings),
+        canonicaliser=f"{PYTHON} {'.'.join(python_version_tuple()[:2])}",
+    )
+
+
 def with_settings(sql: str, settings: Mapping[str, Any]) -> str:
-    """Return canonical SQL with what else decides its meaning, as a comment on a second line."""
+    """Return canonical text with what else decides its meaning, as a comment on its last line."""
     return f"{sql}\n{_SETTINGS}{canonical_json(settings)}"
 
 
 def split_settings(canonical: str) -> tuple[str, dict[str, Any]]:
-    """Return the SQL and the settings of a canonical text: the inverse of ``with_settings``."""
-    sql, _, settings = canonical.partition(f"\n{_SETTINGS}")
-    return sql, json.loads(settings) if settings else {}
+    """Return the text and the settings of a canonical text: the inverse of ``with_settings``."""
+    sql, found, settings = canonical.rpartition(f"\n{_SETTINGS}")
+    return (sql, json.loads(settings)) if found else (canonical, {})
 
 
 def canonicaliser() -> str:
@@ -175,6 +191,7 @@ def _spelled(token: Token, *, folds: bool) -> str:
 
 
 def _settings(spec: TransformSpec) -> dict[str, Any]:
+    """Return what decides the meaning of a transform beside its text: columns, keep order, reads and parsing."""
     settings: dict[str, Any] = {"columns": {c.name: c.type for c in spec.columns}}
     if spec.keep:
         settings["keep"] = {"key": spec.key, "latest": spec.keep}

@@ -9,6 +9,8 @@ from typing import Literal
 from remint.model.dataset import Column, Parse
 
 REJECTED = "_rejected"
+PYTHON = "python-ast"
+"""Begins the name of what makes the canonical form of a transform that is a Python function."""
 TimeGrain = Literal["hour", "day", "week", "month"]
 """A grain that has an order."""
 

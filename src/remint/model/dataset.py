@@ -83,7 +83,7 @@ class Input:
     """An edge of the graph: what a transform reads, and which of its partitions."""
 
     alias: str
-    """Name by which the transform's SQL reads it."""
+    """Name by which the transform reads it: a relation of its SQL, a parameter of its function."""
     dataset: DatasetName
     mapping: Mapping
     columns: tuple[str, ...] | None = None
@@ -124,19 +124,22 @@ class Logic:
     """What a transform means, apart from how it is written."""
 
     digest: str
-    """Changes when the meaning changes: canonical SQL, payload parsing, keep order."""
+    """Changes when the meaning changes: canonical SQL or Python, payload parsing, keep order."""
     canonical: str
-    """The canonical SQL that was hashed."""
+    """The canonical SQL that was hashed; of a function, the source of all that it reaches."""
     canonicaliser: str
     """Library and version that made the canonical form."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Transform:
-    """The SELECT that makes a dataset, written as if over whole tables."""
+    """The SELECT or function that makes a dataset, written as if over whole tables."""
 
     sql: str
+    """Empty where a function makes it."""
     logic: Logic
+    function: str = ""
+    """File and name of the Python function that makes it: ``datasets.py:score``; empty for SQL."""
     single_thread: bool = False
     """True when the SQL sums floating point numbers, whose result depends on the order of addition."""
     warnings: tuple[str, ...] = ()

@@ -7,7 +7,7 @@ from dataclasses import dataclass
 from datetime import UTC, datetime
 from pathlib import Path
 
-from remint.engines.base import Engine
+from remint.engines.base import Engine, UserFunction
 from remint.formats.base import Table, TableFormat
 from remint.model.dataset import Dataset, Layer
 from remint.model.event import Event
@@ -34,6 +34,8 @@ class Tools:
     emit: Callable[[Event], None]
     credential: Callable[[str], str | None]
     """Gives the value of an environment variable that a source's headers name."""
+    function_of: Callable[[Dataset], UserFunction | None]
+    """Returns the function that makes a dataset; raises PythonChanged where it is not what the dataset says."""
 
     @property
     def engine(self) -> Engine:
