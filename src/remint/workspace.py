@@ -22,7 +22,7 @@ from remint.model.graph import DatasetGraph
 from remint.model.observation import LogicChange, Observed
 from remint.model.partition import DateRange, PartitionSet
 from remint.model.plan import Plan
-from remint.model.request import Extraction, Mode, Request, Trial, Trigger
+from remint.model.request import Ask, Extraction, Request, Trial
 from remint.model.run import OUTSTANDING, Run, RunKind, RunState
 from remint.planner.build import build_plan
 from remint.planner.cost import NEWEST
@@ -44,15 +44,6 @@ if TYPE_CHECKING:
     from remint.execution.verify import VerifiedUnit
     from remint.planner.compare import PlanDiff
     from remint.planner.versions import Version
-
-
-@dataclass(frozen=True, slots=True, kw_only=True)
-class Ask:
-    """Who asks for a run and why; every formal run carries one."""
-
-    reason: str
-    trigger: Trigger = Trigger.MANUAL
-    mode: Mode = Mode.INCREMENTAL
 
 
 @dataclass(frozen=True, slots=True)

@@ -14,9 +14,8 @@ from pathlib import Path
 from typing import Any
 
 from remint.model.partition import DateRange
-from remint.model.request import Extraction, Mode
+from remint.model.request import Ask, Extraction, Mode
 from remint.model.run import Run
-from remint.workspace import Ask
 from tests.e2e.projects import Project, contract, write_project
 
 sys.path.insert(0, str(Path(__file__).parents[2] / "examples" / "tradex"))

@@ -18,9 +18,9 @@ from deltalake import DeltaTable
 
 from remint.model.partition import DateRange
 from remint.model.plan import Plan
-from remint.model.request import Mode, Request
+from remint.model.request import Ask, Mode, Request
 from remint.model.run import Run
-from remint.workspace import Ask, Workspace
+from remint.workspace import Workspace
 
 DATASETS = """\
 from remint import arrivals, bronze, by_arrival, day, files, gold, json_payload, month, roll_up, same, silver, trailing

@@ -14,8 +14,8 @@ from typing import Any
 import pytest
 
 from remint.errors import PlanOutdated, PublishConflict
-from remint.model.request import BackfillType, Mode, Request
-from remint.workspace import Ask, Workspace
+from remint.model.request import Ask, BackfillType, Mode, Request
+from remint.workspace import Workspace
 from tests.e2e.crashes import Fuse, Killed, Meddled, When, armed, meddling
 from tests.e2e.projects import Project, built, day_at, event, history, keyed_project, version, write_project
 from tests.e2e.strangers import append

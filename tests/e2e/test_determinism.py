@@ -11,8 +11,8 @@ from pathlib import Path
 
 import pytest
 
-from remint.model.request import Request
-from remint.workspace import Ask, Workspace
+from remint.model.request import Ask, Request
+from remint.workspace import Workspace
 
 pytestmark = pytest.mark.slow
 

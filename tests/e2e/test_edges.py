@@ -8,8 +8,8 @@ from pathlib import Path
 import pytest
 
 from remint.errors import RollbackRefused
+from remint.model.request import Ask
 from remint.model.run import RunState
-from remint.workspace import Ask
 from tests.e2e.projects import DATASETS, built, day_at, event
 
 

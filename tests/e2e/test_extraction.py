@@ -24,10 +24,9 @@ from click.testing import CliRunner
 from remint.cli.main import cli
 from remint.errors import InvalidRange, MissingCredential, RemintError, SourceAbsent, SourceUnavailable, UsageError
 from remint.model.partition import DateRange
-from remint.model.request import Extraction, Mode
+from remint.model.request import Ask, Extraction, Mode
 from remint.model.run import RunState
 from remint.store.base import CoverageKind
-from remint.workspace import Ask
 from tests.e2e.crashes import Fuse, Killed, When, armed
 from tests.e2e.extracting import (
     CANARY,

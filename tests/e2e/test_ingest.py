@@ -10,8 +10,8 @@ from pathlib import Path
 import pytest
 
 from remint.errors import SourceRejected
+from remint.model.request import Ask
 from remint.model.run import Run
-from remint.workspace import Ask
 from tests.e2e.projects import (
     DATASETS,
     FILES,

@@ -9,7 +9,8 @@ from typing import Any
 import pytest
 
 from remint.errors import StoreError
-from remint.workspace import Ask, Workspace
+from remint.model.request import Ask
+from remint.workspace import Workspace
 from tests.e2e.projects import Project, built, event
 
 

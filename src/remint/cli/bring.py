@@ -45,7 +45,7 @@ def ingest(ctx: click.Context, /, datasets: tuple[str, ...], *, as_json: bool, *
     An incremental run reads pages on from the watermark, and its success moves it. A backfill reads the days or cursors
     that it names, and moves nothing unless --override-state is given.
     """
-    from remint.workspace import Ask
+    from remint.model.request import Ask
 
     extraction = _extraction(asked)
     if extraction.mode is Mode.BACKFILL:

@@ -316,7 +316,7 @@ def rollback(ctx: click.Context, run_id: str, reason: str | None, trigger: str |
 
     A run that published nothing is given up and its staged files are deleted.
     """
-    from remint.workspace import Ask
+    from remint.model.request import Ask
 
     workspace = open_workspace(ctx, quiet=as_json)
     ask = Ask(
@@ -350,7 +350,7 @@ def adopt(ctx: click.Context, /, dataset: str, *, as_json: bool, **asked: Any) -
     The table may be one that remint never published. What is adopted is vouched for by whoever adopts it;
     `remint verify` recomputes it.
     """
-    from remint.workspace import Ask
+    from remint.model.request import Ask
 
     workspace = open_workspace(ctx, quiet=as_json)
     ask = Ask(

@@ -226,3 +226,12 @@ class Trial:
     """A large window is meant."""
     keep: bool = False
     """Leave the staged files where they are."""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Ask:
+    """Who asks for a run and why; every formal run carries one."""
+
+    reason: str
+    trigger: Trigger = Trigger.MANUAL
+    mode: Mode = Mode.INCREMENTAL
