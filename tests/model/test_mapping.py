@@ -223,3 +223,13 @@ def test_a_reference_is_read_in_its_newest_state_and_reaches_everything() -> Non
     assert list(edge.upstream(EVERY_DAY, kept)) == ["2024-02-01"]
     assert edge.downstream(PartitionSet.of(Grain.DAY, ["2024-01-01"]), EVERY_DAY, kept) == PartitionSet(Grain.DAY)
     assert edge.downstream(PartitionSet.of(Grain.DAY, ["2024-02-01"]), EVERY_DAY, kept) == EVERY_DAY
+
+
+def test_values_of_an_identity_input_call_for_no_days() -> None:
+    edge = Edge(
+        mapping=FanOut(),
+        reader=PartitionSpec(column="d", grain=Grain.DAY, label="tenant"),
+        source=PartitionSpec(column="tenant", grain=Grain.IDENTITY),
+    )
+
+    assert not edge.domain(PartitionSet.of(Grain.IDENTITY, TENANTS))

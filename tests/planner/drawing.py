@@ -67,7 +67,7 @@ def drawn_read(rng: random.Random, alias: str, source: Table, kind: str) -> Read
 
 
 def drawn_cut(rng: random.Random) -> Cut:
-    grain = rng.choices(["day", "month", "week", "hour", "identity"], [8, 3, 3, 1, 1])[0]
+    grain = rng.choices(["day", "month", "week", "hour", "identity"], [8, 3, 3, 1, 2])[0]
     label = "" if grain == "identity" else rng.choices(["", "tenant", "version"], [5, 2, 1])[0]
     zone = rng.choice(ZONES) if grain in ("day", "week", "month") and rng.random() < 0.08 else "UTC"
     return Cut(grain, label, zone)
