@@ -19,6 +19,8 @@ from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
 
+from deltalake import DeltaTable
+
 HERE = Path(__file__).resolve().parent
 WORK = Path(os.environ.get("DEMO_DIR", HERE.parents[1] / ".demo")) / "tradex"
 REMINT = [sys.executable, "-m", "remint"]
@@ -111,9 +113,7 @@ def api(url: str, path: str) -> None:
 
 def live_files(table: str) -> set[str]:
     """Return the files of a table, as its own log names them."""
-    script = f"import deltalake; print(*deltalake.DeltaTable('lake/{table}').file_uris())"
-    done = subprocess.run([sys.executable, "-c", script], cwd=WORK, check=True, stdout=subprocess.PIPE, text=True)
-    return {"/".join(path.split("/")[-2:]) for path in done.stdout.split()}
+    return {"/".join(path.split("/")[-2:]) for path in DeltaTable(str(WORK / "lake" / table)).file_uris()}
 
 
 @contextmanager
@@ -203,8 +203,10 @@ def moved(url: str) -> None:
         "sql",
         "SELECT count(*) AS rows, count(DISTINCT post_id) AS posts, sum(copies) AS told FROM silver.social_events",
     )
-    rows, posts, told = one("SELECT count(*), count(DISTINCT post_id), sum(copies) FROM silver.social_events")
-    known = one("SELECT count(DISTINCT post_id) FROM bronze.x_posts")[0]
+    rows, posts, told, known = one(
+        "SELECT count(*), count(DISTINCT post_id), sum(copies), (SELECT count(DISTINCT post_id) FROM bronze.x_posts) "
+        "FROM silver.social_events"
+    )
     must(rows == posts, "each post is in Silver once, whichever days its versions named")
     must(int(told) == known, "every post of Bronze is there or counted as a copy")
     must(rows < known, "copies count once")

@@ -129,7 +129,7 @@ class World:
 
 
 def _day(world: World, number: int) -> Iterator[Entry]:
-    draw = Random(f"{world.seed}/{number}")
+    draw, copying = Random(f"{world.seed}/{number}"), Random(f"{world.seed}/copies/{number}")
     day = world.first_day + timedelta(days=number)
     midnight = datetime(day.year, day.month, day.day, tzinfo=UTC)
     burst = world.is_burst(number)
@@ -150,8 +150,8 @@ def _day(world: World, number: int) -> Iterator[Entry]:
             yield replace(told, at=told.at + timedelta(seconds=draw.randrange(1, 3 * 3600)))
         if told.item is post and draw.random() < EDITED:
             yield from _edits(draw, told, is_moved=draw.random() < MOVED / EDITED)
-        if told.item is post and draw.random() < COPIED:
-            yield _copy(draw, told, f"{number * 1_000_000 + 500_000 + place:012d}")
+        if told.item is post and copying.random() < COPIED:
+            yield _copy(copying, told, f"{number * 1_000_000 + 500_000 + place:012d}")
 
 
 def _copy(draw: Random, told: Entry, post_id: str) -> Entry:

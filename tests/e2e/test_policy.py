@@ -31,7 +31,7 @@ from remint.model.plan import Plan
 from remint.model.request import Mode, Request
 from remint.model.run import Run, RunKind, RunState
 from remint.workspace import Workspace
-from tests.e2e.projects import Project, built, day_at, event
+from tests.e2e.projects import Project, built, day_at, event, history, write_project
 
 DAYS = 9
 ALL_DAYS = f"{day_at(0)}..{day_at(DAYS - 1)}"
@@ -472,3 +472,22 @@ def test_a_request_by_code_is_held_to_the_same_rules(project: Project) -> None:
         project.open().make_plan(
             Request(range=DateRange.parse(ALL_DAYS), mode=Mode.BACKFILL, override_state=False, requested_by="dagster")
         )
+
+
+def test_a_dataset_cut_by_version_is_watched_and_says_that_its_logic_changed(tmp_path: Path) -> None:
+    """Its keys have a value behind the day; what is missing beside an older version is due to the logic."""
+    project = write_project(tmp_path / "p")
+    project.edit("datasets.py", "import arrivals", "import logic_version, arrivals")
+    kept = 'version=logic_version(VERSION, column="v", old="keep")'
+    project.edit("datasets.py", '{"week": "sum(week)"}, version=VERSION', f'{{"week": "sum(week)"}}, {kept}')
+    path = project.root / "contracts" / "gold.trend.yaml"
+    path.write_text(f"{path.read_text()}      - {{name: v, physicalType: VARCHAR, required: true}}\n")
+    project.land("first", history(DAYS))
+    project.ingest()
+
+    project.run()
+    project.edit("datasets.py", "CURRENT ROW) AS BIGINT)", "CURRENT ROW) + 1 AS BIGINT)")
+    plan = project.plan("gold.trend")
+
+    assert [(a.units, {r.cause.value for r in a.reasons}) for a in plan.actions] == [(DAYS, {"logic"})]
+    assert project.apply(plan).state is RunState.SUCCEEDED
