@@ -236,13 +236,15 @@ def logical() -> None:
     out = remint("run", "gold.signals", "--range", "2025-11..2025-12", "--split", "31", *why)
     must("2 windows done" in out, "a large backfill is divided into windows")
     remint("diff", newest_run())
-    out = python(
-        "import deltalake, duckdb\n"
-        "signals = deltalake.DeltaTable('lake/gold/signals').to_pyarrow_table()\n"
-        "query = 'SELECT signal_version, count(*) AS rows, count(*) FILTER (fired) AS fired FROM signals GROUP BY 1'\n"
-        "print(duckdb.sql(f'{query} ORDER BY 1'))"
+    out = remint(
+        "sql",
+        "SELECT signal_version, count(*) AS signals, count(*) FILTER (fired) AS fired "
+        "FROM gold.signals_versions GROUP BY 1 ORDER BY 1",
     )
     must("v1" in out and "v2" in out, "the old version stays queryable beside the new one")
+    out = remint("versions", "gold.signals")
+    must("deprecated" in out, "the registry says that the old version is deprecated")
+    remint("diff", "gold.signals", "--versions", "1", "2")
 
 
 def forced() -> None:
