@@ -203,7 +203,8 @@ def main() -> None:
         f"Python {platform.python_version()}, {platform.machine()}; medians of {options.runs} fresh processes; "
         "wall / CPU / peak memory. Made by `benchmarks/scale.py`.",
         "",
-        "| Units | Ledger records | First command (folds the ledger) | `status` | `plan`, nothing to do | `plan`, one late day |",
+        "| Units | Ledger records | First command (folds the ledger) | `status` | `plan`, nothing to do "
+        "| `plan`, one late day |",
         "|---|---|---|---|---|---|",
     ]
     for datasets, hours in SIZES[: options.sizes]:

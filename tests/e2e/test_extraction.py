@@ -486,22 +486,8 @@ class TestAbsence:
             with pytest.raises(SourceAbsent, match=r"never delivered: bronze\.x_posts 2026-10-23") as caught:
                 api.project.plan(span="2026-10-22..2026-10-24", rebuild=True)
             assert caught.value.code == "RM304"
-<<<<<<< HEAD
-            code, out, _ = call(
-                api.project,
-                "plan",
-                "--range",
-                "2026-10-22..2026-10-24",
-                "--rebuild",
-                "--allow-absent",
-                "--no-override-state",
-                "--reason",
-                "x",
-            )
-=======
             span = ("--range", "2026-10-22..2026-10-24", "--no-override-state")
             code, out, _ = call(api.project, "plan", *span, "--rebuild", "--allow-absent", "--reason", "x")
->>>>>>> tradex
             assert code == 0, out
 
             feed.release(DOWN)

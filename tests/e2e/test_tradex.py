@@ -113,7 +113,7 @@ class TradeX:
         """Let signals fire earlier, under another version."""
         self.edit("scoring.py", 'FIRES_AT = "3.0"', 'FIRES_AT = "1.5"')
         self.edit("versions.py", "SIGNAL_VERSION = 1", f"SIGNAL_VERSION = {version}")
-        span = ("--range", "2025-11-10..2025-12-09", "--allow-absent", "--split", "20")
+        span = ("--range", "2025-11-09..2025-12-09", "--allow-absent", "--split", "20")
         self.remint("run", SIGNALS, *span, "--type", "logical", *WHY)
 
 
