@@ -4,12 +4,14 @@ from __future__ import annotations
 
 import sys
 from pathlib import Path
+from typing import Any
 
 import pytest
 
 from remint.errors import PythonChanged, TransformFailed
 from remint.loading.logic_history import logic_changes
 from remint.loading.project import Project, load_project
+from remint.loading.project_modules import frame_of
 from remint.model.dataset import Logic, Transform
 from remint.model.observation import LogicChange
 from remint.model.provenance import LogicRecord
@@ -261,6 +263,19 @@ def test_what_user_code_raises_names_its_line(tmp_path: Path, body: str, says: s
 
     assert raised.value.message == f"gold.daily: {says.format(line=line)}"
     assert raised.value.hint == "correct datasets.py:daily, and plan again"
+
+
+def test_an_error_in_a_library_below_the_project_names_the_line_that_called_it(tmp_path: Path) -> None:
+    """A virtual environment often lies in the project's folder."""
+    names: dict[str, Any] = {}
+    library = tmp_path / ".venv/lib/site-packages/shapes.py"
+    exec(compile("def area(x):\n    return 1 / x\n", str(library), "exec"), names)
+    exec(compile("\n\ndef daily():\n    return area(0)\n", str(tmp_path / "datasets.py"), "exec"), names)
+
+    with pytest.raises(ZeroDivisionError) as raised:
+        names["daily"]()
+
+    assert frame_of(raised.value, tmp_path) == ("datasets.py", 4)
 
 
 def test_what_user_code_prints_goes_to_stderr(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:

@@ -92,7 +92,8 @@ def frame_of(error: BaseException, root: Path) -> tuple[str, int | None] | None:
     """Return file and line of the project at which ``error`` was raised, or passed through last; None: at none."""
     if isinstance(error, SyntaxError) and error.filename:
         return shown_path(error.filename, root), error.lineno
-    inside = [f for f in traceback.extract_tb(error.__traceback__) if Path(f.filename).is_relative_to(root)]
+    files = [(frame, Path(frame.filename)) for frame in traceback.extract_tb(error.__traceback__)]
+    inside = [f for f, file in files if file.is_relative_to(root) and "site-packages" not in file.parts]
     return (shown_path(inside[-1].filename, root), inside[-1].lineno) if inside else None
 
 
