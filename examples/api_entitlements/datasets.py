@@ -13,6 +13,7 @@ bronze(
 
 silver(
     "api_usage",
+    version=1,
     partition=day("event_date"),
     inputs={"records": by_arrival("bronze.api_usage")},
     parse=json_payload(
@@ -68,6 +69,7 @@ def tenant_usage_1min() -> str:
 
 gold(
     "tenant_usage_hourly",
+    version=1,
     partition=day("usage_date"),
     inputs={"minutes": same("gold.tenant_usage_1min")},
     sql="sql/tenant_usage_hourly.sql",
@@ -76,6 +78,7 @@ gold(
 
 gold(
     "tenant_usage_daily",
+    version=1,
     partition=day("usage_date"),
     inputs={"hours": trailing("gold.tenant_usage_hourly", before=7)},
     sql="sql/tenant_usage_daily.sql",

@@ -267,3 +267,18 @@ def test_a_version_column_that_comes_later_is_refused_by_name(tmp_path: Path) ->
 
     assert "under another name" in str(raised.value.hint)
     assert project.outstanding() == []
+
+
+def test_a_new_rule_is_published_with_its_quarantine_under_the_raised_version(tmp_path: Path) -> None:
+    project = built(tmp_path, days=3)
+    project.edit("datasets.py", '"amount": "BIGINT"}', '"amount": "BIGINT"}, rules={"small": "amount < 20"}')
+
+    project.run()
+
+    [(rejected,)] = sql(project, "SELECT count(*) FROM silver.events_quarantine")
+    [(kept,)] = sql(project, "SELECT count(*) FROM silver.events")
+    assert rejected > 0
+    assert kept + rejected == len(project.lines)
+    current = {v.dataset: v.number for v in project.open().versions(()) if v.state == "current"}
+    assert current["silver.events"] == current["silver.events_quarantine"] == 2
+    assert project.outstanding() == []

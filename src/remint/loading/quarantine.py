@@ -10,7 +10,7 @@ from dataclasses import replace
 from remint.loading.declare import Declaration
 from remint.loading.draft import Shape
 from remint.loading.sql_source import SqlSource, TransformSpec, rejected_alias
-from remint.model.dataset import Column, Dataset, Input, Parse, Transform, quarantine_name
+from remint.model.dataset import Column, Dataset, Input, LogicVersion, Parse, Transform, quarantine_name
 from remint.model.mapping import ByArrival
 from remint.model.partition import Grain, PartitionSpec
 
@@ -99,6 +99,7 @@ def payload_quarantine(dataset: Dataset, entry: Input, raw: Shape, transform: Tr
         key=(),
         inputs=(entry,),
         transform=transform,
+        version=LogicVersion(number=dataset.version.number),
         parse=dataset.parse,
         quarantine_of=dataset.name,
         description=f"Rows whose payload {dataset.name} rejected",
