@@ -37,7 +37,9 @@ def documents(tmp_path_factory: pytest.TempPathFactory) -> dict[str, dict[str, A
     project.land("b", [event(900, 2)])
     project.ingest()
     found["data"] = printed()
-    found["range"] = printed("gold.daily+", "--range", day_at(3), "--rebuild", "--reason", "test")
+    found["range"] = printed(
+        "gold.daily+", "--range", day_at(3), "--rebuild", "--no-override-state", "--reason", "test"
+    )
     project.set_factor(2)
     found["logic"] = printed()
     return found
