@@ -119,7 +119,7 @@ def plan(ctx: click.Context, /, *, detailed_exitcode: bool, as_json: bool, **ask
         ctx.exit(CHANGES_PENDING)
 
 
-def show_plan(workspace: Workspace, plan: Plan, *, as_json: bool, **more: Any) -> None:
+def show_plan(workspace: Workspace, plan: Plan, *, as_json: bool, file: str | None = None) -> None:
     """Print a plan, with what it waits for."""
     readiness = workspace.readiness(plan)
     now = workspace.now()
@@ -127,7 +127,7 @@ def show_plan(workspace: Workspace, plan: Plan, *, as_json: bool, **more: Any) -
     refused = readiness.refused.as_dict() if readiness.refused else None
     if as_json:
         waits = {"needs_approval": readiness.needs_approval, "approvals": approvals, "refused_now": refused}
-        print_json("plan", plan=plan, matrix=matrix(plan), **waits, notes=readiness.notes, **more)
+        print_json("plan", plan=plan, matrix=matrix(plan), **waits, notes=readiness.notes, file=file)
         return
     click.echo(render.plan(plan))
     for note in readiness.notes:

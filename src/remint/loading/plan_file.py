@@ -11,6 +11,7 @@ from pydantic import TypeAdapter, ValidationError
 
 from remint.errors import UnknownPlan
 from remint.loading.cache import write_atomically
+from remint.model.approval import Approval
 from remint.model.digest import canonical
 from remint.model.matrix import MatrixRow
 from remint.model.plan import PLAN_FORMAT, Plan, plan_digest
@@ -22,6 +23,26 @@ PLAN_DOCUMENT = "remint.plan/1"
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
+class _GivenApproval:
+    """An approval of the plan, and whether it still counts."""
+
+    state: str
+    """``open``, ``used`` or ``expired``, as of now."""
+    approval: Approval
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class _Refusal:
+    """The error that applying the plan now would raise."""
+
+    code: str
+    message: str
+    hint: str | None
+    leaves: str
+    exit_code: int
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
 class _PlanDocument:
     """What ``remint plan --json`` prints."""
 
@@ -30,6 +51,12 @@ class _PlanDocument:
     matrix: tuple[MatrixRow, ...]
     file: str | None
     """Where the plan is saved; null for an empty one."""
+    needs_approval: tuple[str, ...]
+    """Why a second person must consent; empty: nobody must."""
+    approvals: tuple[_GivenApproval, ...]
+    refused_now: _Refusal | None
+    notes: tuple[str, ...]
+    """What could not be judged."""
 
 
 def plan_text(plan: Plan) -> str:
