@@ -282,3 +282,7 @@ def test_a_new_rule_is_published_with_its_quarantine_under_the_raised_version(tm
     current = {v.dataset: v.number for v in project.open().versions(()) if v.state == "current"}
     assert current["silver.events"] == current["silver.events_quarantine"] == 2
     assert project.outstanding() == []
+
+
+def test_a_watermark_is_a_time_whatever_the_version(project: Project) -> None:
+    assert project.open().store.watermarks()["gold.signals"] == day_at(5)

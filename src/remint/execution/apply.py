@@ -19,7 +19,7 @@ from remint.model.dataset import Dataset, DatasetName
 from remint.model.event import Event, EventKind
 from remint.model.graph import DatasetGraph
 from remint.model.observation import Observed
-from remint.model.partition import Grain, PartitionKey, PartitionSet
+from remint.model.partition import Grain, PartitionKey, PartitionSet, split_key
 from remint.model.plan import Plan, Requirement, Step
 from remint.model.provenance import DataFile, ProvenanceRecord
 from remint.model.request import Mode
@@ -291,7 +291,7 @@ def _watermarks(plan: Plan, piece: Workpiece) -> dict[DatasetName, str]:
         return {}
     held = piece.tools.store.watermarks()
     newest = {
-        name: max(units)
+        name: max(split_key(piece.graph[name].partition.grain, key)[0] for key in units)
         for name, units in piece.staged.items()
         if units and piece.graph[name].partition.grain is not Grain.IDENTITY
     }
