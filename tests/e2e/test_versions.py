@@ -280,9 +280,23 @@ def test_a_new_rule_is_published_with_its_quarantine_under_the_raised_version(tm
     assert rejected > 0
     assert kept + rejected == len(project.lines)
     current = {v.dataset: v.number for v in project.open().versions(()) if v.state == "current"}
-    assert current["silver.events"] == current["silver.events_quarantine"] == 2
+    assert current["silver.events"] == 2
+    assert "silver.events_quarantine" not in current
     assert project.outstanding() == []
 
 
 def test_a_watermark_is_a_time_whatever_the_version(project: Project) -> None:
     assert project.open().store.watermarks()["gold.signals"] == day_at(5)
+
+
+def test_a_new_column_of_bronze_changes_its_readers_quarantine_without_a_version(tmp_path: Path) -> None:
+    project = built(tmp_path, days=3)
+    contract_file = "contracts/bronze.events.yaml"
+    payload = "{name: payload, physicalType: VARCHAR, required: true}\n"
+    path = project.root / contract_file
+    path.write_text(path.read_text().replace(payload, f"{payload}      - {{name: extra, physicalType: VARCHAR}}\n"))
+
+    project.run()
+
+    assert project.stale() == {}
+    assert project.outstanding() == []

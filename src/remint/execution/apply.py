@@ -15,7 +15,7 @@ from remint.execution.audit import audit
 from remint.execution.observe import observe_units
 from remint.execution.stage import StagedUnit, Workpiece, from_payload, to_payload
 from remint.execution.timing import Watch, timed
-from remint.model.dataset import Dataset, DatasetName
+from remint.model.dataset import Dataset, DatasetName, Logic, LogicVersion
 from remint.model.event import Event, EventKind
 from remint.model.graph import DatasetGraph
 from remint.model.observation import Observed
@@ -98,11 +98,26 @@ def _require(tools: Tools, plan: Plan, observed: Observed) -> None:
         tools.function_of(dataset)
 
 
+def _logics(piece: Workpiece) -> Iterable[tuple[DatasetName, tuple[Logic, LogicVersion]]]:
+    for name in piece.staged:
+        dataset = piece.graph[name]
+        if dataset.transform is not None and dataset.quarantine_of is None:
+            yield name, (dataset.transform.logic, dataset.version)
+
+
 def _all_moved(tools: Tools, plan: Plan, observed: Observed) -> list[str]:
     if plan.as_of_seq and tools.store.run_at(plan.as_of_seq) != plan.as_of_run:
         return [f"the ledger: record {plan.as_of_seq} is not of run {plan.as_of_run}"]
     later = list(tools.store.changes(plan.as_of_seq))
-    return [line for need in plan.requirements for line in _moved(tools, plan, need, later, observed)]
+    lines = [line for need in plan.requirements for line in _moved(tools, plan, need, later, observed)]
+    # Looked at before anything is committed: the registry would refuse it when the tables are published already.
+    for dataset in (d for d in plan.datasets if d.transform and d.quarantine_of is None and d.name in plan.units):
+        taken = {r.number: r for r in observed.logics.get(dataset.name, ())}.get(dataset.version.number)
+        if taken and taken.digest != dataset.logic_digest:
+            lines.append(
+                f"{dataset.name}: version {taken.number} was published with another logic by run {taken.run_id}"
+            )
+    return lines
 
 
 def _moved(tools: Tools, plan: Plan, need: Requirement, later: list[RunChanges], observed: Observed) -> Iterable[str]:
@@ -209,7 +224,8 @@ def _publish(plan: Plan, piece: Workpiece) -> None:
         records=tuple(_records(piece, published.versions)),
         fence=_fence(piece),
         read_seq=plan.as_of_seq,
-        logics={n: (t.logic, piece.graph[n].version) for n in piece.staged if (t := piece.graph[n].transform)},
+        # A quarantine has no version of its own: its logic follows its dataset's and Bronze's columns.
+        logics=dict(_logics(piece)),
         projections=tuple(_projections(piece)),
         versions=published.versions,
         tables_seen=published.accounted,

@@ -122,7 +122,7 @@ def registry(
     """Return the registry of logic versions of the named datasets, with what is declared and not published yet."""
     far = observe_units(tools, graph, {})
     found = []
-    for dataset in (graph[n] for n in names if graph[n].transform):
+    for dataset in (graph[n] for n in names if graph[n].transform and not graph[n].quarantine_of):
         published = far.logics[dataset.name]
         changes = changes_of(dataset, published)
         found += planned.versions(graph, dataset, published, far.standings[dataset.name], changes)
