@@ -4,7 +4,7 @@ BIN := .venv/bin
 EVENTS ?= 1000000
 DAYS ?= 30
 
-.PHONY: help setup demo example-tradex test test-fast lint fmt bench requirements clean
+.PHONY: help setup demo example-tradex test test-fast test-faults lint fmt bench requirements clean
 .DEFAULT_GOAL := help
 
 help: ## Show this list.
@@ -30,6 +30,10 @@ test: lint ## Lint, then every test.
 
 test-fast: setup ## The tests that take no more than seconds.
 	$(BIN)/python -m pytest -m 'not slow'
+
+test-faults: setup ## The proofs at full size (about an hour); their figures go into docs/reliability.md.
+	REMINT_PROOF=full $(BIN)/python -m pytest -m proof -n 2
+	$(BIN)/python docs/generate.py
 
 lint: setup ## ruff and mypy; the layering and size tests run with the tests.
 	$(BIN)/ruff check .

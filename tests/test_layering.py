@@ -58,7 +58,7 @@ HOMES = {
     "open_data_contract_standard": {"loading", "checks"},
 }
 USE_CASES = {"publishing", "execution", "ingestion"}
-SEAMS = {"formats": {"base"}, "engines": {"base"}, "store": {"base"}, "sources": {"base", "files", "pages"}}
+SEAMS = {"formats": {"base"}, "engines": {"base"}, "store": {"base", "values"}, "sources": {"base", "files", "pages"}}
 """What use cases may see of the adapters; sources hold no state and have one implementation."""
 
 

@@ -32,15 +32,16 @@ from remint.planner.survey import Verdicts, World, survey
 from remint.publishing.record import Scope, audit_entry
 from remint.publishing.scheme import require_countings, require_scheme
 from remint.publishing.tools import Tools, timestamp
-from remint.store.base import Admission, AuditStatus, StoreReader, Totals
+from remint.store.base import StoreReader
+from remint.store.values import Admission, AuditStatus, Totals
 
 if TYPE_CHECKING:
-    from remint.engines.base import Engine, Rows
+    from remint.engines.base import Engine
     from remint.execution.account import RunAccount
     from remint.execution.approve import Readiness
-    from remint.execution.diff import DatasetDiff
-    from remint.execution.doctor import Symptom
+    from remint.execution.reading import Reader
     from remint.execution.shadow import Shadow
+    from remint.execution.upkeep import Upkeep
     from remint.execution.verify import VerifiedUnit
     from remint.planner.compare import PlanDiff
     from remint.planner.versions import Version
@@ -196,12 +197,6 @@ class Workspace:
         found = {n: verdicts.get(n, Verdicts([], [], self.graph[n].no_units())) for n in chosen}
         absent = absent_sources(self.graph, world.observed, chosen)
         return Survey(world, found, self.store.totals(), absent, deprecated(self.graph, world.observed, chosen))
-
-    def deprecated_in(self, query: str) -> dict[DatasetName, dict[int, int]]:
-        """Return the deprecated partitions that a query over ``_versions`` relations may read, as in ``Survey``."""
-        from remint.execution.versions import deprecated_in
-
-        return deprecated_in(self._tools, self.graph, query)
 
     def save_plan(self, plan: Plan) -> Path:
         """Write the plan where ``apply`` finds it, and return the file."""
@@ -383,12 +378,6 @@ class Workspace:
         run_adopt(self._tools, self.graph, run.run_id, found)
         return self.store.run(run.run_id)
 
-    def diff(self, before: int, after: int, datasets: Sequence[Dataset]) -> list[DatasetDiff]:
-        """Return what differs between two cuts of the ledger."""
-        from remint.execution.diff import diff_cuts
-
-        return diff_cuts(self._tools, datasets, before, after, {})
-
     def cuts_of(self, run_id: str) -> tuple[int, int, list[Dataset]]:
         """Return the ledger before and after a run, and the datasets that it recorded, as declared then."""
         run = self.store.run(run_id)
@@ -439,13 +428,19 @@ class Workspace:
         folder = self._scratch.resolve() / f"shadow-{self._clock():%Y%m%d-%H%M%S}-{self._new_id()}"
         return shadow(self._tools, self.graph, trial, folder, batch_rows=self.policy.batch_rows)
 
-    def sql(self, query: str, *, as_of: int | None = None, limit: int = 1000) -> Rows:
-        """Run a SELECT over every dataset, as published now or as of a ledger sequence number."""
-        from remint.execution.versions import cut_scans
+    @cached_property
+    def reader(self) -> Reader:
+        """Reads published data through releases."""
+        from remint.execution.reading import Reader
 
-        newest = self.store.releases()[-1:]
-        cut = as_of if as_of is not None else max((r.last_seq for r in newest), default=0)
-        return self._tools.engine.query(query, cut_scans(self._tools, self.graph, cut), limit)
+        return Reader(self._tools, self.graph)
+
+    @cached_property
+    def upkeep(self) -> Upkeep:
+        """Looks after the project."""
+        from remint.execution.upkeep import Upkeep
+
+        return Upkeep(self._tools, self.graph)
 
     def versions(self, selectors: Sequence[str] = ()) -> list[Version]:
         """Return the registry of logic versions of the selected datasets, with what is declared and not out yet."""
@@ -453,24 +448,6 @@ class Workspace:
         from remint.loading.logic_history import version_changes
 
         return registry(self._tools, self.graph, self.graph.select(selectors), version_changes)
-
-    def diff_versions(self, name: str, numbers: tuple[int, int], span: DateRange | None = None) -> DatasetDiff:
-        """Return what differs between two published versions of a dataset's logic.
-
-        Raises:
-            UsageError: one of them was not published.
-        """
-        from remint.execution.versions import diff_versions
-
-        dataset = self.graph.find(name)
-        published = self.store.logics([dataset.name])[dataset.name]
-        return diff_versions(self._tools, dataset, published, numbers, span)
-
-    def doctor(self, selectors: Sequence[str], *, read_data: bool = False) -> list[Symptom]:
-        """Return what is well and what is not."""
-        from remint.execution.doctor import examine
-
-        return examine(self._tools, self.graph, self.graph.select(selectors), read_data=read_data)
 
     def _new_run(self, kind: RunKind, ask: Ask) -> Run:
         now = self._clock()

@@ -28,7 +28,7 @@ from remint.model.event import Event, EventKind
 from remint.model.plan import Plan
 from remint.model.request import BackfillType, Mode, Request
 from remint.model.run import Run, RunState
-from remint.store.base import AuditEntry
+from remint.store.values import AuditEntry
 from remint.workspace import Workspace
 from tests.e2e.projects import Project, built, day_at
 

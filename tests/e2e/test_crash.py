@@ -121,7 +121,7 @@ def left_behind(project: Project) -> dict[str, Any]:
         "watermarks": store.watermarks(),
         "stale": project.stale(),
         "outstanding": project.outstanding(),
-        "doctor": sorted({(s.subject, s.health.value) for s in workspace.doctor((), read_data=True)}),
+        "doctor": sorted({(s.subject, s.health.value) for s in workspace.upkeep.doctor((), read_data=True)}),
         "source files": {u: (f.rows_added, f.rows_rejected) for u, f in store.source_files("bronze.events").items()},
     }
 

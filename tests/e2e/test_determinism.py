@@ -95,7 +95,7 @@ def test_the_example_accounts_for_every_line_that_was_landed(example: Workspace)
     assert found["rows_read"] == found["rows_added"] + found["rows_duplicate"] + found["rows_rejected"]
     assert found["rows_added"] > 20_000
     assert found["rows_rejected"] > 0
-    silver = example.sql(
+    silver = example.reader.sql(
         "SELECT (SELECT count(*) FROM silver.api_usage), (SELECT count(*) FROM silver.api_usage_quarantine)"
     )
     valid, rejected = silver.rows[0]

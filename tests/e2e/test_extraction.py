@@ -26,7 +26,7 @@ from remint.errors import InvalidRange, MissingCredential, RemintError, SourceAb
 from remint.model.partition import DateRange
 from remint.model.request import Ask, Extraction, Mode
 from remint.model.run import RunState
-from remint.store.base import CoverageKind
+from remint.store.values import CoverageKind
 from tests.e2e.crashes import Fuse, Killed, When, armed
 from tests.e2e.extracting import (
     CANARY,

@@ -133,5 +133,5 @@ def test_a_full_run_after_any_history_equals_the_oracle(tmp_path: Path, seed: in
 
     assert project.tables() == project.expected()
     assert not project.stale()
-    assert "bad" not in {s.health for s in project.open().doctor((), read_data=True)}
+    assert "bad" not in {s.health for s in project.open().upkeep.doctor((), read_data=True)}
     assert {v.proof.value for v in project.open().verify((), size=3)} == {"proven"}

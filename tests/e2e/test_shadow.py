@@ -77,7 +77,7 @@ def test_a_shadow_run_shows_what_a_run_would_publish_inside_the_window(tmp_path:
     unraised(real, "VERSION = 1", "VERSION = 2")
     real.run("gold.daily+", span=f"{day_at(4)}..{day_at(5)}")
     run = real.open().store.runs(1)[0]
-    diff = {d.dataset: d for d in real.open().diff(*real.open().cuts_of(run.run_id))}
+    diff = {d.dataset: d for d in real.open().reader.diff(*real.open().cuts_of(run.run_id))}
     assert found["gold.daily"].comparison == diff["gold.daily"].comparison
 
 

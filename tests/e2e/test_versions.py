@@ -61,7 +61,7 @@ def change(project: Project, *, version: int = 2, old: str = "keep", factor: int
 
 
 def sql(project: Project, query: str) -> list[tuple[Any, ...]]:
-    return list(project.open().sql(query).rows)
+    return list(project.open().reader.sql(query).rows)
 
 
 def files(project: Project, version: str) -> dict[str, str]:
@@ -176,8 +176,8 @@ def test_two_kept_versions_are_compared_by_key_and_metric_without_their_label(pr
     change(project)
     project.run()
 
-    whole = project.open().diff_versions("gold.signals", (1, 2))
-    part = project.open().diff_versions("gold.signals", (1, 2), DateRange.parse(day_at(3)))
+    whole = project.open().reader.diff_versions("gold.signals", (1, 2))
+    part = project.open().reader.diff_versions("gold.signals", (1, 2), DateRange.parse(day_at(3)))
     shown = remint(project, "diff", "gold.signals", "--versions", "1", "2")
 
     assert whole.comparison is not None
@@ -195,8 +195,8 @@ def test_versions_that_replace_each_other_are_compared_in_the_ledger(tmp_path: P
     project.set_factor(4)
     project.run("gold.daily+", span=day_at(2))
 
-    first = project.open().diff_versions("gold.daily", (1, 2))
-    second = project.open().diff_versions("gold.daily", (2, 3))
+    first = project.open().reader.diff_versions("gold.daily", (1, 2))
+    second = project.open().reader.diff_versions("gold.daily", (2, 3))
 
     assert first.comparison is not None
     assert first.comparison.changed_columns == {"amount": 15}
@@ -208,7 +208,7 @@ def test_versions_that_replace_each_other_are_compared_in_the_ledger(tmp_path: P
 
 def test_a_version_that_was_never_published_cannot_be_compared(project: Project) -> None:
     with pytest.raises(UsageError, match=r"gold\.signals has no published version 7; published: 1"):
-        project.open().diff_versions("gold.signals", (1, 7))
+        project.open().reader.diff_versions("gold.signals", (1, 7))
 
 
 def test_a_logic_that_changes_under_its_number_is_refused_with_columns_and_readers(project: Project) -> None:

@@ -7,7 +7,7 @@ from remint.model.cost import Timing
 from remint.model.digest import ContentDigest
 from remint.model.provenance import Arrival, DataFile, ProvenanceRecord
 from remint.model.run import Run, RunKind, RunState
-from remint.store.base import AuditEntry, AuditStatus, Outcome, SourceFileRecord
+from remint.store.values import AuditEntry, AuditStatus, Outcome, SourceFileRecord
 
 AT = "2026-10-14T08:30:00Z"
 USAGE = "silver.api_usage"

@@ -35,8 +35,8 @@ from remint.errors import (
 from remint.model.dataset import Logic, LogicVersion
 from remint.model.digest import ContentDigest
 from remint.model.run import RunState, StepKind
-from remint.store.base import Admission, AuditStatus, Coverage, CoverageKind, CursorMove
 from remint.store.sql_store import open_store
+from remint.store.values import Admission, AuditStatus, Coverage, CoverageKind, CursorMove
 
 
 class TestRuns:

@@ -37,7 +37,7 @@ def diff(ctx: click.Context, /, run_id: str, other: str | None, *, as_json: bool
     workspace = open_workspace(ctx, quiet=True)
     names, numbers = asked["names"], asked["versions"]
     if numbers:
-        entry = workspace.diff_versions(run_id, numbers, asked["span"])
+        entry = workspace.reader.diff_versions(run_id, numbers, asked["span"])
         if as_json:
             print_json("diff", versions=numbers, datasets=[_diff_json(entry)])
         else:
@@ -52,7 +52,7 @@ def diff(ctx: click.Context, /, run_id: str, other: str | None, *, as_json: bool
     if names:
         wanted = set(workspace.graph.select(names))
         touched = [d for d in touched if d.name in wanted]
-    found = workspace.diff(before, after, touched)
+    found = workspace.reader.diff(before, after, touched)
     if as_json:
         print_json("diff", before_seq=before, after_seq=after, datasets=[_diff_json(d) for d in found])
         return

@@ -1,4 +1,4 @@
-"""``runs``, ``show``, ``audit``, ``verify`` and ``sql``: look without changing anything."""
+"""``runs``, ``show``, ``verify`` and ``sql``: look without changing anything."""
 
 from __future__ import annotations
 
@@ -152,54 +152,6 @@ def _show_watermarks(workspace: Workspace, dataset: Dataset, *, as_json: bool) -
 
 
 @click.command()
-@limit_option(50)
-@json_option
-@click.pass_context
-def audit(ctx: click.Context, limit: int, *, as_json: bool) -> None:
-    """Show who did what to which data, when and why, newest first."""
-    found = open_workspace(ctx, quiet=True).store.audit(limit)
-    if as_json:
-        print_json(
-            "audit", entries=[{"seq": r.seq, "reprocessing_id": r.entry.run_id, "entry": r.entry} for r in found]
-        )
-        return
-    headers = (
-        "reprocessing_id",
-        "action",
-        "status",
-        "start_time",
-        "end_time",
-        "layer",
-        "affected [start, end)",
-        "record_count",
-        "by",
-        "mode",
-        "type",
-        "override",
-        "reason",
-    )
-    rows = [
-        (
-            e.run_id or "-",
-            e.action,
-            e.status,
-            e.start_time or e.at,
-            e.end_time or "-",
-            e.layer or "-",
-            f"[{e.affected_start}, {e.affected_end})" if e.affected_start else "-",
-            e.record_count,
-            e.actor,
-            e.mode or "-",
-            e.type or "-",
-            e.override_state,
-            e.reason,
-        )
-        for e in (r.entry for r in found)
-    ]
-    click.echo(render.table(headers, rows) if rows else "the audit log is empty")
-
-
-@click.command()
 @click.argument("selectors", nargs=-1)
 @click.option(
     "--sample", "size", type=click.IntRange(min=1), default=3, show_default=True, help="Units of each dataset."
@@ -259,8 +211,8 @@ def sql(ctx: click.Context, query: str, run_id: str | None, limit: int, *, as_js
     """Run one SELECT over the published tables, named layer.name; reads a consistent cut, changes nothing."""
     workspace = open_workspace(ctx, quiet=True)
     as_of = workspace.store.last_seq_of_run(workspace.store.run(run_id).run_id) if run_id else None
-    rows = workspace.sql(query, as_of=as_of, limit=limit)
-    deprecated = workspace.deprecated_in(query)
+    rows = workspace.reader.sql(query, as_of=as_of, limit=limit)
+    deprecated = workspace.reader.deprecated_in(query)
     if as_json:
         shown = [list(map(_plain, r)) for r in rows.rows]
         print_json("sql", columns=rows.columns, rows=shown, truncated=rows.truncated, deprecated=deprecated)
@@ -275,4 +227,4 @@ def _plain(value: Any) -> Any:
     return value if isinstance(value, int | float | str | bool | None) else str(value)
 
 
-COMMANDS = (runs, show, audit, verify, sql)
+COMMANDS = (runs, show, verify, sql)

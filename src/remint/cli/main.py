@@ -14,7 +14,7 @@ from typing import Any
 import click
 
 from remint import __version__
-from remint.cli import bring, compare, look, plans, project
+from remint.cli import bring, care, compare, look, plans, project, undo
 from remint.errors import InternalError, RemintError
 
 
@@ -71,7 +71,9 @@ def cli(ctx: click.Context, folder: str, *, debug: bool) -> None:
     ctx.obj = folder
 
 
-for command in (*project.COMMANDS, *bring.COMMANDS, *plans.COMMANDS, *compare.COMMANDS, *look.COMMANDS):
+GROUPS = (project, bring, plans, undo, compare, look, care)
+
+for command in (command for group in GROUPS for command in group.COMMANDS):
     cli.add_command(command)
 
 

@@ -231,7 +231,7 @@ def _show_plan_diff(workspace: Workspace, saved: Plan, asked: dict[str, Any], *,
 def apply(ctx: click.Context, plan_id: str, *, as_json: bool) -> None:
     """Carry out a saved plan: stage, check, publish all tables together, record. Once."""
     workspace = open_workspace(ctx, quiet=as_json)
-    _show_applied(workspace, _apply(workspace, workspace.load_plan(plan_id)), as_json=as_json)
+    show_applied(workspace, _apply(workspace, workspace.load_plan(plan_id)), as_json=as_json)
 
 
 @click.command()
@@ -258,7 +258,7 @@ def run(ctx: click.Context, /, *, days: int | None, as_json: bool, **asked: Any)
     workspace.save_plan(made)
     if not as_json:
         click.echo(render.plan(made))
-    _show_applied(workspace, _apply(workspace, made), as_json=as_json)
+    show_applied(workspace, _apply(workspace, made), as_json=as_json)
 
 
 def _run_windows(workspace: Workspace, request: Request, days: int, meant: dict[str, bool], *, as_json: bool) -> None:
@@ -294,83 +294,7 @@ def _rest(request: Request, window: Request, days: int) -> str:
     return request.split_command(window.range.start, request.range.end, days)
 
 
-@click.command()
-@click.argument("run_id")
-@json_option
-@click.pass_context
-def resume(ctx: click.Context, run_id: str, *, as_json: bool) -> None:
-    """Continue a run that stopped, from the last finished step."""
-    workspace = open_workspace(ctx, quiet=as_json)
-    yield_to_production(workspace.store.run(run_id).mode, workspace.policy.priority)
-    _show_applied(workspace, workspace.resume(run_id), as_json=as_json)
-
-
-@click.command()
-@click.argument("run_id")
-@reason_option
-@trigger_option
-@json_option
-@click.pass_context
-def rollback(ctx: click.Context, run_id: str, reason: str | None, trigger: str | None, *, as_json: bool) -> None:
-    """Put back what was there before a run, as a new run; later writes to other partitions stay.
-
-    A run that published nothing is given up and its staged files are deleted.
-    """
-    from remint.model.request import Ask
-
-    workspace = open_workspace(ctx, quiet=as_json)
-    ask = Ask(
-        reason=need_reason(reason, "the new limit was agreed for next month only"),
-        trigger=Trigger(trigger or Trigger.MANUAL),
-        mode=Mode.BACKFILL,
-    )
-    done, readers = workspace.rollback(run_id, ask)
-    if as_json:
-        print_json("rollback", run=done, read_by=readers)
-        return
-    click.echo(render.run_line(done))
-    if done.of_run:
-        found = json.loads(done.summary)
-        click.echo(f"{counted(found['units'], 'partition')} hold again what they held before {done.of_run}")
-    if readers:
-        click.echo(f"later runs read what was undone and are stale now: {', '.join(readers)}")
-    click.echo("next: remint status")
-
-
-@click.command()
-@click.argument("dataset")
-@click.option("--range", "span", type=RangeType(), help="Only these partitions.")
-@reason_option
-@trigger_option
-@json_option
-@click.pass_context
-def adopt(ctx: click.Context, /, dataset: str, *, as_json: bool, **asked: Any) -> None:
-    """Take what somebody else wrote to DATASET's table as it is: it counts as published from now on.
-
-    The table may be one that remint never published. What is adopted is vouched for by whoever adopts it;
-    `remint verify` recomputes it.
-    """
-    from remint.model.request import Ask
-
-    workspace = open_workspace(ctx, quiet=as_json)
-    ask = Ask(
-        reason=need_reason(asked["reason"], "the vendor's tool compacted the table"),
-        trigger=Trigger(asked["trigger"] or Trigger.MANUAL),
-        mode=Mode.BACKFILL,
-    )
-    done = workspace.adopt(dataset, ask, asked["span"])
-    found = json.loads(done.summary) if done else {}
-    if as_json:
-        print_json("adopt", run=done, **found)
-    elif done is None:
-        click.echo("nothing to adopt: every partition there is remint's")
-    else:
-        click.echo(render.run_line(done))
-        click.echo(f"{counted(found['units'], 'partition')}, {counted(found['record_count'], 'row')} taken as they are")
-        click.echo(f"next: remint verify {dataset}    # recomputes them; remint plan shows what reads them")
-
-
-def _show_applied(workspace: Workspace, done: Run, *, as_json: bool) -> None:
+def show_applied(workspace: Workspace, done: Run, *, as_json: bool) -> None:
     found = json.loads(done.summary)
     alerts = workspace.account(done).alerts
     if as_json:
@@ -391,4 +315,4 @@ def _show_applied(workspace: Workspace, done: Run, *, as_json: bool) -> None:
         )
 
 
-COMMANDS = (plan, approve, approvals, apply, run, resume, rollback, adopt)
+COMMANDS = (plan, approve, approvals, apply, run)

@@ -13,7 +13,8 @@ from remint.model.dataset import DatasetName
 from remint.model.partition import DateRange
 from remint.model.plan import Plan
 from remint.model.run import Run, Stage, StepKind
-from remint.store.base import AuditRecord, AuditStatus, JournalEntry, StoreReader
+from remint.store.base import StoreReader
+from remint.store.values import AuditRecord, AuditStatus, JournalEntry
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

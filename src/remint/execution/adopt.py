@@ -26,7 +26,7 @@ from remint.planner.staleness import Contents, unit_inputs
 from remint.publishing.publish import record_success
 from remint.publishing.record import Scope, audit_entry, stopped
 from remint.publishing.tools import Tools
-from remint.store.base import AuditStatus, Outcome, Projection
+from remint.store.values import AuditStatus, Outcome, Projection
 
 _SHOWN = 5
 

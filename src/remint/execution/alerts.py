@@ -17,7 +17,7 @@ from remint.model.run import Run
 from remint.planner.volume import anomalies
 from remint.publishing.record import Scope, audit_entry
 from remint.publishing.tools import Tools
-from remint.store.base import AuditStatus
+from remint.store.values import AuditStatus
 
 ACTION = "alert"
 """What the audit log calls an alert."""

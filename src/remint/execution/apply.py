@@ -31,7 +31,7 @@ from remint.publishing.leftovers import discard_leftovers
 from remint.publishing.publish import TableChange, intend, intended, publish_tables, record_success
 from remint.publishing.record import Scope, audit_entry, stopped
 from remint.publishing.tools import Tools
-from remint.store.base import AuditStatus, Outcome, Projection
+from remint.store.values import AuditStatus, Outcome, Projection
 
 
 def run_plan(tools: Tools, plan: Plan, run_id: str) -> None:

@@ -11,7 +11,7 @@ from remint.model.plan import Plan
 from remint.model.run import OUTSTANDING, RUNNING
 from remint.planner.policy import Policy, Rule, judge, judge_start, unjudged
 from remint.publishing.tools import Tools, timestamp
-from remint.store.base import Admission, AuditEntry, AuditStatus
+from remint.store.values import Admission, AuditEntry, AuditStatus
 
 LONGEST = timedelta(days=30)
 """An approval speaks of data as they are; after a month they are others."""

@@ -20,7 +20,7 @@ from remint.planner.scope import concerned, read_by
 from remint.planner.staleness import changed_heads
 from remint.planner.survey import World
 from remint.publishing.tools import Tools
-from remint.store.base import CoverageKind, Projection
+from remint.store.values import CoverageKind, Projection
 
 _LOADED_AT_ONCE = 50_000
 

@@ -20,7 +20,7 @@ from remint.publishing.leftovers import discard_leftovers
 from remint.publishing.publish import TableChange, check, intend, intended, publish_tables, record_success
 from remint.publishing.record import Scope, audit_entry, stopped
 from remint.publishing.tools import Tools
-from remint.store.base import AuditStatus, Outcome, StoredRecord
+from remint.store.values import AuditStatus, Outcome, StoredRecord
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

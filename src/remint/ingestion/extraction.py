@@ -19,7 +19,7 @@ from remint.model.request import Extraction, Mode
 from remint.model.run import Run
 from remint.publishing.tools import Tools
 from remint.sources.pages import Stretch, open_pages
-from remint.store.base import Coverage, CoverageKind, CursorMove, SourceFileRecord
+from remint.store.values import Coverage, CoverageKind, CursorMove, SourceFileRecord
 
 Taken = Sequence[tuple[SourceFileRecord, Place]]
 """What a run has ingested so far, in order."""

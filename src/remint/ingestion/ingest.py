@@ -32,7 +32,7 @@ from remint.publishing.record import Scope, audit_entry, stopped
 from remint.publishing.scheme import require_countings
 from remint.publishing.tools import Tools
 from remint.sources.files import discover
-from remint.store.base import AuditStatus, Outcome, SourceFileRecord
+from remint.store.values import AuditStatus, Outcome, SourceFileRecord
 
 _NOTHING = Ingested(
     files=(),

@@ -22,7 +22,7 @@ from remint.model.run import RunState, StepKind
 from remint.model.wording import counted
 from remint.publishing.record import Scope, audit_entry
 from remint.publishing.tools import Tools
-from remint.store.base import AuditEntry, AuditStatus, Outcome
+from remint.store.values import AuditEntry, AuditStatus, Outcome
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

@@ -14,7 +14,7 @@ from remint.model.graph import DatasetGraph
 from remint.model.partition import PartitionKey, PartitionSet, days_of
 from remint.model.run import Run, RunState, Stage
 from remint.publishing.tools import Tools
-from remint.store.base import AuditEntry, AuditStatus
+from remint.store.values import AuditEntry, AuditStatus
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

@@ -11,7 +11,7 @@ from remint.model.request import BackfillType
 from remint.model.run import RUNNING, Run, StepKind
 from remint.planner.policy import too_many_runs
 from remint.store import approvals, audit_log, runs, tables
-from remint.store.base import Admission, AuditEntry
+from remint.store.values import Admission, AuditEntry
 
 
 def admit(

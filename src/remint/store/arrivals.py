@@ -14,9 +14,9 @@ from remint.model.digest import ContentDigest
 from remint.model.partition import PartitionKey, PartitionSet
 from remint.model.provenance import Arrival, ArrivedContent
 from remint.store import tables
-from remint.store.base import SourceFileRecord
 from remint.store.database import chunks, next_number
 from remint.store.tables import arrived
+from remint.store.values import SourceFileRecord
 
 
 def content(

@@ -9,9 +9,9 @@ from typing import Any
 from sqlalchemy import Connection, Row, insert, select
 
 from remint.model.digest import canonical_json
-from remint.store.base import AuditEntry, AuditRecord, AuditStatus
 from remint.store.database import next_number
 from remint.store.tables import audit_log
+from remint.store.values import AuditEntry, AuditRecord, AuditStatus
 
 
 def newest(connection: Connection, limit: int) -> list[AuditRecord]:

@@ -9,8 +9,8 @@ from sqlalchemy import Connection, insert, select
 
 from remint.model.dataset import DatasetName
 from remint.store import tables
-from remint.store.base import Coverage, CoverageKind
 from remint.store.database import next_number
+from remint.store.values import Coverage, CoverageKind
 
 
 def of(connection: Connection, dataset: DatasetName) -> list[Coverage]:

@@ -8,7 +8,7 @@ from remint.errors import StoreError
 from remint.model.provenance import Release
 from remint.model.run import RunState
 from remint.store import arrivals, audit_log, coverage, ledger, projections, releases, runs, watermarks
-from remint.store.base import Outcome
+from remint.store.values import Outcome
 
 
 def finish(connection: Connection, outcome: Outcome) -> Release:

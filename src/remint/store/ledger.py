@@ -14,9 +14,9 @@ from remint.model.dataset import DatasetName, Logic, LogicVersion
 from remint.model.partition import PartitionKey, PartitionSet
 from remint.model.provenance import DataFile, Head, LogicRecord, ProvenanceRecord
 from remint.store import tables
-from remint.store.base import InputDigests, StoredRecord, Totals, UnitKey
 from remint.store.database import chunks, next_number
 from remint.store.tables import ledger
+from remint.store.values import InputDigests, StoredRecord, Totals, UnitKey
 
 _SHOWN = 20
 _FEW = 20_000

@@ -9,8 +9,8 @@ from sqlalchemy import Connection, insert, select
 from remint.model.dataset import DatasetName
 from remint.model.digest import canonical_json
 from remint.store import tables
-from remint.store.base import Projection
 from remint.store.database import chunks
+from remint.store.values import Projection
 
 _OF = tables.projections.c
 

@@ -14,8 +14,8 @@ from remint.errors import NotResumable, UnknownRun
 from remint.model.digest import canonical_json
 from remint.model.run import OUTSTANDING, Run, RunKind, RunState, StepKind, advance
 from remint.store import tables
-from remint.store.base import JournalEntry
 from remint.store.tables import runs
+from remint.store.values import JournalEntry
 
 _COLUMNS = [runs.c[field.name] for field in fields(Run)]
 _NEAR = 3

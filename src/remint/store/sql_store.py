@@ -31,7 +31,9 @@ from remint.store import (
     watermarks,
 )
 from remint.store.admission import admit
-from remint.store.base import (
+from remint.store.database import Database, connect_to
+from remint.store.finish import finish
+from remint.store.values import (
     Admission,
     AuditEntry,
     AuditRecord,
@@ -45,8 +47,6 @@ from remint.store.base import (
     Totals,
     WatermarkMove,
 )
-from remint.store.database import Database, connect_to
-from remint.store.finish import finish
 
 BUSY_TIMEOUT_S = 10.0
 

@@ -270,6 +270,44 @@ releases = Table(
     Column("created_at", UtcText, nullable=False),
 )
 
+leases = Table(
+    "leases",
+    metadata,
+    Column("run_id", Text, ForeignKey("runs.run_id"), primary_key=True),
+    # Counts who took the run over; only the newest holder's steps are taken.
+    Column("epoch", Integer, nullable=False),
+    Column("holder", Text, nullable=False),
+    Column("until", UtcText, nullable=False),
+)
+
+pins = Table(
+    "pins",
+    metadata,
+    Column("seq", SEQ, primary_key=True, autoincrement=False),
+    Column("pin_id", Text, nullable=False, unique=True),
+    Column("release_id", Text, ForeignKey("releases.release_id"), nullable=False),
+    Column("reason", Text, nullable=False),
+    Column("pinned_by", Text, nullable=False),
+    Column("pinned_at", UtcText, nullable=False),
+)
+
+unpins = Table(
+    "unpins",
+    metadata,
+    Column("pin_id", Text, ForeignKey("pins.pin_id"), primary_key=True),
+    Column("reason", Text, nullable=False),
+    Column("unpinned_by", Text, nullable=False),
+    Column("unpinned_at", UtcText, nullable=False),
+)
+
+expired = Table(
+    "expired",
+    metadata,
+    Column("dataset", Text, primary_key=True),
+    Column("path", Text, primary_key=True),
+    Column("run_id", Text, ForeignKey("runs.run_id"), nullable=False, index=True),
+)
+
 watermarks = Table(
     "watermarks",
     metadata,
@@ -336,6 +374,9 @@ APPEND_ONLY: Final = (
     coverage,
     logic,
     releases,
+    pins,
+    unpins,
+    expired,
     watermarks,
     approvals,
     approval_uses,

@@ -14,9 +14,9 @@ from remint.errors import StoreError
 from remint.model.dataset import DatasetName
 from remint.model.request import Mode
 from remint.model.run import Run
-from remint.store.base import CursorMove, WatermarkMove
 from remint.store.database import next_number
 from remint.store.tables import watermarks
+from remint.store.values import CursorMove, WatermarkMove
 
 
 def current(connection: Connection) -> dict[DatasetName, str]:
