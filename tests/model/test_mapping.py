@@ -145,7 +145,7 @@ def test_own_partitions_reach_the_days_after_and_at_length_all_of_them() -> None
 
     assert list(edge.upstream(unit, EVERY_DAY)) == ["2024-02-28", "2024-02-29"]
     assert list(edge.downstream(unit, EVERY_DAY, EVERY_DAY)) == ["2024-03-02", "2024-03-03"]
-    assert list(edge.reached(unit, with_gaps, with_gaps)) == ["2024-03-03", "2024-03-04"]
+    assert list(edge.follows(unit, with_gaps)) == ["2024-03-03", "2024-03-04"]
 
 
 @pytest.mark.parametrize(

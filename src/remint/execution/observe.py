@@ -10,7 +10,7 @@ from remint.errors import PlanError
 from remint.model.dataset import Dataset, DatasetName
 from remint.model.graph import DatasetGraph
 from remint.model.observation import Columns, Foreign, Observed
-from remint.model.partition import PartitionKey, PartitionSet
+from remint.model.partition import PartitionKey, PartitionSet, gathered
 from remint.model.provenance import Head
 from remint.model.request import Request
 from remint.model.standing import Standing
@@ -69,11 +69,10 @@ def _up_to_date(tools: Tools, graph: DatasetGraph, last_seq: int) -> dict[Datase
 def _close_up(tools: Tools, world: World, units: dict[DatasetName, PartitionSet]) -> Observed:
     graph, observed = world.graph, world.observed
     published, arrived = read_by(world, units)
-    wanted = dict(published)
-    for name, keys in units.items():
-        # A unit that was taken back has a record too, which the next one must follow on.
-        held = keys & (observed.standings[name].present | observed.standings[name].withdrawn)
-        wanted[name] = wanted[name] | held if name in wanted else held
+    # A unit that was taken back has a record too, which the next one must follow on.
+    standings = observed.standings
+    held = ((name, keys & (standings[name].present | standings[name].withdrawn)) for name, keys in units.items())
+    wanted = gathered([*published.items(), *held])
     heads = tools.store.heads(list(wanted), wanted)
     return replace(
         observed,

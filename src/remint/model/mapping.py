@@ -122,10 +122,13 @@ class Edge:
                 return self._matched(moved, units, is_up=False) if moved else PartitionSet(self.reader.grain)
         return units if is_read else PartitionSet(self.reader.grain)
 
-    def reached(self, changed: PartitionSet, units: PartitionSet, present: PartitionSet) -> PartitionSet:
-        """Return ``downstream``, and for a dataset that reads itself all that follows from it, at any depth."""
+    def follows(self, changed: PartitionSet, units: PartitionSet) -> PartitionSet:
+        """Return what follows from ``changed`` through a dataset's own earlier partitions, at any depth.
+
+        Nothing does through any other mapping.
+        """
         if not isinstance(self.mapping, SelfBefore):
-            return self.downstream(changed, units, present)
+            return PartitionSet(self.reader.grain)
         reach, found = self.mapping.before, {}
         for label, seeds in changed.lanes:
             later = line.chain(seeds, line.union(units.spans(label), seeds), reach)

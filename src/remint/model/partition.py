@@ -9,6 +9,7 @@ from __future__ import annotations
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from datetime import date
+from typing import TypeVar
 
 from remint.errors import InvalidKey, InvalidRange
 from remint.model import spans as line
@@ -47,6 +48,7 @@ __all__ = [
     "parse_key",
 ]
 
+_K = TypeVar("_K")
 _VALUE: Spans = ((0, 1),)
 """The one point on the line of an identity value, which has no time."""
 _TYPES = {Grain.HOUR: "TIMESTAMPTZ", Grain.IDENTITY: "VARCHAR"}
@@ -151,6 +153,14 @@ class PartitionSet:
     def from_lanes(cls, grain: Grain, lanes: Mapping[str, Spans]) -> PartitionSet:
         """Return the set of ``lanes``; those without positions are left out."""
         return cls(grain, tuple((label, spans) for label, spans in sorted(lanes.items()) if spans))
+
+    @classmethod
+    def union(cls, grain: Grain, sets: Iterable[PartitionSet]) -> PartitionSet:
+        """Return every key of any of ``sets``, which are all cut by ``grain``."""
+        found = cls(grain)
+        for keys in sets:
+            found = found | keys
+        return found
 
     @classmethod
     def range(cls, grain: Grain, first: PartitionKey, last: PartitionKey) -> PartitionSet:
@@ -303,6 +313,14 @@ class PartitionSet:
             first, _, last = time.partition("..")
             found.setdefault(label, []).append((ordinal(grain, first), ordinal(grain, last or first) + 1))
         return cls.from_lanes(grain, {label: line.merge(sorted(spans)) for label, spans in found.items()})
+
+
+def gathered(pairs: Iterable[tuple[_K, PartitionSet]]) -> dict[_K, PartitionSet]:
+    """Return, by name, the union of all sets that are paired with it."""
+    found: dict[_K, PartitionSet] = {}
+    for name, keys in pairs:
+        found[name] = found[name] | keys if name in found else keys
+    return found
 
 
 def days_of(keys: PartitionSet) -> tuple[date, date] | None:

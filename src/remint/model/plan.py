@@ -12,7 +12,7 @@ from enum import StrEnum
 from remint.model.cost import Estimate
 from remint.model.dataset import Dataset, DatasetName
 from remint.model.digest import canonical_json, text_digest
-from remint.model.partition import Grain, PartitionSet
+from remint.model.partition import Grain, PartitionSet, gathered
 from remint.model.request import Request
 
 PLAN_FORMAT = "remint.plan/3"
@@ -171,18 +171,11 @@ class Plan:
     @property
     def units(self) -> dict[DatasetName, PartitionSet]:
         """Every unit that will or may run, by dataset."""
-        found = self.action_units(certain=True)
-        for name, keys in self.action_units(certain=False).items():
-            found[name] = found[name] | keys if name in found else keys
-        return found
+        return gathered((a.dataset, a.keys) for a in self.actions)
 
     def action_units(self, *, certain: bool) -> dict[DatasetName, PartitionSet]:
         """Return, by dataset, the units that will run (``certain``) or may run."""
-        found: dict[DatasetName, PartitionSet] = {}
-        for action in self.actions:
-            if action.certain is certain:
-                found[action.dataset] = found.get(action.dataset, PartitionSet(action.grain)) | action.keys
-        return found
+        return gathered((a.dataset, a.keys) for a in self.actions if a.certain is certain)
 
 
 def plan_digest(plan: Plan) -> str:

@@ -39,10 +39,7 @@ class Standing:
     @property
     def present(self) -> PartitionSet:
         """Every unit that is published."""
-        found = PartitionSet(self.withdrawn.grain)
-        for keys in self.made_by.values():
-            found = found | keys
-        return found
+        return PartitionSet.union(self.withdrawn.grain, self.made_by.values())
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

@@ -9,7 +9,7 @@ from datetime import datetime
 from remint.model.calendar import grain_of
 from remint.model.dataset import Dataset, DatasetName, Input
 from remint.model.mapping import ByArrival
-from remint.model.partition import Grain, PartitionKey, PartitionSet, ordinal
+from remint.model.partition import Grain, PartitionKey, PartitionSet, gathered, ordinal
 from remint.model.plan import (
     Action,
     ActionKind,
@@ -194,15 +194,12 @@ def rows_by_day(world: World, affected: Mapping[DatasetName, PartitionSet]) -> d
 
 def _requirements(world: World, affected: Mapping[DatasetName, PartitionSet]) -> tuple[Requirement, ...]:
     graph = world.graph
-    needed: dict[tuple[DatasetName, bool], PartitionSet] = {}
-    for name, keys in affected.items():
-        dataset = graph[name]
-        found = [(name, False, keys)]
-        found += [
-            (e.dataset, isinstance(e.mapping, ByArrival), _reach(world, dataset, e, keys)) for e in dataset.inputs
-        ]
-        for source, arrived, read in found:
-            needed[source, arrived] = needed[source, arrived] | read if (source, arrived) in needed else read
+    read = [
+        ((e.dataset, isinstance(e.mapping, ByArrival)), _reach(world, graph[name], e, keys))
+        for name, keys in affected.items()
+        for e in graph[name].inputs
+    ]
+    needed = gathered([*(((name, False), keys) for name, keys in affected.items()), *read])
     return tuple(
         Requirement(
             dataset=name,

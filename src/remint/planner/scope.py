@@ -3,11 +3,10 @@
 from __future__ import annotations
 
 from remint.model.dataset import DatasetName
-from remint.model.mapping import SelfBefore
-from remint.model.partition import PartitionSet
+from remint.model.partition import PartitionSet, gathered
 from remint.model.request import Request
 from remint.planner.staleness import input_keys
-from remint.planner.survey import World, reached
+from remint.planner.survey import World, own_chain, reached
 
 
 def concerned(request: Request | None, world: World) -> dict[DatasetName, PartitionSet]:
@@ -28,12 +27,8 @@ def concerned(request: Request | None, world: World) -> dict[DatasetName, Partit
         keys = (units - fresh) | (observed.foreign_keys(dataset.name) & units)
         if request and request.rebuild and dataset.name in selection:
             keys = keys | (request.range.within(units) if request.range else units)
-        for more in reached(graph, dataset, world, found).values():
-            keys = keys | more
-        for entry in dataset.inputs:
-            if isinstance(entry.mapping, SelfBefore) and keys:
-                keys = keys | graph.edge(dataset, entry).reached(keys, units, units)
-        found[dataset.name] = keys
+        keys = PartitionSet.union(keys.grain, (keys, *reached(graph, dataset, world, found).values()))
+        found[dataset.name] = keys | own_chain(world, dataset, keys, {})
     return found
 
 
@@ -41,12 +36,11 @@ def read_by(
     world: World, units: dict[DatasetName, PartitionSet]
 ) -> tuple[dict[DatasetName, PartitionSet], dict[DatasetName, PartitionSet]]:
     """Return what must be known beside ``units``: the upstream keys that they read, published and arrived."""
-    published: dict[DatasetName, PartitionSet] = {}
-    arrived: dict[DatasetName, PartitionSet] = {}
-    for name, keys in units.items():
-        dataset = world.graph[name]
-        for entry in dataset.inputs if keys else ():
-            read = input_keys(world.graph, dataset, entry, keys, world.contents)
-            place = arrived if entry.mapping.kind == "by_arrival" else published
-            place[entry.dataset] = place[entry.dataset] | read if entry.dataset in place else read
-    return published, arrived
+    reads = [
+        (world.graph[name], entry, keys) for name, keys in units.items() if keys for entry in world.graph[name].inputs
+    ]
+    found = [(e, input_keys(world.graph, dataset, e, keys, world.contents)) for dataset, e, keys in reads]
+    return (
+        gathered((e.dataset, keys) for e, keys in found if e.mapping.kind != "by_arrival"),
+        gathered((e.dataset, keys) for e, keys in found if e.mapping.kind == "by_arrival"),
+    )

@@ -8,7 +8,7 @@ from dataclasses import dataclass, replace
 from remint.errors import InvalidRange, PlanError
 from remint.model.dataset import Dataset, DatasetName
 from remint.model.graph import DatasetGraph
-from remint.model.partition import DateRange, PartitionKey, PartitionSet
+from remint.model.partition import DateRange, PartitionKey, PartitionSet, gathered
 from remint.model.plan import Batch
 from remint.model.provenance import LogicRecord
 from remint.model.wording import counted
@@ -36,10 +36,7 @@ class ShadowWork:
     @property
     def units(self) -> dict[DatasetName, PartitionSet]:
         """All units that will or may be computed."""
-        found = dict(self.certain)
-        for name, keys in self.possible.items():
-            found[name] = found[name] | keys if name in found else keys
-        return found
+        return gathered([*self.certain.items(), *self.possible.items()])
 
 
 def as_published(graph: DatasetGraph, logics: Mapping[DatasetName, Sequence[LogicRecord]]) -> DatasetGraph:
@@ -79,8 +76,7 @@ def shadow_work(world: World, chosen: Iterable[DatasetName], span: DateRange, si
         touched = ShadowWork(certain=certain, possible=possible, beyond={}).units
         reach = reached(graph, dataset, world, touched)
         found = own_chain(world, dataset, sure, reach) if sure or reach else dataset.no_units()
-        for keys in reach.values():
-            found = found | keys
+        found = PartitionSet.union(found.grain, (found, *reach.values()))
         inside = span.within(found) - sure
         for place, keys in ((certain, sure), (possible, inside), (beyond, found - sure - inside)):
             if keys:

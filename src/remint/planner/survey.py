@@ -10,7 +10,6 @@ from dataclasses import dataclass, field
 
 from remint.model.dataset import Dataset, DatasetName
 from remint.model.graph import DatasetGraph
-from remint.model.mapping import SelfBefore
 from remint.model.observation import LogicChange, Observed
 from remint.model.partition import PartitionKey, PartitionSet
 from remint.model.plan import StaleCause
@@ -58,12 +57,12 @@ class Verdicts:
     @property
     def certain(self) -> PartitionSet:
         """The units that will run."""
-        return _union(self.left, (g.keys for g in self.will))
+        return PartitionSet.union(self.left.grain, (g.keys for g in self.will))
 
     @property
     def possible(self) -> PartitionSet:
         """The units that may run."""
-        return _union(self.left, (g.keys for g in self.may))
+        return PartitionSet.union(self.left.grain, (g.keys for g in self.may))
 
     @property
     def affected(self) -> PartitionSet:
@@ -83,7 +82,7 @@ def survey(request: Request, world: World) -> dict[DatasetName, Verdicts]:
         if dataset.name in selection:
             verdicts[dataset.name] = _judged(request, world, dataset, stale, reach)
         else:
-            left = _union(dataset.no_units(), (*(g.keys for g in stale), *reach.values()))
+            left = PartitionSet.union(dataset.partition.grain, (*(g.keys for g in stale), *reach.values()))
             verdicts[dataset.name] = Verdicts([], [], left, len(world.units[dataset.name] - left))
     return verdicts
 
@@ -93,15 +92,15 @@ def _judged(
 ) -> Verdicts:
     units = world.units[dataset.name]
     asked = request.range.within(units) if request.range else units
-    stale_keys = _union(dataset.no_units(), (g.keys for g in stale))
+    stale_keys = PartitionSet.union(dataset.partition.grain, (g.keys for g in stale))
     again = (Finding(cause=StaleCause.REQUEST, about="recompute requested"),) if request.rebuild else ()
     groups = [*stale, Group(asked - stale_keys)] if request.rebuild else stale
     will = [Group(w, (*g.findings, *again)) for g in groups if (w := g.keys & asked)]
-    certain = _union(dataset.no_units(), (g.keys for g in will))
+    certain = PartitionSet.union(dataset.partition.grain, (g.keys for g in will))
     own = own_chain(world, dataset, certain, reach)
     if own:
         reach = {**reach, dataset.name: own}
-    touched = _union(dataset.no_units(), reach.values()) - certain
+    touched = PartitionSet.union(dataset.partition.grain, reach.values()) - certain
     rest = [*(Group(g.keys - asked, g.findings) for g in stale), Group(touched - stale_keys)]
     may = [
         Group(keys, group.findings, pending)
@@ -116,12 +115,10 @@ def own_chain(
     world: World, dataset: Dataset, certain: PartitionSet, reach: Mapping[DatasetName, PartitionSet]
 ) -> PartitionSet:
     """Return the units that follow, through the dataset's own earlier partitions, from what will or may run of it."""
-    found = dataset.no_units()
-    units, seeds = world.units[dataset.name], _union(dataset.no_units(), (certain, *reach.values()))
-    for entry in dataset.inputs:
-        if isinstance(entry.mapping, SelfBefore) and seeds:
-            found = found | world.graph.edge(dataset, entry).reached(seeds, units, units | seeds)
-    return found - certain
+    grain, units = dataset.partition.grain, world.units[dataset.name]
+    seeds = PartitionSet.union(grain, (certain, *reach.values()))
+    edges = (world.graph.edge(dataset, entry) for entry in dataset.inputs)
+    return PartitionSet.union(grain, (edge.follows(seeds, units) for edge in edges)) - certain
 
 
 def _by_pending(
@@ -194,7 +191,7 @@ def _by_set(world: World, dataset: Dataset) -> list[Group]:
     changes = observed.logic_changes.get(dataset.name, {})
     rolled_back = Finding(cause=StaleCause.MISSING, about="rolled back")
     succeeding = _succeeding(world, dataset, missing)
-    first = missing - _union(missing, (g.keys for g in succeeding))
+    first = missing - PartitionSet.union(missing.grain, (g.keys for g in succeeding))
     groups = [
         *(Group(g.keys - standing.withdrawn, g.findings) for g in succeeding),
         *(Group(g.keys & standing.withdrawn, (rolled_back, *g.findings)) for g in succeeding),
@@ -236,10 +233,3 @@ def _succeeding(world: World, dataset: Dataset, missing: PartitionSet) -> list[G
 def _logic_finding(changes: Mapping[str, LogicChange], logic: str) -> Finding:
     change = changes.get(logic)
     return Finding(cause=StaleCause.LOGIC, about=change.words if change else "the logic changed")
-
-
-def _union(like: PartitionSet, sets: Iterable[PartitionSet]) -> PartitionSet:
-    found = PartitionSet(like.grain)
-    for keys in sets:
-        found = found | keys
-    return found
