@@ -29,7 +29,7 @@ from remint.loading.sql_scopes import (
 _ALL = "*"
 """Stands for every column where names of columns are expected."""
 _EVERYTHING = frozenset([_ALL])
-_TEXT = frozenset(
+TEXT_TOKENS = frozenset(
     (
         TokenType.STRING,
         TokenType.RAW_STRING,
@@ -39,6 +39,7 @@ _TEXT = frozenset(
         TokenType.UNICODE_STRING,
     )
 )
+"""Kinds of tokens that are text between quotes, in whatever spelling."""
 _READ_APART = frozenset(("from_", "joins", "laterals", "with_", "expressions"))
 
 
@@ -283,7 +284,7 @@ def _misread(sql: str, query: exp.Query) -> Iterator[str]:
     placed = {node.meta.get("start") for node in query.find_all(exp.Identifier)}
     tokens = tokenize(sql, dialect="duckdb")
     for at, token in enumerate(tokens):
-        if token.start not in placed and token.token_type not in _TEXT and not _is_no_name(tokens, at):
+        if token.start not in placed and token.token_type not in TEXT_TOKENS and not _is_no_name(tokens, at):
             yield token.text.lower()
 
 

@@ -18,7 +18,7 @@ from sqlglot import Token, TokenType, tokenize
 
 from remint.errors import ProjectError, ProjectInvalid
 from remint.loading.python_logic import PythonLogic
-from remint.loading.sql_columns import columns_read
+from remint.loading.sql_columns import TEXT_TOKENS, columns_read
 from remint.loading.sql_floats import float_sums
 from remint.loading.sql_reach import TimeColumn
 from remint.loading.sql_rules import Problem, Relations, parse_transform, problems
@@ -32,19 +32,7 @@ _NAMES_AS_DATA = frozenset(
     ["to_json", "row_to_json", "array_to_json", "json_object", "struct_pack", "row", "columns", "alias", "typeof", "{"]
 )
 _SETTINGS = "-- "
-_LITERALS = frozenset(
-    (
-        TokenType.STRING,
-        TokenType.RAW_STRING,
-        TokenType.BYTE_STRING,
-        TokenType.HEREDOC_STRING,
-        TokenType.NATIONAL_STRING,
-        TokenType.UNICODE_STRING,
-        TokenType.BIT_STRING,
-        TokenType.HEX_STRING,
-        TokenType.IDENTIFIER,
-    )
-)
+_LITERALS = TEXT_TOKENS | {TokenType.BIT_STRING, TokenType.HEX_STRING, TokenType.IDENTIFIER}
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
