@@ -33,7 +33,7 @@ test-fast: setup ## The tests that take no more than seconds.
 
 test-faults: setup ## The proofs at full size (about an hour); their figures go into docs/reliability.md.
 	REMINT_PROOF=full $(BIN)/python -m pytest -m proof -n 2
-	$(BIN)/python docs/generate.py
+	$(BIN)/python docs/figures.py
 
 lint: setup ## ruff and mypy; the layering and size tests run with the tests.
 	$(BIN)/ruff check .

@@ -1,7 +1,7 @@
 """The long proofs: how large they are, and the figures that they leave for docs/reliability.md.
 
 ``make test`` runs every proof small; ``make test-faults`` runs those marked ``proof`` at full size, and then
-``docs/generate.py`` puts their figures into the page.
+``docs/figures.py`` puts their figures into the page.
 """
 
 from __future__ import annotations

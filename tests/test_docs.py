@@ -3,6 +3,7 @@
 import importlib.util
 import re
 import shlex
+import subprocess
 import sys
 from collections.abc import Iterator
 from pathlib import Path
@@ -44,6 +45,11 @@ def generate() -> Iterator[ModuleType]:
     spec.loader.exec_module(module)
     yield module
     del sys.modules[spec.name]
+
+
+def test_the_page_on_reliability_says_what_the_proofs_left() -> None:
+    """If this fails: python docs/figures.py."""
+    assert subprocess.run([sys.executable, ROOT / "docs" / "figures.py", "--check"], check=False).returncode == 0
 
 
 def test_generated_pages_are_up_to_date(generate: ModuleType) -> None:
