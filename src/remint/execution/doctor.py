@@ -69,8 +69,10 @@ def examine(tools: Tools, graph: DatasetGraph, names: Iterable[DatasetName], *, 
 def _examine_log(tools: Tools) -> Iterable[Symptom]:
     broken = first_break(tools.store)
     if broken:
-        hint = "remint audit verify    # says where; compare with a backup or an export"
-        yield Symptom(subject="audit log", health=Health.BAD, detail=broken.found, hint=hint)
+        detail, hint = f"{broken.kind} at seq {broken.seq}: {broken.found}", "remint audit verify CHECKPOINT"
+        yield Symptom(subject="audit log", health=Health.BAD, detail=detail, hint=hint)
+    else:
+        yield Symptom(subject="audit log", health=Health.OK, detail="every entry has the hash that it was written with")
 
 
 def _examine(tools: Tools, dataset: Dataset, *, read_data: bool) -> Iterable[Symptom]:
