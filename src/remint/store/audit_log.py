@@ -9,6 +9,7 @@ from typing import Any
 
 from sqlalchemy import Connection, Integer, Row, insert, select, type_coerce
 
+from remint.errors import StoreError
 from remint.model.chain import GENESIS, Link, entry_hash
 from remint.model.digest import canonical_json
 from remint.store.tables import audit_log
@@ -32,9 +33,12 @@ def of_run(connection: Connection, run_id: str) -> list[AuditRecord]:
 def _record(row: Row[Any]) -> AuditRecord:
     columns = dict(row._mapping)
     seq, run_id, _ = columns.pop("seq"), columns.pop("reprocessing_id"), columns.pop("hash")
-    columns["status"] = AuditStatus(row.status)
-    columns["datasets"] = tuple(json.loads(row.datasets))
-    columns["detail"] = json.loads(row.detail)
+    try:
+        columns["status"] = AuditStatus(row.status)
+        columns["datasets"] = tuple(json.loads(row.datasets))
+        columns["detail"] = json.loads(row.detail)
+    except (ValueError, TypeError) as error:
+        raise StoreError(f"entry {seq} of the audit log was changed: {error}", hint="remint audit verify") from error
     return AuditRecord(seq=seq, entry=AuditEntry(run_id=run_id, **columns))
 
 
