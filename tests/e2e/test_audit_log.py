@@ -111,7 +111,7 @@ def test_giving_a_run_up_is_logged_before_its_files_are_deleted(
 ) -> None:
     project, act = landed(tmp_path / "p")
     with pytest.raises(Killed):
-        act(armed(project.open(), Fuse(6, When.AFTER)))
+        act(armed(project.open(), Fuse(4, When.AFTER)))
     (run,) = project.outstanding()
     monkeypatch.setenv("REMINT_USER", "bea")
     workspace = project.open()
