@@ -35,7 +35,7 @@ _GENERATED = "Generated from {source} by `python docs/generate.py`; do not edit.
 
 _EXIT_CODES = {
     0: "Done, or nothing to do.",
-    1: "The command failed; or `verify` found a difference, or `doctor` found something bad.",
+    1: "The command failed; or `verify`, `audit verify` or `doctor` found something bad.",
     2: "Wrong usage, or a mistake in the project.",
     3: "Changes are pending. Only `remint plan --detailed-exitcode` uses it.",
     4: "A rule of the policy refuses the plan or its start, or a second person must approve it.",
@@ -198,6 +198,11 @@ def cli_page() -> str:
         command = cli.commands[name]
         shown = command.get_help(_context(command, name, top))
         lines += ["", f"## `remint {name}`", "", "```text", *shown.split("\n"), "```"]
+        if isinstance(command, click.Group):
+            for inner in sorted(command.commands):
+                within = _context(command.commands[inner], inner, _context(command, name, top))
+                shown = command.commands[inner].get_help(within)
+                lines += ["", f"### `remint {name} {inner}`", "", "```text", *shown.split("\n"), "```"]
     return _text(lines)
 
 

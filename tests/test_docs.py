@@ -110,6 +110,10 @@ def test_every_command_that_a_page_shows_exists(page: Path) -> None:
         ("remint -C shop status --json    # a comment", ""),
         ("remint plann", "no command plann"),
         ("remint plan --frm 2026-10-01", "plan has no option --frm"),
+        ("remint audit --limit 5", ""),
+        ("remint audit checkpoint a.json --key k.pem", ""),
+        ("remint audit chekpoint a.json", "no command audit chekpoint"),
+        ("remint audit verify --key k.pem", "audit verify has no option --key"),
     ],
 )
 def test_a_command_that_does_not_exist_would_be_found(line: str, said: str) -> None:
@@ -186,7 +190,12 @@ def problem(line: str) -> str:
         words = words[2:]  # -C FOLDER
     if not words or words[0] not in cli.commands:
         return f"no command {words[0] if words else ''}"
-    options = [p for p in cli.commands[words[0]].params if isinstance(p, click.Option)]
+    name, command, rest = words[0], cli.commands[words[0]], words[1:]
+    if isinstance(command, click.Group) and rest and not rest[0].startswith("-"):
+        if rest[0] not in command.commands:
+            return f"no command {name} {rest[0]}"
+        name, command, rest = f"{name} {rest[0]}", command.commands[rest[0]], rest[1:]
+    options = [p for p in command.params if isinstance(p, click.Option)]
     known = {o for p in options for o in (*p.opts, *p.secondary_opts)}
-    unknown = [w for w in words[1:] if w.startswith("--") and w not in known]
-    return f"{words[0]} has no option {unknown[0]}" if unknown else ""
+    unknown = [w for w in rest if w.startswith("--") and w not in known]
+    return f"{name} has no option {unknown[0]}" if unknown else ""

@@ -18,6 +18,7 @@ RANKS = {
     "formats": 3,
     "engines": 3,
     "store": 3,
+    "signing": 3,
     "publishing": 4,
     "execution": 5,
     "ingestion": 5,
@@ -55,6 +56,7 @@ HOMES = {
     "jsonschema": {"loading", "checks"},
     "fsspec": {"sources"},
     "urllib3": {"sources"},
+    "cryptography": {"signing"},
     "open_data_contract_standard": {"loading", "checks"},
 }
 USE_CASES = {"publishing", "execution", "ingestion"}

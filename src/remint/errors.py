@@ -50,7 +50,12 @@ The tree::
     │   └── AdoptRefused      RM412  exit 6   what somebody else wrote cannot be taken as it is
     ├── StoreError            RM5xx
     │   ├── StoreNewer        RM501  exit 1   state written by a newer remint
-    │   └── StoreBusy         RM502  exit 1   another process holds the database (retryable)
+    │   ├── StoreBusy         RM502  exit 1   another process holds the database (retryable)
+    │   ├── AuditLogBroken    RM520  exit 1   the audit log is not as it was written
+    │   ├── CheckpointInvalid RM521  exit 2   a file is not a checkpoint of an audit log
+    │   ├── CheckpointForged  RM522  exit 1   a checkpoint is not signed as it must be
+    │   ├── SigningMissing    RM523  exit 1   the package that signs is not installed
+    │   └── KeyRefused        RM524  exit 2   a key cannot be read, or would be overwritten
     └── InternalError         RM900  exit 1   a defect of remint itself
 
 Rules: the message says what, where, expected and found; ``hint`` says the next command.
@@ -439,6 +444,38 @@ class StoreBusy(StoreError):
 
     code = "RM502"
     retryable = True
+
+
+class AuditLogBroken(StoreError):
+    """The audit log is not as it was written: somebody changed it."""
+
+    code = "RM520"
+
+
+class CheckpointInvalid(StoreError):
+    """A file is not a checkpoint of an audit log."""
+
+    code = "RM521"
+    exit_code = 2
+
+
+class CheckpointForged(StoreError):
+    """A checkpoint is not signed, its signature does not fit it, or the key is not the one that was expected."""
+
+    code = "RM522"
+
+
+class SigningMissing(StoreError):
+    """The package that signs checkpoints and checks signatures is not installed."""
+
+    code = "RM523"
+
+
+class KeyRefused(StoreError):
+    """A key file cannot be read, is of another kind, or is there already and would be overwritten."""
+
+    code = "RM524"
+    exit_code = 2
 
 
 class InternalError(RemintError):

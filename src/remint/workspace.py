@@ -29,7 +29,7 @@ from remint.planner.cost import NEWEST
 from remint.planner.coverage import absent_sources
 from remint.planner.policy import Policy, windows
 from remint.planner.survey import Verdicts, World, survey
-from remint.publishing.record import Scope, audit_entry
+from remint.publishing.record import Scope, audit_entry, log_resumption
 from remint.publishing.scheme import require_countings, require_scheme
 from remint.publishing.tools import Tools, timestamp
 from remint.store.base import StoreReader
@@ -39,6 +39,7 @@ if TYPE_CHECKING:
     from remint.engines.base import Engine
     from remint.execution.account import RunAccount
     from remint.execution.approve import Readiness
+    from remint.execution.audit_chain import AuditLog
     from remint.execution.reading import Reader
     from remint.execution.shadow import Shadow
     from remint.execution.upkeep import Upkeep
@@ -315,6 +316,7 @@ class Workspace:
         run = self.store.run(run_id)
         if run.state not in OUTSTANDING:
             raise NotResumable(f"run {run.run_id} is {run.state}: there is nothing to resume", hint="remint status")
+        log_resumption(self._tools, run, self.project.settings.user)
         if run.kind is RunKind.APPLY:
             plan = read_plan(self.store.plan_json(run.run_id) or "")
             with watched(self._tools, plan, run.run_id, self.policy.sla_seconds):
@@ -341,7 +343,7 @@ class Workspace:
 
         undone = self.store.run(run_id)
         if undone.state in (RunState.STAGING, RunState.FAILED):
-            abandon(self._tools, self._graph_of(undone), undone)
+            abandon(self._tools, self._graph_of(undone), undone, (self.project.settings.user, ask.reason))
             return self.store.run(undone.run_id), []
         graph = self._graph_of(undone)
         check_rollback(self._tools, graph, undone)
@@ -434,6 +436,13 @@ class Workspace:
         from remint.execution.reading import Reader
 
         return Reader(self._tools, self.graph)
+
+    @cached_property
+    def audit_log(self) -> AuditLog:
+        """Proves that the audit log is what was written."""
+        from remint.execution.audit_chain import AuditLog
+
+        return AuditLog(self._tools, self.project.name)
 
     @cached_property
     def upkeep(self) -> Upkeep:

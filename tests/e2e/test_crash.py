@@ -105,7 +105,8 @@ def left_behind(project: Project) -> dict[str, Any]:
     """Return what a run leaves, without what differs by chance: the names of files and the times."""
     workspace = project.open()
     store = workspace.store
-    entries = [(r.entry.action, r.entry.status, r.entry.record_count, r.entry.datasets) for r in store.audit(1000)]
+    logged = [r.entry for r in store.audit(1000) if r.entry.action != "resume"]  # somebody resumed, or nobody had to
+    entries = [(e.action, e.status, e.record_count, e.datasets) for e in logged]
     runs = [(r.run_id[:14], r.kind, r.state) for r in store.runs(1000)]
     heads = store.heads([d.name for d in workspace.graph])
     return {

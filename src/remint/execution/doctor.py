@@ -7,6 +7,7 @@ from dataclasses import dataclass
 from enum import StrEnum
 from pathlib import Path
 
+from remint.execution.audit_chain import first_break
 from remint.execution.rollback import sha256_of
 from remint.model.dataset import Dataset, DatasetName
 from remint.model.graph import DatasetGraph
@@ -45,7 +46,7 @@ def examine(tools: Tools, graph: DatasetGraph, names: Iterable[DatasetName], *, 
         names: datasets to look at.
         read_data: also hash every published file.
     """
-    symptoms = []
+    symptoms = list(_examine_log(tools))
     for run in tools.store.outstanding():
         symptoms.append(
             Symptom(
@@ -63,6 +64,15 @@ def examine(tools: Tools, graph: DatasetGraph, names: Iterable[DatasetName], *, 
             found = [Symptom(subject=name, health=Health.OK, detail=words)]
         symptoms += found
     return symptoms
+
+
+def _examine_log(tools: Tools) -> Iterable[Symptom]:
+    broken = first_break(tools.store)
+    if broken:
+        detail, hint = f"{broken.kind} at seq {broken.seq}: {broken.found}", "remint audit verify CHECKPOINT"
+        yield Symptom(subject="audit log", health=Health.BAD, detail=detail, hint=hint)
+    else:
+        yield Symptom(subject="audit log", health=Health.OK, detail="every entry has the hash that it was written with")
 
 
 def _examine(tools: Tools, dataset: Dataset, *, read_data: bool) -> Iterable[Symptom]:

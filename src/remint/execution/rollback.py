@@ -120,12 +120,22 @@ def _put_back(tools: Tools, graph: DatasetGraph, run_id: str, undone: Run) -> No
     )
 
 
-def abandon(tools: Tools, graph: DatasetGraph, run: Run) -> int:
-    """Give up a run that published nothing: delete its staged files and return how many there were."""
+def abandon(tools: Tools, graph: DatasetGraph, run: Run, asked: tuple[str, str]) -> int:
+    """Give up a run that published nothing: delete its staged files and return how many there were.
+
+    Args:
+        tools: adapters.
+        graph: datasets as the run knew them.
+        run: to be given up.
+        asked: who gives it up, and why.
+    """
+    by, reason = asked
+    started = audit_entry(run, Scope(detail={"state": run.state}), AuditStatus.STARTED, tools.now())
+    tools.store.log(replace(started, action="abandon", actor=by, reason=reason))
     deleted = sum(discard_leftovers(tools.folder(dataset), run.run_id, ()) for dataset in graph)
     now = tools.now()
-    scope = Scope(detail={"files_deleted": deleted})
-    tools.store.abandon(run.run_id, audit_entry(run, scope, AuditStatus.ABANDONED, now), now)
+    ended = audit_entry(run, Scope(detail={"files_deleted": deleted}), AuditStatus.ABANDONED, now)
+    tools.store.abandon(run.run_id, replace(ended, action="abandon", actor=by, reason=reason), now)
     return deleted
 
 

@@ -140,10 +140,10 @@ def withdraw(tools: Tools, run_id: str, changes: Sequence[TableChange]) -> None:
         HalfPublished: a partition was changed again by somebody else, so its earlier files cannot be put back.
     """
     attempt = _count(tools, run_id, StepKind.WITHDRAWN) * 2 + 1
-    tools.store.journal_append(run_id, StepKind.WITHDRAW_INTENT, {"attempt": attempt})
-    for change in changes:
-        if change.is_empty or _landed(tools, run_id, change, attempt) is None:
-            continue
+    landed = [c for c in changes if not c.is_empty and _landed(tools, run_id, c, attempt) is not None]
+    intent = _withdrawal(tools, run_id, landed, AuditStatus.STARTED)
+    tools.store.journal_append(run_id, StepKind.WITHDRAW_INTENT, {"attempt": attempt}, audit=intent)
+    for change in landed:
         if _landed(tools, run_id, change, attempt + 1) is not None:
             continue
         back = TableChange(dataset=change.dataset, adds=change.removes, removes=change.adds)
@@ -155,7 +155,16 @@ def withdraw(tools: Tools, run_id: str, changes: Sequence[TableChange]) -> None:
                 f"that table again: {error.message}",
                 hint="remint doctor    # shows whose files are live; then remint plan heals them",
             ) from error
-    tools.store.journal_append(run_id, StepKind.WITHDRAWN, {"attempt": attempt})
+    done = _withdrawal(tools, run_id, landed, AuditStatus.SUCCESS)
+    tools.store.journal_append(run_id, StepKind.WITHDRAWN, {"attempt": attempt}, audit=done)
+
+
+def _withdrawal(tools: Tools, run_id: str, landed: Sequence[TableChange], status: AuditStatus) -> AuditEntry | None:
+    """Return what the log says of taking commits back; nothing where the run had made none."""
+    if not landed:
+        return None
+    scope = Scope(datasets=tuple(sorted(c.dataset.name for c in landed)))
+    return replace(audit_entry(tools.store.run(run_id), scope, status, tools.now()), action="withdraw")
 
 
 def _attempt(tools: Tools, run_id: str, changes: Sequence[TableChange]) -> int:

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import json
 from collections.abc import Iterable, Mapping
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from typing import Any
 
 from remint.errors import ChecksFailed, PublishConflict, RemintError, RunError
@@ -96,6 +96,12 @@ def audit_entry(run: Run, scope: Scope, status: AuditStatus, at: str) -> AuditEn
         datasets=scope.datasets,
         detail={**scope.detail, **_consent(run)},
     )
+
+
+def log_resumption(tools: Tools, run: Run, by: str) -> None:
+    """Write down who goes on with a run, before anything of it is done; its end is logged by the run itself."""
+    entry = audit_entry(run, Scope(detail={"state": run.state}), AuditStatus.STARTED, tools.now())
+    tools.store.log(replace(entry, action="resume", actor=by))
 
 
 def _consent(run: Run) -> dict[str, Any]:

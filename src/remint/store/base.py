@@ -9,6 +9,7 @@ from collections.abc import Collection, Iterator, Mapping
 from typing import Any, Protocol
 
 from remint.model.approval import Approval
+from remint.model.chain import Link
 from remint.model.cost import Timing
 from remint.model.dataset import DatasetName
 from remint.model.partition import PartitionKey, PartitionSet
@@ -181,6 +182,10 @@ class StoreReader(Protocol):
 
     def audit_of(self, run_id: str) -> list[AuditRecord]:
         """Return the audit entries about a run, oldest first."""
+        ...
+
+    def audit_chain(self) -> Iterator[Link]:
+        """Yield every entry of the audit log as it is stored, with its hash, oldest first."""
         ...
 
     def approvals(self, limit: int) -> list[Approval]:

@@ -10,6 +10,7 @@ from typing import Any
 from sqlalchemy import Connection
 
 from remint.model.approval import Approval
+from remint.model.chain import Link
 from remint.model.cost import Timing
 from remint.model.dataset import DatasetName
 from remint.model.partition import PartitionKey, PartitionSet
@@ -225,6 +226,10 @@ class SqlStore:
     def audit_of(self, run_id: str) -> list[AuditRecord]:
         with self._database.reading() as connection:
             return audit_log.of_run(connection, run_id)
+
+    def audit_chain(self) -> Iterator[Link]:
+        with self._database.reading() as connection:
+            yield from audit_log.chain(connection)
 
     def approvals(self, limit: int) -> list[Approval]:
         with self._database.reading() as connection:

@@ -362,6 +362,7 @@ audit_log = Table(
     Column("trigger", Text, nullable=False),
     Column("datasets", Text, nullable=False),
     Column("detail", Text, nullable=False),
+    Column("hash", String(64), nullable=False),
 )
 
 APPEND_ONLY: Final = (

@@ -1,6 +1,9 @@
-"""Leases of runs, pins of releases, and files that retention removed."""
+"""Leases of runs, pins of releases, files that retention removed, and a hash chain over the audit log."""
 
 from __future__ import annotations
+
+import hashlib
+import json
 
 import sqlalchemy as sa
 from alembic import op
@@ -16,6 +19,7 @@ def upgrade() -> None:
     _leases()
     _pins()
     _expired()
+    _chain()
 
 
 def _leases() -> None:
@@ -64,3 +68,20 @@ def _expired() -> None:
         sa.PrimaryKeyConstraint("dataset", "path", name="pk_expired"),
     )
     op.create_index("ix_expired_run_id", "expired", ["run_id"])
+
+
+def _chain() -> None:
+    """Chain the entries that are there already, in order, as docs/audit.md says."""
+    op.add_column("audit_log", sa.Column("hash", sa.String(64)))
+    connection = op.get_bind()
+    log = sa.Table("audit_log", sa.MetaData(), autoload_with=connection)
+    previous, hashed = "0" * 64, []
+    for row in connection.execute(sa.select(*(c for c in log.c if c.name != "hash")).order_by(log.c.seq)).mappings():
+        entry = json.dumps({**row}, sort_keys=True, separators=(",", ":"), ensure_ascii=False)
+        previous = hashlib.sha256(f"remint.audit/1\n{previous}\n{entry}".encode()).hexdigest()
+        hashed.append({"of": row["seq"], "as": previous})
+    if hashed:
+        chained = sa.update(log).where(log.c.seq == sa.bindparam("of")).values(hash=sa.bindparam("as"))
+        connection.execute(chained, hashed)
+    with op.batch_alter_table("audit_log") as table:
+        table.alter_column("hash", existing_type=sa.String(64), nullable=False)
