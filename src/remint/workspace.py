@@ -359,6 +359,22 @@ class Workspace:
             run_rollback(self._tools, graph, run.run_id, undone)
         return self.store.run(run.run_id), readers
 
+    def waive(self, run_id: str, reason: str, *, take_over: bool = False) -> Run:
+        """Let an outstanding run be: it stays as it is, and ``status`` shows it no more.
+
+        Raises:
+            WaiveRefused: it has ended, or can be brought to its end.
+            RunAtWork: a process is at work on it.
+        """
+        from remint.execution.waive import check_waive, waive
+
+        run = self.store.run(run_id)
+        check_waive(self._tools, run)
+        with taken(self._tools, run.run_id, take_over=take_over):
+            run, by = self.store.run(run.run_id), self.project.settings.user
+            waive(self._tools, self._graph_of(run), run, by, reason)
+        return self.store.run(run.run_id)
+
     def adopt(self, name: str, ask: Ask, span: DateRange | None = None) -> Run | None:
         """Take partitions that somebody else wrote as they are; None when there is none.
 

@@ -43,14 +43,13 @@ def _check_newest(connection: Connection, run_id: str, name: DatasetName, seq: i
     said = ""
     if found != seq:
         said = f"{name}: another run added to it since this one looked what is there already"
-    for other in runs.newest(connection, _MANY, [RunState.PUBLISHING]):
+    for other in runs.outstanding(connection):
+        if other.state is not RunState.PUBLISHING:
+            continue
         intents = [e.payload for e in runs.journal(connection, other.run_id) if e.kind is StepKind.PUBLISH_INTENT]
         if other.run_id != run_id and name in {table["dataset"] for table in intents[-1]["tables"]}:
             said = f"{name}: run {other.run_id} is publishing to it"
     if said:
         raise PublishConflict(
-            said, hint=f"remint resume {run_id}    # looks again and goes on, once the other has ended"
+            said, hint=f"remint resume {run_id}    # when the other one has ended: looks again and goes on"
         )
-
-
-_MANY = 1000
