@@ -63,6 +63,7 @@ _SETTING_FIELDS = {
     ("policy", "peak_hours"): "Daily windows in which no backfill starts; half-open, by the clock of the named zone.",
     ("policy", "priority"): "Of backfills: `low` leaves the processor to other processes.",
     ("policy", "sla_seconds"): "A run that takes longer raises an alert.",
+    ("policy", "lease_seconds"): "How long a run belongs to a process that gives no sign of life.",
 }
 _TABLES = {
     "schema_info": "The version of this schema.",

@@ -47,7 +47,11 @@ The tree::
     │   ├── HalfPublished     RM410  exit 1   a conflict, and a commit that could not be taken back
     │   ├── SourceRejected    RM409  exit 2   a source file or page was refused as a whole
     │   ├── SourceUnavailable RM411  exit 1   a source did not answer in time (retryable)
-    │   └── AdoptRefused      RM412  exit 6   what somebody else wrote cannot be taken as it is
+    │   ├── AdoptRefused      RM412  exit 6   what somebody else wrote cannot be taken as it is
+    │   ├── Superseded        RM413  exit 6   another process has taken the run over
+    │   ├── RunAtWork         RM414  exit 6   a process is carrying the run out (retryable)
+    │   ├── WaiveRefused      RM415  exit 6   the run can be ended otherwise, or has ended
+    │   └── TableBusy         RM416  exit 6   other writers of a table were faster every time (retryable)
     ├── StoreError            RM5xx
     │   ├── StoreNewer        RM501  exit 1   state written by a newer remint
     │   ├── StoreBusy         RM502  exit 1   another process holds the database (retryable)
@@ -378,7 +382,7 @@ class HalfPublished(RunError):
     """A conflict stopped the publish, and a commit that the run had made could not be taken back."""
 
     code = "RM410"
-    leaves = "some tables hold the run's partitions, others do not; the run stays outstanding"
+    leaves = "some tables hold the run's partitions, others do not; the run stays outstanding until it is waived"
 
 
 class PublishUnverified(RunError):
@@ -409,6 +413,39 @@ class AdoptRefused(RunError):
     code = "RM412"
     exit_code = 6
     leaves = "nothing changed"
+
+
+class Superseded(RunError):
+    """Another process has taken the run over: this one may not write for it any more."""
+
+    code = "RM413"
+    exit_code = 6
+    leaves = "the run goes on in the process that took it over; this one wrote nothing after that"
+
+
+class RunAtWork(RunError):
+    """A process is carrying the run out right now."""
+
+    code = "RM414"
+    exit_code = 6
+    retryable = True
+    leaves = "nothing changed"
+
+
+class WaiveRefused(RunError):
+    """The run has ended, or can be ended by resume."""
+
+    code = "RM415"
+    exit_code = 6
+    leaves = "nothing changed"
+
+
+class TableBusy(RunError):
+    """Writers of other partitions of a table were faster at every try to commit to it."""
+
+    code = "RM416"
+    exit_code = 6
+    retryable = True
 
 
 class SourceRejected(RunError):

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import secrets
 from collections.abc import Callable, Collection, Mapping, Sequence
+from contextlib import AbstractContextManager
 from dataclasses import dataclass, replace
 from datetime import UTC, datetime, timedelta
 from functools import cache, cached_property
@@ -29,6 +30,7 @@ from remint.planner.cost import NEWEST
 from remint.planner.coverage import absent_sources
 from remint.planner.policy import Policy, windows
 from remint.planner.survey import Verdicts, World, survey
+from remint.publishing.lease import started, taken
 from remint.publishing.record import Scope, audit_entry, log_resumption
 from remint.publishing.scheme import require_countings, require_scheme
 from remint.publishing.tools import Tools, timestamp
@@ -122,6 +124,7 @@ class Workspace:
             clock=self._clock,
             stopwatch=self._stopwatch,
             emit=self._emit,
+            lease_seconds=self.policy.lease_seconds,
             credential=credential,
             function_of=self.project.function_of,
         )
@@ -236,8 +239,11 @@ class Workspace:
         run = self._new_run(RunKind.APPLY, Ask(reason=asked.reason, trigger=asked.trigger, mode=asked.mode))
         run = replace(run, plan_id=plan.plan_id, type=asked.type or "", requested_by=asked.requested_by)
         run = replace(run, override_state=bool(asked.override_state))
-        self._start(run, plan_text(plan), admission(self._tools, plan, self.policy, self._clock()))
-        with watched(self._tools, plan, run.run_id, self.policy.sla_seconds):
+        admitted = admission(self._tools, plan, self.policy, self._clock())
+        with (
+            self._started(run, plan_text(plan), admitted),
+            watched(self._tools, plan, run.run_id, self.policy.sla_seconds),
+        ):
             run_plan(self._tools, plan, run.run_id)
         return self.store.run(run.run_id)
 
@@ -297,15 +303,16 @@ class Workspace:
         require_countings(self._tools, self.graph)
         run = self._new_run(RunKind.INGEST, replace(ask, mode=asked.mode))
         run = replace(run, override_state=asked.override_state, type=asked.type or "")
-        self._start(run, None, Admission(begun=canonical(begun)))
-        run_ingest(self._tools, self.graph, run.run_id, pending)
+        with self._started(run, None, Admission(begun=canonical(begun))):
+            run_ingest(self._tools, self.graph, run.run_id, pending)
         return self.store.run(run.run_id)
 
-    def resume(self, run_id: str) -> Run:
-        """Continue an outstanding run to its end.
+    def resume(self, run_id: str, *, take_over: bool = False) -> Run:
+        """Continue an outstanding run to its end, ``take_over`` also from a process that seems to be at work on it.
 
         Raises:
             NotResumable: the run has ended.
+            RunAtWork: a process is at work on it.
         """
         from remint.execution.alerts import watched
         from remint.execution.apply import run_plan
@@ -314,44 +321,62 @@ class Workspace:
         from remint.loading.plan_file import read_plan
 
         run = self.store.run(run_id)
-        if run.state not in OUTSTANDING:
-            raise NotResumable(f"run {run.run_id} is {run.state}: there is nothing to resume", hint="remint status")
-        log_resumption(self._tools, run, self.project.settings.user)
-        if run.kind is RunKind.APPLY:
-            plan = read_plan(self.store.plan_json(run.run_id) or "")
-            with watched(self._tools, plan, run.run_id, self.policy.sla_seconds):
-                run_plan(self._tools, plan, run.run_id)
-        elif run.kind is RunKind.ADOPT:
+        if run.kind is RunKind.ADOPT and run.state in OUTSTANDING:
             raise NotResumable(
                 f"run {run.run_id} was interrupted before it adopted anything",
                 hint=f"remint rollback {run.run_id}    # gives it up; then adopt again",
             )
-        elif run.kind is RunKind.INGEST:
-            pending = pending_files(self._tools, self.graph, begun_of(self._tools, run.run_id))
-            run_ingest(self._tools, self.graph, run.run_id, pending)
-        else:
-            run_rollback(self._tools, self._graph_of(run), run.run_id, self.store.run(run.of_run or ""))
+        with taken(self._tools, run.run_id, take_over=take_over):
+            log_resumption(self._tools, run, self.project.settings.user)
+            if run.kind is RunKind.APPLY:
+                plan = read_plan(self.store.plan_json(run.run_id) or "")
+                with watched(self._tools, plan, run.run_id, self.policy.sla_seconds):
+                    run_plan(self._tools, plan, run.run_id)
+            elif run.kind is RunKind.INGEST:
+                pending = pending_files(self._tools, self.graph, begun_of(self._tools, run.run_id))
+                run_ingest(self._tools, self.graph, run.run_id, pending)
+            else:
+                run_rollback(self._tools, self._graph_of(run), run.run_id, self.store.run(run.of_run or ""))
         return self.store.run(run.run_id)
 
-    def rollback(self, run_id: str, ask: Ask) -> tuple[Run, list[str]]:
+    def rollback(self, run_id: str, ask: Ask, *, take_over: bool = False) -> tuple[Run, list[str]]:
         """Undo a run, or give up one that published nothing; return the run and the later runs that read its output.
 
         Raises:
             RollbackRefused: it could not be exact; nothing changed.
+            RunAtWork: a process is at work on the run that would be given up; ``take_over`` ends that.
         """
         from remint.execution.rollback import abandon, check_rollback, dependants, run_rollback
 
         undone = self.store.run(run_id)
         if undone.state in (RunState.STAGING, RunState.FAILED):
-            abandon(self._tools, self._graph_of(undone), undone, (self.project.settings.user, ask.reason))
+            with taken(self._tools, undone.run_id, take_over=take_over):
+                asked = (self.project.settings.user, ask.reason)
+                abandon(self._tools, self._graph_of(undone), self.store.run(undone.run_id), asked)
             return self.store.run(undone.run_id), []
         graph = self._graph_of(undone)
         check_rollback(self._tools, graph, undone)
         readers = dependants(self._tools, self.graph, undone)
         run = replace(self._new_run(RunKind.ROLLBACK, ask), of_run=undone.run_id)
-        self._start(run, None)
-        run_rollback(self._tools, graph, run.run_id, undone)
+        with self._started(run):
+            run_rollback(self._tools, graph, run.run_id, undone)
         return self.store.run(run.run_id), readers
+
+    def waive(self, run_id: str, reason: str, *, take_over: bool = False) -> Run:
+        """Let an outstanding run be: it stays as it is, and ``status`` shows it no more.
+
+        Raises:
+            WaiveRefused: it has ended, or can be brought to its end.
+            RunAtWork: a process is at work on it.
+        """
+        from remint.execution.waive import check_waive, waive
+
+        run = self.store.run(run_id)
+        check_waive(self._tools, run)
+        with taken(self._tools, run.run_id, take_over=take_over):
+            run, by = self.store.run(run.run_id), self.project.settings.user
+            waive(self._tools, self._graph_of(run), run, by, reason)
+        return self.store.run(run.run_id)
 
     def adopt(self, name: str, ask: Ask, span: DateRange | None = None) -> Run | None:
         """Take partitions that somebody else wrote as they are; None when there is none.
@@ -376,8 +401,8 @@ class Workspace:
         refuse_recut(self.graph, observed, (dataset.name,))
         refuse_unversioned(self.graph, observed, (dataset.name,))
         run = self._new_run(RunKind.ADOPT, ask)
-        self._start(run, None)
-        run_adopt(self._tools, self.graph, run.run_id, found)
+        with self._started(run):
+            run_adopt(self._tools, self.graph, run.run_id, found)
         return self.store.run(run.run_id)
 
     def cuts_of(self, run_id: str) -> tuple[int, int, list[Dataset]]:
@@ -473,7 +498,9 @@ class Workspace:
             started_at=timestamp(now),
         )
 
-    def _start(self, run: Run, plan_json: str | None, admission: Admission | None = None) -> None:
+    def _started(
+        self, run: Run, plan_json: str | None = None, admission: Admission | None = None
+    ) -> AbstractContextManager[None]:
         admission = admission or Admission()
         entry = audit_entry(run, Scope(detail=admission.begun or {}), AuditStatus.STARTED, run.started_at)
-        self._tools.store.create_run(run, plan_json, entry, admission)
+        return started(self._tools, run, plan_json, entry, admission)

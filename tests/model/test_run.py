@@ -8,7 +8,7 @@ from remint.model.run import OUTSTANDING, RunState, advance
 
 def test_a_run_that_began_to_commit_succeeds_or_takes_its_commits_back() -> None:
     for state in RunState:
-        if state in (RunState.SUCCEEDED, RunState.FAILED):
+        if state in (RunState.SUCCEEDED, RunState.FAILED, RunState.WAIVED):
             assert advance("r", RunState.PUBLISHING, state) is state
         else:
             with pytest.raises(NotResumable):
@@ -16,7 +16,7 @@ def test_a_run_that_began_to_commit_succeeds_or_takes_its_commits_back() -> None
 
 
 def test_ended_runs_never_move_again_except_to_rolled_back() -> None:
-    for state in (RunState.ABANDONED, RunState.ROLLED_BACK):
+    for state in (RunState.ABANDONED, RunState.ROLLED_BACK, RunState.WAIVED):
         assert state not in OUTSTANDING
         for to in RunState:
             with pytest.raises(NotResumable, match="cannot become"):

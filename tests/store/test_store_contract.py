@@ -56,10 +56,10 @@ class TestRuns:
         assert store.run_of_plan("plan-of-run-1") is None
 
     def test_a_run_is_created_once(self, store):
-        store.create_run(a_run())
+        store.create_run(a_run(plan_id=None))
 
         with pytest.raises(StoreError):
-            store.create_run(a_run(), audit=an_entry())
+            store.create_run(a_run(plan_id=None), audit=an_entry())
 
         assert store.audit(10) == []
 

@@ -28,6 +28,7 @@ from remint.errors import RemintError
 from remint.model.matrix import matrix
 from remint.model.partition import DateRange
 from remint.model.request import BackfillType, Mode, Request, Trigger
+from remint.model.run import RunState
 from remint.model.wording import counted
 
 if TYPE_CHECKING:
@@ -130,6 +131,7 @@ def show_plan(workspace: Workspace, plan: Plan, *, as_json: bool, file: str | No
         print_json("plan", plan=plan, matrix=matrix(plan), **waits, notes=readiness.notes, file=file)
         return
     click.echo(render.plan(plan))
+    note_outstanding(workspace)
     for note in readiness.notes:
         click.echo(f"note: {note}")
     for why in readiness.needs_approval:
@@ -301,6 +303,7 @@ def show_applied(workspace: Workspace, done: Run, *, as_json: bool) -> None:
         print_json("run", run=done, **found, alerts=alerts)
         return
     click.echo(render.run_line(done))
+    note_outstanding(workspace)
     if "units_published" in found:
         click.echo(
             f"{counted(found['units_published'], 'partition')} published, {found['units_unchanged']:,} came out "
@@ -313,6 +316,14 @@ def show_applied(workspace: Workspace, done: Run, *, as_json: bool) -> None:
         click.echo(
             f"next: remint diff {done.run_id}    # before and after; remint rollback {done.run_id} takes it back"
         )
+
+
+def note_outstanding(workspace: Workspace) -> None:
+    """Say in one line which failed runs wait for somebody to end them."""
+    failed = [run.run_id for run in workspace.store.outstanding() if run.state is RunState.FAILED]
+    if failed:
+        words = f"{counted(len(failed), 'failed run')} outstanding: {', '.join(failed[:3])}"
+        click.echo(f"note: {words}{', ...' if len(failed) > 3 else ''}: remint status shows how to end them", err=True)
 
 
 COMMANDS = (plan, approve, approvals, apply, run)

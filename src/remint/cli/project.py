@@ -9,6 +9,7 @@ import click
 
 from remint.cli import render
 from remint.cli.options import json_option, open_workspace, print_json
+from remint.model.digest import canonical
 from remint.model.run import RunState
 from remint.model.wording import counted
 
@@ -44,13 +45,14 @@ def status(ctx: click.Context, selectors: tuple[str, ...], *, as_json: bool) -> 
     found = workspace.survey(selectors)
     rows = [_status_row(found, name) for name in found.verdicts]
     outstanding = found.world.observed.outstanding
+    at_work = workspace.upkeep.at_work() if outstanding else {}
     if as_json:
         absent = {name: days.as_ranges() for name, days in found.absent.items()}
         print_json(
             "status",
             project=workspace.project.name,
             datasets=rows,
-            outstanding=outstanding,
+            outstanding=[{**canonical(run), "at_work": at_work.get(run.run_id)} for run in outstanding],
             source_absent=absent,
             deprecated=found.deprecated,
         )
@@ -62,8 +64,12 @@ def status(ctx: click.Context, selectors: tuple[str, ...], *, as_json: bool) -> 
     for note in render.deprecated(found.deprecated):
         click.echo(f"note: {note}")
     for run in outstanding:
+        if run.run_id in at_work:
+            click.echo(f"\n{render.run_line(run)}: {at_work[run.run_id].describe(workspace.now())}")
+            continue
         click.echo(f"\noutstanding: {render.run_line(run)}{': ' + run.error if run.error else ''}")
-        give_up = "" if run.state is RunState.PUBLISHING else f", or remint rollback {run.run_id} to give it up"
+        give_up = f", remint rollback {run.run_id} to give it up, or remint waive {run.run_id} to let it be"
+        give_up = "" if run.state is RunState.PUBLISHING else give_up
         click.echo(f"  next: remint resume {run.run_id}{give_up}")
     _conclude(rows)
 

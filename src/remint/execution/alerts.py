@@ -7,6 +7,7 @@ from contextlib import contextmanager
 from dataclasses import replace
 from datetime import date, datetime
 
+from remint.errors import Superseded
 from remint.model.dataset import DatasetName
 from remint.model.event import Event, EventKind
 from remint.model.graph import DatasetGraph
@@ -36,6 +37,8 @@ def watched(tools: Tools, plan: Plan, run_id: str, sla_seconds: float | None) ->
     before = tools.store.heads(names)
     try:
         yield
+    except Superseded:
+        raise
     except Exception as error:
         words = f"run {run_id} failed: {str(error).splitlines()[0] if str(error) else type(error).__name__}"
         _raise(tools, tools.store.run(run_id), AuditStatus.FAILED, [{"kind": "failed", "alert": words}])

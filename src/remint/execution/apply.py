@@ -7,6 +7,7 @@ each finished step, so ``resume`` redoes none.
 from __future__ import annotations
 
 from collections.abc import Iterable, Mapping
+from dataclasses import replace
 from pathlib import Path
 
 from remint.checks.judge import Verdict
@@ -27,8 +28,8 @@ from remint.model.run import RunState, Stage, StepKind
 from remint.model.standing import RunChanges
 from remint.model.wording import counted
 from remint.planner.policy import refuse_unsettled
-from remint.publishing.leftovers import discard_leftovers
-from remint.publishing.publish import TableChange, intend, intended, publish_tables, record_success
+from remint.publishing.leftovers import discard, leftovers, token
+from remint.publishing.publish import TableChange, intend, intended, intended_fence, publish_tables, record_success
 from remint.publishing.record import Scope, audit_entry, stopped
 from remint.publishing.tools import Tools
 from remint.store.values import AuditStatus, Outcome, Projection
@@ -51,7 +52,7 @@ def run_plan(tools: Tools, plan: Plan, run_id: str) -> None:
         if state is not RunState.PUBLISHING:
             _require(tools, plan, piece.observed)
             _stage_batches(plan, piece)
-            intend(tools, run_id, list(_changes(piece)))
+            intend(tools, run_id, list(_changes(piece)), _fence(piece))
         _publish(plan, piece)
     except Exception as error:
         raise stopped(tools, run_id, error) from error
@@ -68,8 +69,20 @@ def _workpiece(tools: Tools, graph: DatasetGraph, plan: Plan, run_id: str) -> Wo
     )
     for entry in tools.store.journal(run_id):
         if entry.kind is StepKind.STAGED:
-            piece.add(entry.payload["dataset"], from_payload(entry.payload["units"]))
+            name = entry.payload["dataset"]
+            piece.add(name, _confirmed_again(tools, name, from_payload(entry.payload["units"])))
     return piece
+
+
+def _confirmed_again(tools: Tools, name: DatasetName, units: list[StagedUnit]) -> list[StagedUnit]:
+    """Return staged units; of those whose content was live, with the files that hold it now.
+
+    Since they were staged, other runs may have put the same content into other files, for example by a rollback.
+    """
+    live = tools.store.records(name, [u.key for u in units if u.is_confirmed])
+    return [
+        replace(u, files=live[u.key].files) if u.is_confirmed and live[u.key].digest == u.digest else u for u in units
+    ]
 
 
 def check_plan(tools: Tools, plan: Plan) -> None:
@@ -155,7 +168,8 @@ def _stage_batches(plan: Plan, piece: Workpiece) -> None:
     }
     for dataset in piece.graph:
         units = piece.staged.get(dataset.name, {}).values()
-        discard_leftovers(piece.tools.folder(dataset), piece.run_id, [f for u in units for f in u.files])
+        kept = [f for u in units for f in u.files]
+        discard(leftovers(piece.tools, piece.tools.folder(dataset), piece.run_id, kept))
     total = sum(len(step.keys) for batch in plan.batches for step in batch.steps)
     count = 0
     for index, batch in enumerate(plan.batches):
@@ -186,7 +200,7 @@ def _stage_step(piece: Workpiece, step: Step, place: tuple[int, int]) -> str:
     words = ""
     timing, watch = None, Watch(piece.tools.stopwatch)
     if due:
-        work = piece.work(dataset, due, f"{piece.run_id}-{place[0]}-{place[1]}")
+        work = piece.work(dataset, due, token(piece.tools, piece.run_id, *place))
         staged = piece.tools.engine.stage(work)
         watch.lap(Stage.STAGE)
         warnings = audit(dataset, due, staged, piece.rows_arrived(dataset, due))
@@ -222,7 +236,7 @@ def _publish(plan: Plan, piece: Workpiece) -> None:
         audit=audit_entry(run, scope, AuditStatus.SUCCESS, ended),
         summary=scope.summary(),
         records=tuple(_records(piece, published.versions)),
-        fence=_fence(piece),
+        fence=intended_fence(tools, run_id),
         read_seq=plan.as_of_seq,
         # A quarantine has no version of its own: its logic follows its dataset's and Bronze's columns.
         logics=dict(_logics(piece)),

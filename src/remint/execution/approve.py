@@ -5,11 +5,11 @@ from __future__ import annotations
 from dataclasses import dataclass
 from datetime import datetime, timedelta
 
-from remint.errors import PlanUsed, PolicyRefused, UsageError
+from remint.errors import PolicyRefused, UsageError
 from remint.model.approval import Approval
 from remint.model.plan import Plan
-from remint.model.run import OUTSTANDING, RUNNING
-from remint.planner.policy import Policy, Rule, judge, judge_start, unjudged
+from remint.model.run import RUNNING
+from remint.planner.policy import Policy, Rule, judge, judge_start, plan_used, unjudged
 from remint.publishing.tools import Tools, timestamp
 from remint.store.values import Admission, AuditEntry, AuditStatus
 
@@ -37,10 +37,7 @@ def refuse_used(tools: Tools, plan: Plan) -> None:
     """
     used = tools.store.run_of_plan(plan.plan_id)
     if used:
-        raise PlanUsed(
-            f"plan {plan.plan_id} was applied by run {used.run_id}, which is {used.state}",
-            hint=f"remint resume {used.run_id}" if used.state in OUTSTANDING else "remint plan",
-        )
+        raise plan_used(used)
 
 
 def approve(tools: Tools, plan: Plan, approval: Approval) -> None:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import time
 from collections.abc import Iterable, Mapping
 from dataclasses import replace
 
@@ -13,16 +14,21 @@ from remint.model.observation import Columns, Foreign, Observed
 from remint.model.partition import PartitionKey, PartitionSet, gathered
 from remint.model.provenance import Head
 from remint.model.request import Request
+from remint.model.run import RunState
 from remint.model.standing import Standing
 from remint.planner.coverage import covered_days
 from remint.planner.folding import fold, usable
 from remint.planner.scope import concerned, read_by
 from remint.planner.staleness import changed_heads
 from remint.planner.survey import World
+from remint.publishing.lease import at_work
 from remint.publishing.tools import Tools
 from remint.store.values import CoverageKind, Projection
 
 _LOADED_AT_ONCE = 50_000
+PATIENCE_S = 10.0
+"""How long a look at the tables waits for runs that are publishing."""
+_PAUSE_S = 0.05
 
 
 def observe(tools: Tools, graph: DatasetGraph, request: Request | None = None) -> Observed:
@@ -42,8 +48,25 @@ def observe_units(tools: Tools, graph: DatasetGraph, units: Mapping[DatasetName,
 
 
 def _standing(tools: Tools, graph: DatasetGraph) -> Observed:
-    """Return how every dataset stands, from far: no heads, no digests."""
-    last_seq, last_run = tools.store.last_record()
+    """Return how every dataset stands, from far: no heads, no digests.
+
+    What a run that is publishing right now has in the tables already is not in the ledger yet, and would be taken for
+    somebody else's: so the look is taken again when it has ended. One that was interrupted is not waited for.
+    """
+    until = tools.stopwatch() + PATIENCE_S
+    while True:
+        before = tools.store.last_record()
+        found = _looked(tools, graph, before)
+        publishing = {r.run_id for r in found.outstanding if r.state is RunState.PUBLISHING}
+        is_moving = bool(publishing and publishing & at_work(tools).keys())
+        is_moving = is_moving or bool(found.foreign and tools.store.last_record() != before)
+        if not is_moving or tools.stopwatch() > until:
+            return found
+        time.sleep(_PAUSE_S)
+
+
+def _looked(tools: Tools, graph: DatasetGraph, last: tuple[int, str]) -> Observed:
+    last_seq, last_run = last
     standings = _up_to_date(tools, graph, last_seq)
     return Observed(
         standings=standings,

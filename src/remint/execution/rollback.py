@@ -16,11 +16,19 @@ from remint.model.dataset import DatasetName
 from remint.model.graph import DatasetGraph
 from remint.model.provenance import Head, ProvenanceRecord
 from remint.model.run import Run, RunKind, RunState
-from remint.publishing.leftovers import discard_leftovers
-from remint.publishing.publish import TableChange, check, intend, intended, publish_tables, record_success
+from remint.publishing.leftovers import discard, leftovers
+from remint.publishing.publish import (
+    TableChange,
+    check,
+    intend,
+    intended,
+    intended_fence,
+    publish_tables,
+    record_success,
+)
 from remint.publishing.record import Scope, audit_entry, stopped
 from remint.publishing.tools import Tools
-from remint.store.values import AuditStatus, Outcome, StoredRecord
+from remint.store.values import AuditStatus, Outcome, StoredRecord, UnitKey
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -88,8 +96,9 @@ def run_rollback(tools: Tools, graph: DatasetGraph, run_id: str, undone: Run) ->
         tools.store.set_state(run_id, RunState.STAGING)
     try:
         if state is not RunState.PUBLISHING:
+            steps = _steps(tools, undone)
             check_rollback(tools, graph, undone)
-            intend(tools, run_id, list(_changes(graph, _steps(tools, undone))))
+            intend(tools, run_id, list(_changes(graph, steps)), _fence(steps))
         _put_back(tools, graph, run_id, undone)
     except Exception as error:
         raise stopped(tools, run_id, error) from error
@@ -112,7 +121,7 @@ def _put_back(tools: Tools, graph: DatasetGraph, run_id: str, undone: Run) -> No
             audit=audit_entry(run, scope, AuditStatus.SUCCESS, ended),
             summary=scope.summary(),
             records=restored,
-            fence={(s.undone.record.dataset, s.undone.record.key): s.head.seq for s in steps},
+            fence=intended_fence(tools, run_id),
             versions=published.versions,
             tables_seen=published.accounted,
             rolled_back=(audit_entry(undone, replace(scope, detail={"by": run_id}), AuditStatus.ROLLED_BACK, ended),),
@@ -123,6 +132,8 @@ def _put_back(tools: Tools, graph: DatasetGraph, run_id: str, undone: Run) -> No
 def abandon(tools: Tools, graph: DatasetGraph, run: Run, asked: tuple[str, str]) -> int:
     """Give up a run that published nothing: delete its staged files and return how many there were.
 
+    It is given up before a file goes: once one is gone, nobody may take the run up again.
+
     Args:
         tools: adapters.
         graph: datasets as the run knew them.
@@ -132,11 +143,12 @@ def abandon(tools: Tools, graph: DatasetGraph, run: Run, asked: tuple[str, str])
     by, reason = asked
     started = audit_entry(run, Scope(detail={"state": run.state}), AuditStatus.STARTED, tools.now())
     tools.store.log(replace(started, action="abandon", actor=by, reason=reason))
-    deleted = sum(discard_leftovers(tools.folder(dataset), run.run_id, ()) for dataset in graph)
+    found = [path for dataset in graph for path in leftovers(tools, tools.folder(dataset), run.run_id, ())]
     now = tools.now()
-    ended = audit_entry(run, Scope(detail={"files_deleted": deleted}), AuditStatus.ABANDONED, now)
+    ended = audit_entry(run, Scope(detail={"files_deleted": len(found)}), AuditStatus.ABANDONED, now)
     tools.store.abandon(run.run_id, replace(ended, action="abandon", actor=by, reason=reason), now)
-    return deleted
+    discard(found)
+    return len(found)
 
 
 def dependants(tools: Tools, graph: DatasetGraph, undone: Run) -> list[str]:
@@ -160,6 +172,10 @@ def _steps(tools: Tools, undone: Run) -> list[_Step]:
         earlier = before.record if before and before.record.fingerprint else None
         found.append(_Step(undone=entry, earlier=earlier, head=heads[name][key], held=held[name][key]))
     return found
+
+
+def _fence(steps: Iterable[_Step]) -> dict[UnitKey, int | None]:
+    return {(s.undone.record.dataset, s.undone.record.key): s.head.seq for s in steps}
 
 
 def _check_tables(tools: Tools, graph: DatasetGraph, steps: Sequence[_Step]) -> None:

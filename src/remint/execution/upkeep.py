@@ -7,6 +7,8 @@ from dataclasses import dataclass
 
 from remint.execution.doctor import Symptom, examine
 from remint.model.graph import DatasetGraph
+from remint.model.lease import Lease
+from remint.publishing.lease import at_work
 from remint.publishing.tools import Tools
 
 
@@ -16,6 +18,10 @@ class Upkeep:
 
     tools: Tools
     graph: DatasetGraph
+
+    def at_work(self) -> dict[str, Lease]:
+        """Return who is at work on outstanding runs right now, by run."""
+        return at_work(self.tools)
 
     def doctor(self, selectors: Sequence[str], *, read_data: bool = False) -> list[Symptom]:
         """Return what is well and what is not."""

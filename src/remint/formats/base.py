@@ -62,6 +62,17 @@ class TableFormat(Protocol):
         """Return the version that (run, attempt) committed, None when it did not: resolves an unknown outcome."""
         ...
 
+    def bar(self, table: Table, run_id: str, attempt: int) -> bool:
+        """Keep (run, attempt) from being committed from now on; return whether its commit is there to be taken back.
+
+        One that did not commit gets the place of (run, attempt + 1), without files: a process that was paused right
+        before the commit finds it when it wakes.
+
+        Raises:
+            TableBusy: other writers were faster at every try; nothing is committed.
+        """
+        ...
+
     def check(self, table: Table, replacement: Replacement) -> None:
         """Refuse a replacement that ``publish`` would refuse now.
 
@@ -71,11 +82,12 @@ class TableFormat(Protocol):
         ...
 
     def publish(self, table: Table, replacement: Replacement) -> int:
-        """Commit the replacement and return the new version, read back and durable.
+        """Commit the replacement and return its version, read back and durable; one that is there is not repeated.
 
         Raises:
             PublishConflict: the live files of a touched partition are not ``replacement.removes``; nothing is
                 committed.
+            TableBusy: other writers were faster at every try; nothing is committed.
             PublishUnverified: the commit went through but the table does not show it.
         """
         ...

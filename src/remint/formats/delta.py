@@ -10,7 +10,9 @@ from __future__ import annotations
 
 import json
 import os
-from collections.abc import Iterable, Mapping, Sequence
+import random
+import time
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any
@@ -21,7 +23,7 @@ from deltalake.exceptions import CommitFailedError, TableNotFoundError
 from deltalake.schema import PrimitiveType
 from deltalake.transaction import AddAction, RemoveAction
 
-from remint.errors import InvalidKey, PublishConflict, PublishUnverified, RunError
+from remint.errors import InvalidKey, PublishConflict, PublishUnverified, RunError, TableBusy
 from remint.formats.base import Replacement, Table
 from remint.model.dataset import Column
 from remint.model.partition import PartitionKey
@@ -37,9 +39,10 @@ _TYPES = {
 }
 _CORRUPTED = frozenset({"deletionVectors", "columnMapping", "rowTracking", "domainMetadata", "identityColumns"})
 """Features of a table that explicit file replacement would break silently."""
-_CAS_TRIES = 20
+_CAS_TRIES = 50
 """Commits lost to writers of other partitions before giving up; each try re-reads the table."""
-
+_PAUSE_S = 0.02
+"""Longest wait after the first lost commit; it grows with each, so that of many writers none is always too late."""
 
 _RECENT = 200
 """Commits that are looked through for the one that somebody else made."""
@@ -82,13 +85,9 @@ class DeltaFormat:
             opened = DeltaTable(table.location)
         except TableNotFoundError:
             return None
-        if (opened.transaction_version(_app(run_id)) or 0) < attempt:
+        if _reached(opened, run_id) < attempt:
             return None
-        for entry in opened.history():
-            note = json.loads(entry.get("remint", "{}"))
-            if (note.get("run_id"), note.get("attempt")) == (run_id, attempt):
-                return int(entry["version"])
-        return int(opened.version())
+        return _version_of(opened, run_id, attempt)
 
     def check(self, table: Table, replacement: Replacement) -> None:
         """Refuse a replacement whose base is not what is live."""
@@ -98,26 +97,37 @@ class DeltaFormat:
 
     def publish(self, table: Table, replacement: Replacement) -> int:
         """Commit the replacement under an exact version check; read it back and make it durable."""
-        for _ in range(_CAS_TRIES):
-            opened = DeltaTable(table.location)
+        for opened in _tries(table):
+            # Looked at in the snapshot that the commit is bound to: another holder of the run may have been faster.
+            if _reached(opened, replacement.run_id) >= replacement.attempt:
+                return _version_of(opened, replacement.run_id, replacement.attempt)
             _refuse_unsupported(opened, table)
             before = _live(opened, table)
             _require_base(table, before, replacement)
             try:
                 _commit(opened, table, replacement)
             except CommitFailedError:
-                landed = self.published_version(table, replacement.run_id, replacement.attempt)
-                if landed is not None:
-                    return landed
                 continue
             version = int(opened.version()) + 1
             _verify(table, version, before, replacement)
             _sync_log(table, version)
             return version
-        raise PublishConflict(
-            f"{table.name}: {_CAS_TRIES} commits in a row were lost to other writers of the table",
-            hint="wait until the other writer is done, then remint resume",
-        )
+        raise _busy(table)
+
+    def bar(self, table: Table, run_id: str, attempt: int) -> bool:
+        """Take the place after (run, attempt) where that did not commit."""
+        self.create(table)
+        for opened in _tries(table):
+            reached = _reached(opened, run_id)
+            if reached >= attempt:
+                return reached == attempt
+            try:
+                _commit(opened, table, Replacement(run_id=run_id, attempt=attempt + 1, adds=(), removes=()))
+            except CommitFailedError:
+                continue
+            _sync_log(table, int(opened.version()) + 1)
+            return False
+        raise _busy(table)
 
     def damaged_commits(self, table: Table) -> list[str]:
         """Return the log files that are empty, torn or without their commit entry."""
@@ -164,6 +174,35 @@ class DeltaFormat:
 
 def _app(run_id: str) -> str:
     return f"remint:{run_id}"
+
+
+def _reached(opened: DeltaTable, run_id: str) -> int:
+    """Return the last attempt of a run that the table took; 0 when it took none."""
+    return opened.transaction_version(_app(run_id)) or 0
+
+
+def _version_of(opened: DeltaTable, run_id: str, attempt: int) -> int:
+    """Return the version that holds the commit of (run, attempt); the newest where the log does not reach so far."""
+    for entry in opened.history():
+        note = json.loads(entry.get("remint", "{}"))
+        if (note.get("run_id"), note.get("attempt")) == (run_id, attempt):
+            return int(entry["version"])
+    return int(opened.version())
+
+
+def _tries(table: Table) -> Iterator[DeltaTable]:
+    """Yield the table, opened anew, for each try to commit to it."""
+    for lost in range(_CAS_TRIES):
+        if lost:
+            time.sleep(random.uniform(0, _PAUSE_S * lost))  # noqa: S311 - spreads writers, keeps no secret
+        yield DeltaTable(table.location)
+
+
+def _busy(table: Table) -> TableBusy:
+    return TableBusy(
+        f"{table.name}: {_CAS_TRIES} commits in a row were lost to other writers of the table",
+        hint="wait until the other writer is done, then: remint resume RUN",
+    )
 
 
 def _field(column: Column) -> Field:

@@ -26,13 +26,13 @@ from remint.model.partition import Grain, PartitionSet
 from remint.model.provenance import Arrival, DataFile, ProvenanceRecord
 from remint.model.request import Extraction
 from remint.model.run import RunState, StepKind
-from remint.publishing.leftovers import discard_leftovers
-from remint.publishing.publish import TableChange, intend, intended, publish_tables, record_success
+from remint.publishing.leftovers import discard, leftovers, token
+from remint.publishing.publish import TableChange, intend, intended, intended_fence, publish_tables, record_success
 from remint.publishing.record import Scope, audit_entry, stopped
 from remint.publishing.scheme import require_countings
 from remint.publishing.tools import Tools
 from remint.sources.files import discover
-from remint.store.values import AuditStatus, Outcome, SourceFileRecord
+from remint.store.values import AuditStatus, Outcome, SourceFileRecord, UnitKey
 
 _NOTHING = Ingested(
     files=(),
@@ -86,6 +86,8 @@ class _Intake:
     arrivals: dict[DatasetName, list[Arrival]] = field(default_factory=dict)
     rivals: dict[DatasetName, list[Arrival]] = field(default_factory=dict)
     """Arrivals for other event partitions than the rows name; found when all files of the run are there."""
+    newest: dict[DatasetName, int] = field(default_factory=dict)
+    """Newest ledger record of each dataset when the first file was compared with what it holds."""
     taken: list[tuple[SourceFileRecord, Place]] = field(default_factory=list)
 
     @property
@@ -140,21 +142,30 @@ def run_ingest(tools: Tools, graph: DatasetGraph, run_id: str, pending: Iterable
     if state is RunState.FAILED:
         tools.store.set_state(run_id, RunState.STAGING)
     try:
-        intake = _journalled(tools, graph, run_id)
+        intake = _journalled(tools, graph, run_id, again=state is not RunState.PUBLISHING)
         if state is not RunState.PUBLISHING:
             due = pages_due(tools, graph, begun_of(tools, run_id).windows, tuple(intake.taken))
             _stage(tools, graph, run_id, intake, pending, due)
-            intend(tools, run_id, list(_changes(graph, intake)))
+            intend(tools, run_id, list(_changes(graph, intake)), _fence(tools, graph, intake), intake.newest)
         _publish(tools, graph, run_id, intake)
     except Exception as error:
         raise stopped(tools, run_id, error) from error
 
 
-def _journalled(tools: Tools, graph: DatasetGraph, run_id: str) -> _Intake:
-    intake = _Intake()
-    for entry in tools.store.journal(run_id):
+def _journalled(tools: Tools, graph: DatasetGraph, run_id: str, *, again: bool) -> _Intake:
+    """Return what the run has staged; ``again``: without what was compared with a Bronze that has grown since."""
+    intake, steps = _Intake(), tools.store.journal(run_id)
+    outdated = set()
+    if again:
+        held = [e.payload for e in steps if e.kind is StepKind.INGEST_STAGED]
+        names = {e["source"]["dataset"] for e in held}
+        intake.newest = {name: _newest(tools, name) for name in names}
+        outdated = {d for e in held if e["newest"] != intake.newest[d := e["source"]["dataset"]]}
+    for entry in steps:
         if entry.kind is StepKind.INGEST_STAGED:
             source = SourceFileRecord(**entry.payload["source"])
+            if source.dataset in outdated:
+                continue
             place = Place(**entry.payload["place"])
             _same_counting(graph[source.dataset], entry.payload["counted"])
             intake.add(graph[source.dataset], _from_payload(entry.payload["made"]), source, place)
@@ -187,11 +198,12 @@ def _stage(
     tools.scratch.mkdir(parents=True, exist_ok=True)
     for table in graph:
         if table.layer is Layer.BRONZE:
-            discard_leftovers(tools.folder(table), run_id, intake.files.get(table.name, []))
+            discard(leftovers(tools, tools.folder(table), run_id, intake.files.get(table.name, [])))
     for number, entry in enumerate(chain[Pending](waiting, due), start=first):
         bronze = graph[entry.dataset]
+        newest = intake.newest.setdefault(bronze.name, _newest(tools, bronze.name))
         with tempfile.TemporaryDirectory(dir=tools.scratch) as folder:
-            made, source = _stage_one(tools, graph, entry, (f"{run_id}-{number}", Path(folder), intake))
+            made, source = _stage_one(tools, graph, entry, (run_id, token(tools, run_id, number), Path(folder), intake))
         intake.add(bronze, made, source, entry.place)
         counted = bronze.arrivals.in_words if bronze.arrivals else ""
         payload = {
@@ -199,6 +211,7 @@ def _stage(
             "made": _to_payload(made),
             "place": canonical(entry.place),
             "counted": counted,
+            "newest": newest,
         }
         tools.store.journal_append(run_id, StepKind.INGEST_STAGED, payload)
         detail = f"{entry.uri}: {made.rows_added:,} added, {made.rows_duplicate:,} already there"
@@ -233,6 +246,17 @@ def _rivals(tools: Tools, graph: DatasetGraph, intake: _Intake) -> dict[DatasetN
     return found
 
 
+def _newest(tools: Tools, name: DatasetName) -> int:
+    return max((head.seq for head in tools.store.heads([name])[name].values()), default=0)
+
+
+def _fence(tools: Tools, graph: DatasetGraph, intake: _Intake) -> dict[UnitKey, int | None]:
+    """Return the heads of what the run adds to. Read now: ``intend`` refuses a dataset that grew since staging."""
+    heads = tools.store.heads(list(intake.files))
+    units = ((c.dataset.name, f.key) for c in _changes(graph, intake) for f in c.adds)
+    return {(name, key): heads[name][key].seq if key in heads[name] else None for name, key in units}
+
+
 def _held(tools: Tools, bronze: Dataset) -> list[DataFile]:
     return [f for r in tools.store.records(bronze.name).values() for f in r.files]
 
@@ -247,14 +271,13 @@ def _scan(tools: Tools, bronze: Dataset, files: Iterable[DataFile]) -> Scan:
 
 
 def _stage_one(
-    tools: Tools, graph: DatasetGraph, entry: Pending, place: tuple[str, Path, _Intake]
+    tools: Tools, graph: DatasetGraph, entry: Pending, place: tuple[str, str, Path, _Intake]
 ) -> tuple[Ingested, SourceFileRecord]:
-    token, folder, intake = place
+    run_id, named, folder, intake = place
     bronze = graph[entry.dataset]
     quarantine = graph[quarantine_name(bronze.name)]
     fetched = entry.fetch(folder)
     known = _scan(tools, bronze, [*_held(tools, bronze), *intake.files.get(bronze.name, [])])
-    run_id = token.rsplit("-", 1)[0]
     mine = [s for s in intake.sources if s.dataset == bronze.name]
     known_contents = {r.sha256 for r in (*tools.store.source_files(bronze.name).values(), *mine)}
     made = (
@@ -270,7 +293,7 @@ def _stage_one(
                 ingested_at=tools.store.run(run_id).started_at,
                 root=tools.folder(bronze),
                 quarantine_root=tools.folder(quarantine),
-                token=token,
+                token=named,
             )
         )
     )
@@ -297,7 +320,6 @@ def _changes(graph: DatasetGraph, intake: _Intake) -> Iterable[TableChange]:
 def _publish(tools: Tools, graph: DatasetGraph, run_id: str, intake: _Intake) -> None:
     changes = intended(tools, graph, run_id)
     published = publish_tables(tools, run_id, changes)
-    heads = tools.store.heads([c.dataset.name for c in changes])
     records = tuple(r for c in changes for r in _records(tools, c, run_id, published.versions, intake))
     run, ended, asked = tools.store.run(run_id), tools.now(), begun_of(tools, run_id).windows
     units = [(r.dataset, r.key) for r in records if not graph[r.dataset].quarantine_of]
@@ -311,9 +333,7 @@ def _publish(tools: Tools, graph: DatasetGraph, run_id: str, intake: _Intake) ->
             audit=audit_entry(run, scope, AuditStatus.SUCCESS, ended),
             summary=scope.summary(),
             records=records,
-            fence={
-                (r.dataset, r.key): heads[r.dataset][r.key].seq if r.key in heads[r.dataset] else None for r in records
-            },
+            fence=intended_fence(tools, run_id),
             countings={n: a.in_words for n in intake.arrivals if (a := graph[n].arrivals)},
             arrivals={name: (*found, *intake.rivals.get(name, ())) for name, found in intake.arrivals.items()},
             source_files=tuple(intake.sources),

@@ -125,6 +125,7 @@ _KEYS: Mapping[tuple[str, str], _Key] = {
     ),
     ("policy", "priority"): _Key("low", lambda v: v in list(Priority), '"low" or "normal"'),
     ("policy", "sla_seconds"): _Key(None, _is_amount, "a number"),
+    ("policy", "lease_seconds"): _Key(60, lambda v: _is_amount(v) and v >= 1, "a number of at least 1"),
 }
 
 

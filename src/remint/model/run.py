@@ -35,15 +35,20 @@ class RunState(StrEnum):
     """Given up before any commit; staged files deleted."""
     ROLLED_BACK = "rolled_back"
     """A later run put back what was there before."""
+    WAIVED = "waived"
+    """Somebody said, with a reason, that it needs no end; what it left is kept or foreign."""
 
 
 _ALLOWED: dict[RunState, frozenset[RunState]] = {
-    RunState.STAGING: frozenset({RunState.PUBLISHING, RunState.FAILED, RunState.SUCCEEDED, RunState.ABANDONED}),
-    RunState.PUBLISHING: frozenset({RunState.SUCCEEDED, RunState.FAILED}),
-    RunState.FAILED: frozenset({RunState.STAGING, RunState.ABANDONED}),
+    RunState.STAGING: frozenset(
+        {RunState.PUBLISHING, RunState.FAILED, RunState.SUCCEEDED, RunState.ABANDONED, RunState.WAIVED}
+    ),
+    RunState.PUBLISHING: frozenset({RunState.SUCCEEDED, RunState.FAILED, RunState.WAIVED}),
+    RunState.FAILED: frozenset({RunState.STAGING, RunState.ABANDONED, RunState.WAIVED}),
     RunState.SUCCEEDED: frozenset({RunState.ROLLED_BACK}),
     RunState.ABANDONED: frozenset(),
     RunState.ROLLED_BACK: frozenset(),
+    RunState.WAIVED: frozenset(),
 }
 
 RUNNING = frozenset({RunState.STAGING, RunState.PUBLISHING})
@@ -79,6 +84,8 @@ class StepKind(StrEnum):
     """The run met a conflict; what its attempt had committed is about to be taken back."""
     WITHDRAWN = "withdrawn"
     """Nothing of the attempt is live any more."""
+    HALF_WITHDRAWN = "half_withdrawn"
+    """What is left of the attempt cannot be taken back, because somebody else wrote over it; names the tables."""
     INGEST_BEGUN = "ingest_begun"
     """What an ingest was asked for: datasets, and the windows and cursors from which pages are read."""
     INGEST_STAGED = "ingest_staged"

@@ -16,6 +16,7 @@ from remint.errors import (
     InvalidRange,
     PeakHours,
     PlanError,
+    PlanUsed,
     PolicyRefused,
     TooManyBytes,
     TooManyRows,
@@ -34,7 +35,7 @@ from remint.model.observation import LogicChange, Observed
 from remint.model.partition import Grain, PartitionSet, days_of
 from remint.model.plan import Plan, StaleCause
 from remint.model.request import BackfillType, Mode, Request
-from remint.model.run import RunState
+from remint.model.run import OUTSTANDING, Run, RunState
 from remint.model.wording import counted
 from remint.planner import peak_hours
 from remint.planner.versions import readers
@@ -87,6 +88,8 @@ class Policy:
     """Of backfills."""
     sla_seconds: float | None = None
     """A run that takes longer raises an alert."""
+    lease_seconds: float = 60
+    """A run belongs so long to a process that gives no sign of life."""
     prices: Prices = field(default_factory=Prices)
 
 
@@ -275,6 +278,14 @@ def _in_peak(plan: Plan, policy: Policy, now: datetime) -> Iterable[tuple[Rule, 
 def _over_quota(policy: Policy, running: int) -> Iterable[tuple[Rule, PolicyRefused]]:
     if policy.max_running is not None and running >= policy.max_running:
         yield Rule.MAX_RUNNING, too_many_runs(running, policy.max_running)
+
+
+def plan_used(used: Run) -> PlanUsed:
+    """Return the refusal of a plan that ``used`` applied."""
+    return PlanUsed(
+        f"plan {used.plan_id} was applied by run {used.run_id}, which is {used.state}",
+        hint=f"remint resume {used.run_id}" if used.state in OUTSTANDING else "remint plan",
+    )
 
 
 def too_many_runs(running: int, limit: int) -> TooManyRuns:

@@ -9,6 +9,7 @@ from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, replace
+from typing import Any
 
 from remint.errors import HalfPublished, PublishConflict
 from remint.formats.base import Replacement
@@ -18,11 +19,11 @@ from remint.model.event import Event, EventKind
 from remint.model.graph import DatasetGraph
 from remint.model.provenance import DataFile
 from remint.model.request import BackfillType
-from remint.model.run import RunState, StepKind
+from remint.model.run import StepKind
 from remint.model.wording import counted
 from remint.publishing.record import Scope, audit_entry
 from remint.publishing.tools import Tools
-from remint.store.values import AuditEntry, AuditStatus, Outcome
+from remint.store.values import AuditEntry, AuditStatus, Outcome, UnitKey
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -49,31 +50,56 @@ class Published:
     """Those versions in which every live file of the table is remint's; where somebody else wrote too, none."""
 
 
-def intend(tools: Tools, run_id: str, changes: Sequence[TableChange]) -> None:
+def intend(
+    tools: Tools,
+    run_id: str,
+    changes: Sequence[TableChange],
+    fence: Mapping[UnitKey, int | None],
+    newest: Mapping[DatasetName, int] | None = None,
+) -> None:
     """Write down every file that the run will put in and take out, and move it to PUBLISHING.
 
     From here on the journal alone says what is published: the tables themselves may already show half of it.
+
+    Args:
+        tools: adapters.
+        run_id: the run.
+        changes: what it will do to each table.
+        fence: head of each unit that the run started from; they must be the same when it succeeds.
+        newest: newest ledger record of datasets of which every unit matters; only one run publishes to them at a time.
+
+    Raises:
+        PublishConflict: another run recorded one of these meanwhile, or is about to; nothing changed.
     """
     payload = {
         "tables": [
             {"dataset": c.dataset.name, "adds": canonical(c.adds), "removes": canonical(c.removes)} for c in changes
-        ]
+        ],
+        "fence": [[name, key, seq] for (name, key), seq in sorted(fence.items())],
     }
-    tools.store.journal_append(run_id, StepKind.PUBLISH_INTENT, payload)
-    tools.store.set_state(run_id, RunState.PUBLISHING)
+    tools.store.intend(run_id, payload, fence, newest or {})
 
 
 def intended(tools: Tools, graph: DatasetGraph, run_id: str) -> list[TableChange]:
     """Return the changes that the run last wrote down with ``intend``."""
-    newest = [e for e in tools.store.journal(run_id) if e.kind is StepKind.PUBLISH_INTENT][-1]
+    newest = _intent(tools, run_id)
     return [
         TableChange(
             dataset=graph[table["dataset"]],
             adds=tuple(DataFile(**f) for f in table["adds"]),
             removes=tuple(DataFile(**f) for f in table["removes"]),
         )
-        for table in newest.payload["tables"]
+        for table in newest["tables"]
     ]
+
+
+def intended_fence(tools: Tools, run_id: str) -> dict[UnitKey, int | None]:
+    """Return the heads that the run started from, as it wrote them down: read later, they could be another run's."""
+    return {(name, key): seq for name, key, seq in _intent(tools, run_id)["fence"]}
+
+
+def _intent(tools: Tools, run_id: str) -> Mapping[str, Any]:
+    return [e.payload for e in tools.store.journal(run_id) if e.kind is StepKind.PUBLISH_INTENT][-1]
 
 
 def publish_tables(tools: Tools, run_id: str, changes: Sequence[TableChange]) -> Published:
@@ -137,26 +163,33 @@ def withdraw(tools: Tools, run_id: str, changes: Sequence[TableChange]) -> None:
     """Take back every commit of the run's current attempt: the files that were live before are live again.
 
     Raises:
-        HalfPublished: a partition was changed again by somebody else, so its earlier files cannot be put back.
+        HalfPublished: a partition was changed again by somebody else, so its earlier files cannot be put back; the
+            commits to all other tables are taken back.
     """
     attempt = _count(tools, run_id, StepKind.WITHDRAWN) * 2 + 1
     landed = [c for c in changes if not c.is_empty and _landed(tools, run_id, c, attempt) is not None]
     intent = _withdrawal(tools, run_id, landed, AuditStatus.STARTED)
     tools.store.journal_append(run_id, StepKind.WITHDRAW_INTENT, {"attempt": attempt}, audit=intent)
-    for change in landed:
-        if _landed(tools, run_id, change, attempt + 1) is not None:
+    stuck: dict[DatasetName, str] = {}
+    for change in changes:
+        if change.is_empty or not _is_live(tools, run_id, change, attempt):
             continue
         back = TableChange(dataset=change.dataset, adds=change.removes, removes=change.adds)
         try:
             tools.tables.publish(tools.table(change.dataset), _replacement(run_id, back, attempt + 1))
         except PublishConflict as error:
-            raise HalfPublished(
-                f"run {run_id} met a conflict after it had committed to {change.dataset.name}, and somebody changed "
-                f"that table again: {error.message}",
-                hint="remint doctor    # shows whose files are live; then remint plan heals them",
-            ) from error
-    done = _withdrawal(tools, run_id, landed, AuditStatus.SUCCESS)
-    tools.store.journal_append(run_id, StepKind.WITHDRAWN, {"attempt": attempt}, audit=done)
+            stuck[change.dataset.name] = error.message
+    if not stuck:
+        done = _withdrawal(tools, run_id, landed, AuditStatus.SUCCESS)
+        tools.store.journal_append(run_id, StepKind.WITHDRAWN, {"attempt": attempt}, audit=done)
+        return
+    half, failed = {"attempt": attempt, "tables": sorted(stuck)}, _withdrawal(tools, run_id, landed, AuditStatus.FAILED)
+    tools.store.journal_append(run_id, StepKind.HALF_WITHDRAWN, half, audit=failed)
+    raise HalfPublished(
+        f"run {run_id} met a conflict after it had committed to {', '.join(sorted(stuck))}, and somebody changed "
+        f"that again: {'; '.join(stuck.values())}",
+        hint='remint waive RUN --reason "..."    # leaves it so; what is live of it is foreign, and a plan heals it',
+    )
 
 
 def _withdrawal(tools: Tools, run_id: str, landed: Sequence[TableChange], status: AuditStatus) -> AuditEntry | None:
@@ -165,6 +198,31 @@ def _withdrawal(tools: Tools, run_id: str, landed: Sequence[TableChange], status
         return None
     scope = Scope(datasets=tuple(sorted(c.dataset.name for c in landed)))
     return replace(audit_entry(tools.store.run(run_id), scope, status, tools.now()), action="withdraw")
+
+
+def stuck_tables(tools: Tools, run_id: str) -> tuple[DatasetName, ...]:
+    """Return the tables from which the run's current attempt could not be taken back, as its journal says."""
+    attempt = _count(tools, run_id, StepKind.WITHDRAWN) * 2 + 1
+    steps = [e.payload for e in tools.store.journal(run_id) if e.kind is StepKind.HALF_WITHDRAWN]
+    return tuple(steps[-1]["tables"]) if steps and steps[-1]["attempt"] == attempt else ()
+
+
+def bar_from(tools: Tools, run_id: str, changes: Sequence[TableChange]) -> None:
+    """Keep every process that ever held the run from committing for it: also one that was paused in ``withdraw``."""
+    attempt = _count(tools, run_id, StepKind.WITHDRAWN) * 2 + 1
+    for change in changes:
+        if not change.is_empty:
+            tools.tables.bar(tools.table(change.dataset), run_id, attempt + 1)
+
+
+def _is_live(tools: Tools, run_id: str, change: TableChange, attempt: int) -> bool:
+    """Return whether the commit of the attempt is to be taken back.
+
+    An earlier holder of the run may be paused right before it; the first holder has nobody before it.
+    """
+    if tools.store.held(run_id) > 1:
+        return tools.tables.bar(tools.table(change.dataset), run_id, attempt)
+    return _landed(tools, run_id, change, attempt) is not None and _landed(tools, run_id, change, attempt + 1) is None
 
 
 def _attempt(tools: Tools, run_id: str, changes: Sequence[TableChange]) -> int:

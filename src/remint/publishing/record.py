@@ -7,7 +7,7 @@ from collections.abc import Iterable, Mapping
 from dataclasses import dataclass, field, replace
 from typing import Any
 
-from remint.errors import ChecksFailed, PublishConflict, RemintError, RunError
+from remint.errors import ChecksFailed, PublishConflict, RemintError, RunError, Superseded
 from remint.model.dataset import DatasetName, Layer
 from remint.model.event import Event, EventKind
 from remint.model.graph import DatasetGraph
@@ -118,9 +118,11 @@ def _stage_of(run: Run, error: Exception) -> Stage:
 def stopped(tools: Tools, run_id: str, error: Exception) -> RemintError:
     """Record that a run stopped, so that it stays outstanding, and return the error to raise.
 
-    A run that had begun to commit keeps its state, so that resume finds what it committed; unless a conflict made it
-    take everything back.
+    Of a run that another process has taken over nothing is recorded. A run that had begun to commit keeps its state,
+    so that resume finds what it committed; unless a conflict made it take everything back.
     """
+    if isinstance(error, Superseded):
+        return error
     run = tools.store.run(run_id)
     now = tools.now()
     code = error.code if isinstance(error, RemintError) else type(error).__name__

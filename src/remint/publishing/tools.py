@@ -32,6 +32,8 @@ class Tools:
     stopwatch: Callable[[], float]
     """Seconds since some moment; only differences mean anything."""
     emit: Callable[[Event], None]
+    lease_seconds: float
+    """How long a run belongs to a process that gives no sign of life."""
     credential: Callable[[str], str | None]
     """Gives the value of an environment variable that a source's headers name."""
     function_of: Callable[[Dataset], UserFunction | None]

@@ -9,8 +9,8 @@ from sqlalchemy import Connection, func, select
 from remint.model.approval import open_approval
 from remint.model.request import BackfillType
 from remint.model.run import RUNNING, Run, StepKind
-from remint.planner.policy import too_many_runs
-from remint.store import approvals, audit_log, runs, tables
+from remint.planner.policy import plan_used, too_many_runs
+from remint.store import approvals, audit_log, leases, runs, tables
 from remint.store.values import Admission, AuditEntry
 
 
@@ -26,6 +26,9 @@ def admit(
         audit: what the log says of its start; a forced run's intent is logged before it.
         admission: what must hold.
     """
+    used = runs.of_plan(connection, run.plan_id) if run.plan_id else None
+    if used is not None:
+        raise plan_used(used)
     if admission.max_running is not None:
         wanted = select(func.count()).select_from(tables.runs).where(tables.runs.c.state.in_(sorted(RUNNING)))
         running = connection.execute(wanted).scalar_one()
@@ -39,6 +42,8 @@ def admit(
         approvals.use(connection, approval, run)
     else:
         runs.create(connection, run, plan_json)
+    if admission.claim is not None:
+        leases.take(connection, run.run_id, admission.claim)
     if admission.begun is not None:
         runs.append_step(connection, run.run_id, StepKind.INGEST_BEGUN, admission.begun)
     if audit is None:

@@ -12,6 +12,7 @@ from remint.model.approval import Approval
 from remint.model.chain import Link
 from remint.model.cost import Timing
 from remint.model.dataset import DatasetName
+from remint.model.lease import Lease
 from remint.model.partition import PartitionKey, PartitionSet
 from remint.model.provenance import ArrivedContent, Head, LogicRecord, ProvenanceRecord, Release
 from remint.model.run import Run, RunState, StepKind
@@ -20,6 +21,7 @@ from remint.store.values import (
     Admission,
     AuditEntry,
     AuditRecord,
+    Claim,
     Coverage,
     InputDigests,
     JournalEntry,
@@ -28,6 +30,7 @@ from remint.store.values import (
     SourceFileRecord,
     StoredRecord,
     Totals,
+    UnitKey,
     WatermarkMove,
 )
 
@@ -144,6 +147,10 @@ class StoreReader(Protocol):
         """Return the runs that somebody must end, oldest first."""
         ...
 
+    def leases(self) -> dict[str, Lease]:
+        """Return who holds each run, or held it last, by run."""
+        ...
+
     def run_of_plan(self, plan_id: str) -> Run | None:
         """Return the newest run that applied a plan."""
         ...
@@ -206,7 +213,11 @@ class StoreReader(Protocol):
 
 
 class StoreWriter(StoreReader, Protocol):
-    """Everything that can be changed: each method is one durable transaction, all or nothing."""
+    """Everything that can be changed: each method is one durable transaction, all or nothing.
+
+    What is written for a run is written by its newest holder alone: ``journal_append``, ``intend``, ``set_state``,
+    ``finish`` and ``abandon`` raise ``Superseded``, and write nothing, where another writer has claimed the run since.
+    """
 
     def create_run(
         self,
@@ -224,6 +235,23 @@ class StoreWriter(StoreReader, Protocol):
             ApprovalError: the run needs an approval and none is open; nothing is written.
             TooManyRuns: as many runs are in progress as may be; nothing is written.
         """
+        ...
+
+    def claim(self, run_id: str, claim: Claim) -> int:
+        """Become the newest holder of a run, so that no earlier one can write for it; return the holder's number.
+
+        Raises:
+            RunAtWork: somebody else claimed it since the claimant looked; nothing is written.
+            NotResumable: the run has ended.
+        """
+        ...
+
+    def held(self, run_id: str) -> int:
+        """Return the number of the holder that this writer is of a run; 0 when it never claimed it."""
+        ...
+
+    def renew(self, run_id: str, at: str, until: str) -> bool:
+        """Prolong this writer's lease of a run; return whether it is still the newest holder."""
         ...
 
     def save_standings(self, standings: Mapping[DatasetName, Standing]) -> None:
@@ -258,6 +286,28 @@ class StoreWriter(StoreReader, Protocol):
 
         Raises:
             UnknownRun: no run has exactly this id.
+        """
+        ...
+
+    def intend(
+        self,
+        run_id: str,
+        payload: Mapping[str, Any],
+        fence: Mapping[UnitKey, int | None],
+        newest: Mapping[DatasetName, int],
+    ) -> None:
+        """Append a run's intent to publish to its journal and move it to ``PUBLISHING``.
+
+        Args:
+            run_id: the run.
+            payload: of the journal's step; its ``tables`` name their ``dataset``.
+            fence: sequence number that the head of each unit must have; None: no record at all.
+            newest: sequence number of the newest record that each dataset must have; 0: none.
+
+        Raises:
+            PublishConflict: a head or a newest record is another one, or another run is publishing to a dataset of
+                ``newest``; nothing is written.
+            NotResumable: the run's state cannot become ``PUBLISHING``; nothing is written.
         """
         ...
 

@@ -12,8 +12,8 @@ from sqlalchemy import Connection, Row, insert, select, update
 
 from remint.errors import NotResumable, UnknownRun
 from remint.model.digest import canonical_json
-from remint.model.run import OUTSTANDING, Run, RunKind, RunState, StepKind, advance
-from remint.store import tables
+from remint.model.run import OUTSTANDING, RUNNING, Run, RunKind, RunState, StepKind, advance
+from remint.store import leases, tables
 from remint.store.tables import runs
 from remint.store.values import JournalEntry
 
@@ -107,6 +107,18 @@ def move(connection: Connection, run: Run, to: RunState, **also: str | None) -> 
     as_read = (runs.c.run_id == run.run_id, runs.c.state == run.state)
     if connection.execute(update(runs).where(*as_read).values(state=state, **also)).rowcount != 1:
         raise NotResumable(f"run {run.run_id} is no longer {run.state}", hint=f"remint show {run.run_id}")
+    if to not in RUNNING:
+        leases.end(connection, run.run_id)
+
+
+def require_outstanding(run: Run) -> None:
+    """Refuse a run that has ended.
+
+    Raises:
+        NotResumable: says how it ended.
+    """
+    if run.state not in OUTSTANDING:
+        raise NotResumable(f"run {run.run_id} is {run.state}: there is nothing to resume", hint="remint status")
 
 
 def journal(connection: Connection, run_id: str) -> list[JournalEntry]:

@@ -13,6 +13,7 @@ from remint.model.approval import Approval
 from remint.model.chain import Link
 from remint.model.cost import Timing
 from remint.model.dataset import DatasetName
+from remint.model.lease import Lease
 from remint.model.partition import PartitionKey, PartitionSet
 from remint.model.provenance import ArrivedContent, Head, LogicRecord, ProvenanceRecord, Release
 from remint.model.run import Run, RunState, StepKind
@@ -22,6 +23,7 @@ from remint.store import (
     arrivals,
     audit_log,
     coverage,
+    leases,
     ledger,
     projections,
     releases,
@@ -34,10 +36,12 @@ from remint.store import (
 from remint.store.admission import admit
 from remint.store.database import Database, connect_to
 from remint.store.finish import finish
+from remint.store.intent import intend
 from remint.store.values import (
     Admission,
     AuditEntry,
     AuditRecord,
+    Claim,
     Coverage,
     InputDigests,
     JournalEntry,
@@ -46,6 +50,7 @@ from remint.store.values import (
     SourceFileRecord,
     StoredRecord,
     Totals,
+    UnitKey,
     WatermarkMove,
 )
 
@@ -79,6 +84,8 @@ class SqlStore:
 
     def __init__(self, database: Database) -> None:
         self._database = database
+        self._held: dict[str, int] = {}
+        """By run, the number of the holder that this store writes as."""
 
     def close(self) -> None:
         """Close all connections."""
@@ -94,6 +101,13 @@ class SqlStore:
     def _writing(self) -> Iterator[Connection]:
         with self._database.writing() as connection:
             schema.lock(connection, self._database.where)
+            yield connection
+
+    @contextmanager
+    def _writing_for(self, run_id: str) -> Iterator[Connection]:
+        """Give a transaction in which nobody else holds the run, or takes it over."""
+        with self._writing() as connection:
+            leases.require(connection, run_id, self._held.get(run_id, 0))
             yield connection
 
     def heads(
@@ -186,6 +200,10 @@ class SqlStore:
         with self._database.reading() as connection:
             return runs.outstanding(connection)
 
+    def leases(self) -> dict[str, Lease]:
+        with self._database.reading() as connection:
+            return leases.every(connection)
+
     def run_of_plan(self, plan_id: str) -> Run | None:
         with self._database.reading() as connection:
             return runs.of_plan(connection, plan_id)
@@ -255,7 +273,24 @@ class SqlStore:
         admission: Admission = Admission(),  # noqa: B008 - frozen
     ) -> Run:
         with self._writing() as connection:
-            return admit(connection, run, plan_json, audit, admission)
+            run = admit(connection, run, plan_json, audit, admission)
+        if admission.claim:
+            self._held[run.run_id] = 1
+        return run
+
+    def claim(self, run_id: str, claim: Claim) -> int:
+        with self._writing() as connection:
+            runs.require_outstanding(runs.exact(connection, run_id))
+            held = leases.take(connection, run_id, claim)
+        self._held[run_id] = held
+        return held
+
+    def held(self, run_id: str) -> int:
+        return self._held.get(run_id, 0)
+
+    def renew(self, run_id: str, at: str, until: str) -> bool:
+        with self._writing() as connection:
+            return leases.renew(connection, run_id, self.held(run_id), at, until)
 
     def save_standings(self, found: Mapping[DatasetName, Standing]) -> None:
         with self._writing() as connection:
@@ -283,12 +318,22 @@ class SqlStore:
         timing: Timing | None = None,
         audit: AuditEntry | None = None,
     ) -> int:
-        with self._writing() as connection:
+        with self._writing_for(run_id) as connection:
             if timing is not None:
                 timings.append(connection, timing)
             if audit is not None:
                 audit_log.append(connection, audit)
             return runs.append_step(connection, run_id, kind, payload)
+
+    def intend(
+        self,
+        run_id: str,
+        payload: Mapping[str, Any],
+        fence: Mapping[UnitKey, int | None],
+        newest: Mapping[DatasetName, int],
+    ) -> None:
+        with self._writing_for(run_id) as connection:
+            intend(connection, run_id, payload, fence, newest)
 
     def set_state(
         self,
@@ -299,13 +344,13 @@ class SqlStore:
         ended_at: str | None = None,
         audit: AuditEntry | None = None,
     ) -> None:
-        with self._writing() as connection:
+        with self._writing_for(run_id) as connection:
             runs.move(connection, runs.exact(connection, run_id), to, error=error, ended_at=ended_at)
             if audit is not None:
                 audit_log.append(connection, audit)
 
     def finish(self, outcome: Outcome) -> Release:
-        with self._writing() as connection:
+        with self._writing_for(outcome.run_id) as connection:
             return finish(connection, outcome)
 
     def abandon(self, run_id: str, audit: AuditEntry, ended_at: str) -> None:

@@ -277,6 +277,8 @@ leases = Table(
     # Counts who took the run over; only the newest holder's steps are taken.
     Column("epoch", Integer, nullable=False),
     Column("holder", Text, nullable=False),
+    Column("taken_at", UtcText, nullable=False),
+    Column("renewed_at", UtcText, nullable=False),
     Column("until", UtcText, nullable=False),
 )
 

@@ -11,6 +11,7 @@ from enum import StrEnum
 from typing import Any
 
 from remint.model.dataset import DatasetName, Logic, LogicVersion
+from remint.model.lease import Holder
 from remint.model.partition import PartitionKey
 from remint.model.provenance import Arrival, ProvenanceRecord
 from remint.model.run import StepKind
@@ -107,6 +108,7 @@ class AuditStatus(StrEnum):
     FAILED = "failed"
     ROLLED_BACK = "rolled_back"
     ABANDONED = "abandoned"
+    WAIVED = "waived"
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -162,6 +164,18 @@ class Projection:
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
+class Claim:
+    """Who wants to carry out a run."""
+
+    holder: Holder
+    at: str
+    until: str
+    """When the lease lapses unless it is renewed."""
+    after_epoch: int = 0
+    """Number of the holder that the claimant knows of; if there is another one by now, the claim is refused."""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
 class Admission:
     """What must hold for a run to begin, looked at in the transaction that creates it."""
 
@@ -171,6 +185,8 @@ class Admission:
     """Runs that may be in progress, with this one."""
     begun: Mapping[str, Any] | None = None
     """What an ingest asks for: the first step of its journal. There is no moment at which a run exists without it."""
+    claim: Claim | None = None
+    """Who carries the run out; there is no moment at which a run exists that nobody holds."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

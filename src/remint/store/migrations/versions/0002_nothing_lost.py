@@ -28,6 +28,8 @@ def _leases() -> None:
         sa.Column("run_id", sa.Text(), nullable=False),
         sa.Column("epoch", sa.Integer(), nullable=False),
         sa.Column("holder", sa.Text(), nullable=False),
+        sa.Column("taken_at", sa.Text(), nullable=False),
+        sa.Column("renewed_at", sa.Text(), nullable=False),
         sa.Column("until", sa.Text(), nullable=False),
         sa.ForeignKeyConstraint(["run_id"], ["runs.run_id"], name="fk_leases_run_id_runs"),
         sa.PrimaryKeyConstraint("run_id", name="pk_leases"),

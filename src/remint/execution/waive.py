@@ -1,0 +1,49 @@
+"""Waive a run: say, with a reason, that it needs no end. Its staged files stay until a clean-up takes them."""
+
+from __future__ import annotations
+
+from contextlib import suppress
+from dataclasses import replace
+
+from remint.errors import HalfPublished, WaiveRefused
+from remint.model.graph import DatasetGraph
+from remint.model.run import OUTSTANDING, Run, RunState
+from remint.publishing.publish import bar_from, intended, stuck_tables, withdraw
+from remint.publishing.record import Scope, audit_entry
+from remint.publishing.tools import Tools
+from remint.store.values import AuditStatus
+
+
+def check_waive(tools: Tools, run: Run) -> None:
+    """Refuse to waive a run that has ended, or whose commits can still be finished or taken back.
+
+    Raises:
+        WaiveRefused: names what ends it.
+    """
+    if run.state not in OUTSTANDING:
+        raise WaiveRefused(f"run {run.run_id} is {run.state}: there is nothing to waive", hint="remint status")
+    if run.state is RunState.PUBLISHING and not stuck_tables(tools, run.run_id):
+        raise WaiveRefused(
+            f"run {run.run_id} was interrupted while it published, and can be brought to its end",
+            hint=f"remint resume {run.run_id}",
+        )
+
+
+def waive(tools: Tools, graph: DatasetGraph, run: Run, by: str, reason: str) -> None:
+    """Let a run that this process holds be, for a reason that somebody gives.
+
+    Of a run whose commits could not all be taken back, it is tried once more; what is live of it then is foreign.
+    """
+    check_waive(tools, run)
+    left: tuple[str, ...] = ()
+    if run.state is RunState.PUBLISHING:
+        changes = intended(tools, graph, run.run_id)
+        with suppress(HalfPublished):
+            withdraw(tools, run.run_id, changes)
+        left = stuck_tables(tools, run.run_id)
+        if left:
+            bar_from(tools, run.run_id, changes)
+    now = tools.now()
+    scope = Scope(datasets=left, detail={"was": run.state, "live_in": list(left)})
+    entry = replace(audit_entry(run, scope, AuditStatus.WAIVED, now), action="waive", actor=by, reason=reason)
+    tools.store.set_state(run.run_id, RunState.WAIVED, error=run.error, ended_at=now, audit=entry)
