@@ -225,6 +225,8 @@ def check_signature(file: Path, checkpoint: Entry, expected: Path | None) -> str
 
 def examine(log: Path, files: list[Path], key: Path | None) -> dict[str, Any]:
     """Return the verdict over a log and its checkpoints."""
+    if key and not files:
+        raise Unusable("a public key vouches for checkpoints, and none is given")
     checkpoints = [read_checkpoint(file) for file in files]
     vouched = [check_signature(file, found, key) for file, found in zip(files, checkpoints, strict=True)]
     found = verdict(entries_of(log), checkpoints)

@@ -26,18 +26,20 @@ LOGS = size(1, 4)
 pytestmark = [pytest.mark.slow, proof]
 
 
-@pytest.fixture(scope="module", params=range(LOGS))
-def log(tmp_path_factory: pytest.TempPathFactory, request: pytest.FixtureRequest) -> Iterator[Log]:
-    """One of several logs: at full size, every one of 1,000 entries is tampered with in every way."""
-    made = Log.make(tmp_path_factory.mktemp("log"), ENTRIES, request.param)
+@pytest.fixture(scope="module")
+def logs(tmp_path_factory: pytest.TempPathFactory) -> Iterator[list[Log]]:
+    """Several logs: at full size, every one of 1,000 entries is tampered with in every way."""
+    made = [Log.make(tmp_path_factory.mktemp("log"), ENTRIES, seed) for seed in range(LOGS)]
     yield made
-    made.store.close()
+    for log in made:
+        log.store.close()
 
 
-def places(small: int, last: int = ENTRIES) -> list[int]:
-    """Return the indexes to tamper with: all of them, or both ends and some between."""
+def places(logs: list[Log], small: int, last: int = ENTRIES) -> Iterator[tuple[Log, int]]:
+    """Give the indexes to tamper with: all of them, or both ends and some between."""
     count = size(small, last)
-    return list(range(last)) if count == last else sorted({0, 1, last - 1, *Random(7).sample(range(last), count - 3)})
+    some = sorted({0, 1, last - 1, *Random(7).sample(range(last), count - 3)})
+    yield from ((log, at) for log in logs for at in (range(last) if count == last else some))
 
 
 EDITS: dict[str, Callable[[Any], Any]] = {
@@ -54,99 +56,99 @@ EDITS: dict[str, Callable[[Any], Any]] = {
 """One column of every class, and a change that a reader could overlook."""
 
 
-def test_an_edit_of_any_entry_is_found(log: Log) -> None:
+def test_an_edit_of_any_entry_is_found(logs: list[Log]) -> None:
     wrong = cases = 0
-    for at in places(8):
+    for log, at in places(logs, 8):
         for column, change in EDITS.items():
             found = log.found(edited(log.rows, at, {column: change(log.rows[at][column])}))
             cases += 1
             wrong += found != ("edited", at + 1)
-    report(ROW, part=f"edited-{log.seed}", cases=cases, wrong=wrong)
+    report(ROW, part="edited", cases=cases, wrong=wrong)
 
 
-def test_an_edit_of_any_column_is_found(log: Log) -> None:
+def test_an_edit_of_any_column_is_found(logs: list[Log]) -> None:
+    log = logs[0]
     for column in set(log.rows[0]) - {"seq"}:
         value = log.rows[4][column]
         other = EDITS.get(column, lambda v: f"{v}x")(value)
         assert log.found(edited(log.rows, 4, {column: other})) == ("edited", 5), column
 
 
-def test_an_edit_whose_hash_is_made_anew_is_found_at_the_next_entry(log: Log) -> None:
+def test_an_edit_whose_hash_is_made_anew_is_found_at_the_next_entry(logs: list[Log]) -> None:
     wrong = cases = 0
-    for at in places(8, ENTRIES - 1):
+    for log, at in places(logs, 8, ENTRIES - 1):
         forged = {**log.rows[at], "actor": "nobody"}
         forged["hash"] = hash_of(log.rows[at - 1]["hash"] if at else "0" * 64, forged)
         cases += 1
         wrong += log.found(edited(log.rows, at, forged)) != ("edited", at + 2)
-    report(ROW, part=f"edited-and-hashed-{log.seed}", cases=cases, wrong=wrong)
+    report(ROW, part="edited-and-hashed", cases=cases, wrong=wrong)
 
 
-def test_the_removal_of_any_entry_is_found(log: Log) -> None:
-    newest = [log.checkpoint(ENTRIES)]
+def test_the_removal_of_any_entry_is_found(logs: list[Log]) -> None:
     wrong = cases = 0
-    for at in places(12):
+    for log, at in places(logs, 12):
         last = at == ENTRIES - 1
-        gap = log.found(removed(log.rows, at, renumbered=False), newest)
-        closed = log.found(removed(log.rows, at, renumbered=True), newest)
+        gap = log.found(removed(log.rows, at, renumbered=False), [log.checkpoint(ENTRIES)])
+        closed = log.found(removed(log.rows, at, renumbered=True), [log.checkpoint(ENTRIES)])
         cases += 2
         wrong += gap != ("truncated" if last else "removed", at + 1)
         # Of the last entries nothing follows that would show what was removed.
         expected = "truncated" if last else "edited" if at == ENTRIES - 2 else "removed"
         wrong += closed != (expected, at + 1)
-    report(ROW, part=f"removed-{log.seed}", cases=cases, wrong=wrong)
+    report(ROW, part="removed", cases=cases, wrong=wrong)
 
 
-def test_a_swap_with_the_next_entry_is_found(log: Log) -> None:
+def test_a_swap_with_the_next_entry_is_found(logs: list[Log]) -> None:
     wrong = cases = 0
-    for at in places(12, ENTRIES - 1):
+    for log, at in places(logs, 12, ENTRIES - 1):
         for with_hashes in (True, False):
             cases += 1
             wrong += log.found(swapped(log.rows, at, with_hashes=with_hashes)) != ("reordered", at + 1)
-    report(ROW, part=f"reordered-{log.seed}", cases=cases, wrong=wrong)
+    report(ROW, part="reordered", cases=cases, wrong=wrong)
 
 
-def test_a_forged_entry_is_found(log: Log) -> None:
+def test_a_forged_entry_is_found(logs: list[Log]) -> None:
     wrong = cases = 0
-    for at in places(12):
+    for log, at in places(logs, 12):
         for fitting in (True, False):
             cases += 1
             wrong += log.found(inserted(log.rows, at, fitting=fitting)) != ("inserted", at + 1)
-    report(ROW, part=f"inserted-{log.seed}", cases=cases, wrong=wrong)
+    report(ROW, part="inserted", cases=cases, wrong=wrong)
 
 
-def test_a_log_cut_at_its_end_is_found_by_a_checkpoint_alone(log: Log) -> None:
-    newest = [log.checkpoint(ENTRIES)]
+def test_a_log_cut_at_its_end_is_found_by_a_checkpoint_alone(logs: list[Log]) -> None:
     wrong = cases = 0
-    for length in places(12):
+    for log, length in places(logs, 12):
         cases += 1
-        wrong += log.found(log.rows[:length], newest) != ("truncated", length + 1)
+        wrong += log.found(log.rows[:length], [log.checkpoint(ENTRIES)]) != ("truncated", length + 1)
         wrong += log.verdicts() != (None, None)
-    report(ROW, part=f"truncated-{log.seed}", cases=cases, wrong=wrong)
+    report(ROW, part="truncated", cases=cases, wrong=wrong)
 
 
-def test_a_log_that_is_written_anew_is_found_by_a_checkpoint_alone(log: Log) -> None:
+def test_a_log_that_is_written_anew_is_found_by_a_checkpoint_alone(logs: list[Log]) -> None:
     half = ENTRIES // 2
-    known = [log.checkpoint(ENTRIES), log.checkpoint(half)]
     wrong = cases = 0
-    for at in places(12):
+    for log, at in places(logs, 12):
         cases += 1
+        known = [log.checkpoint(ENTRIES), log.checkpoint(half)]
         wrong += log.found(rewritten(log.rows, at), known) != ("rewritten", 1 if at < half else half + 1)
         wrong += log.verdicts() != (None, None)
-    report(ROW, part=f"rewritten-{log.seed}", cases=cases, wrong=wrong)
+    report(ROW, part="rewritten", cases=cases, wrong=wrong)
 
 
-def test_a_log_that_goes_on_or_is_copied_raises_no_alarm(log: Log, tmp_path: Path) -> None:
+def test_a_log_that_goes_on_or_is_copied_raises_no_alarm(logs: list[Log], tmp_path: Path) -> None:
     wrong = cases = 0
-    for number, length in enumerate(places(12)):
+    for number, (log, length) in enumerate(places(logs, 12)):
         known = [log.checkpoint(n) for n in {0, length // 2, length}]
         cases += 1
         wrong += log.found(log.rows[: length + number % 2], known) is not None
+    log = logs[0]
     log.write(log.rows)
     shutil.copytree(log.path.parent, tmp_path / "copy")
     with open_store("sqlite:///state.db", tmp_path / "copy") as store:
         copied = Log(tmp_path / "copy" / "state.db", store, log.rows, log.seed)
         assert copied.verdicts([log.checkpoint(ENTRIES)]) == (None, None)
-    report(ROW, part=f"no-alarm-{log.seed}", cases=cases + 1, wrong=wrong)
+    report(ROW, part="no-alarm", cases=cases + 1, wrong=wrong)
 
 
 VALUES = (
@@ -219,31 +221,36 @@ def test_both_verifiers_say_the_same_of_random_tampering(tmp_path: Path) -> None
     report(ROW, part="random", cases=kinds.total(), wrong=wrong)
 
 
-def test_an_exported_log_is_judged_line_by_line(log: Log, tmp_path: Path) -> None:
-    log.write(log.rows)
-    lines = [exported(link) for link in log.store.audit_chain()]
+def test_an_exported_log_is_judged_line_by_line(logs: list[Log], tmp_path: Path) -> None:
     file = tmp_path / "log.jsonl"
+    lines: dict[int, list[str]] = {}
+    for log in logs:
+        log.write(log.rows)
+        lines[log.seed] = [exported(link) for link in log.store.audit_chain()]
 
-    def said(changed: list[str]) -> tuple[str, int] | None:
+    def said(log: Log, changed: list[str]) -> tuple[str, int] | None:
         file.write_text("".join(f"{line}\n" for line in changed), encoding="utf-8")
         broken = apart.verdict(apart.entries_of(file), [vars_of(log)])["broken"]
         return broken and (broken["kind"], broken["seq"])
 
-    assert said(lines) is None
+    assert all(said(log, lines[log.seed]) is None for log in logs)
     wrong = cases = 0
-    for at in places(8, ENTRIES - 1):
-        entry = json.loads(lines[at])
-        for changed, kind, place in (
-            ([*lines[:at], lines[at + 1], lines[at], *lines[at + 2 :]], "reordered", at + 1),
-            ([*lines[:at], *lines[at + 1 :]], "removed", at + 1),
-            ([*lines[: at + 1], *lines[at:]], "inserted", at + 1),
-            ([*lines[:at], json.dumps({**entry, "actor": "nobody"}), *lines[at + 1 :]], "edited", at + 1),
-            ([*lines[:at], json.dumps({**entry, "more": ""}), *lines[at + 1 :]], "edited", at + 1),
-            (lines[:at], "truncated", at + 1),
-        ):
+    for log, at in places(logs, 8, ENTRIES - 1):
+        for changed, kind, place in exchanged(lines[log.seed], at):
             cases += 1
-            wrong += said(changed) != (kind, place)
-    report(ROW, part=f"exported-{log.seed}", cases=cases, wrong=wrong)
+            wrong += said(log, changed) != (kind, place)
+    report(ROW, part="exported", cases=cases, wrong=wrong)
+
+
+def exchanged(lines: list[str], at: int) -> Iterator[tuple[list[str], str, int]]:
+    """Give what somebody can do to a line of an export, how it must be named, and its place."""
+    entry = json.loads(lines[at])
+    yield [*lines[:at], lines[at + 1], lines[at], *lines[at + 2 :]], "reordered", at + 1
+    yield [*lines[:at], *lines[at + 1 :]], "removed", at + 1
+    yield [*lines[: at + 1], *lines[at:]], "inserted", at + 1
+    yield [*lines[:at], json.dumps({**entry, "actor": "nobody"}), *lines[at + 1 :]], "edited", at + 1
+    yield [*lines[:at], json.dumps({**entry, "more": ""}), *lines[at + 1 :]], "edited", at + 1
+    yield lines[:at], "truncated", at + 1
 
 
 def vars_of(log: Log) -> dict[str, Any]:

@@ -348,6 +348,13 @@ def test_a_checkpoint_that_is_not_signed_as_it_must_be_is_refused_by_both(
         assert verdict_of(project, str(file))[0] == 1
 
 
+def test_a_key_without_a_checkpoint_is_refused(project: Project, keys: tuple[str, str]) -> None:
+    code, _, err = call(project, "audit", "verify", "--public-key", keys[1])
+
+    assert (code, "none is given" in err) == (2, True)
+    assert verdict_of(project, "--public-key", keys[1])[0] == 2
+
+
 def test_a_file_that_is_no_key_is_refused_in_words(project: Project, keys: tuple[str, str], tmp_path: Path) -> None:
     said(project, "checkpoint", str(tmp_path / "c.json"))
     (tmp_path / "no.pem").write_text("no key")

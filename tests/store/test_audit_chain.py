@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+import re
 import threading
+from pathlib import Path
 
 import pytest
 from alembic import command
@@ -10,6 +12,7 @@ from alembic.config import Config
 from sqlalchemy import insert, text, update
 from store_values import a_run, an_approval, an_entry, an_outcome
 
+import remint_audit_verifier as apart
 from remint.errors import StoreError
 from remint.model.chain import GENESIS, entry_hash, walk
 from remint.model.run import RunState
@@ -88,6 +91,15 @@ def test_a_number_in_the_place_of_a_boolean_is_an_edit(store, url):
 
     assert store.audit(1)[0].entry.override_state is True
     assert walk(store.audit_chain()).broken.kind == "edited"
+
+
+def test_the_columns_that_are_hashed_are_those_that_are_documented():
+    """A column more or less would make every log of an earlier release look edited."""
+    page = (Path(__file__).parents[2] / "docs" / "audit.md").read_text("utf-8")
+    said = page.split("The **object of an entry**")[1].split("\n\n")[0]
+
+    assert [c.name for c in OLD] == list(apart.COLUMNS)
+    assert set(apart.COLUMNS) <= set(re.findall(r"`(\w+)`", said))
 
 
 @pytest.fixture

@@ -51,7 +51,10 @@ class AuditLog:
         Raises:
             CheckpointInvalid: a file is no checkpoint.
             CheckpointForged: a checkpoint is not signed as it must be.
+            UsageError: a key is given, and no checkpoint that it could have signed.
         """
+        if key and not checkpoints:
+            raise UsageError("a public key vouches for checkpoints, and none is given", hint="remint audit verify FILE")
         read = tuple(read_checkpoint(file, key) for file in checkpoints)
         found = walk(self.tools.store.audit_chain(), read)
         return Verification(walk=found, checkpoints=read, vouched_by=public_key(key) if key else None)

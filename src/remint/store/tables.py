@@ -364,6 +364,7 @@ audit_log = Table(
     Column("trigger", Text, nullable=False),
     Column("datasets", Text, nullable=False),
     Column("detail", Text, nullable=False),
+    # Covers every other column; one more column is another domain: docs/design/0014.
     Column("hash", String(64), nullable=False),
 )
 
