@@ -50,7 +50,10 @@ The tree::
     │   └── AdoptRefused      RM412  exit 6   what somebody else wrote cannot be taken as it is
     ├── StoreError            RM5xx
     │   ├── StoreNewer        RM501  exit 1   state written by a newer remint
-    │   └── StoreBusy         RM502  exit 1   another process holds the database (retryable)
+    │   ├── StoreBusy         RM502  exit 1   another process holds the database (retryable)
+    │   ├── StoreUnreachable  RM506  exit 1   no connection, or it was lost (retryable)
+    │   ├── OutcomeUnknown    RM507  exit 1   it was lost while it committed
+    │   └── StateBehind       RM508  exit 6   tables hold runs that the state database does not know
     └── InternalError         RM900  exit 1   a defect of remint itself
 
 Rules: the message says what, where, expected and found; ``hint`` says the next command.
@@ -439,6 +442,27 @@ class StoreBusy(StoreError):
 
     code = "RM502"
     retryable = True
+
+
+class StoreUnreachable(StoreError):
+    """The server of the state database does not answer, or the connection to it was lost; nothing was written."""
+
+    code = "RM506"
+    retryable = True
+
+
+class OutcomeUnknown(StoreError):
+    """The connection was lost while the state database committed, and what became of it could not be found out."""
+
+    code = "RM507"
+    leaves = "the last step is recorded as a whole or not at all; the next command sees which"
+
+
+class StateBehind(StoreError):
+    """Tables hold commits of runs that the state database does not know: it is older than they are."""
+
+    code = "RM508"
+    exit_code = 6
 
 
 class InternalError(RemintError):

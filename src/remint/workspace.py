@@ -111,12 +111,13 @@ class Workspace:
         from remint.formats.delta import DeltaFormat
         from remint.store.sql_store import open_store
 
+        settings = self.project.settings
         return Tools(
-            store=open_store(self.project.settings.store_url, self.root),
+            store=open_store(settings.store_url, self.root, busy_timeout_s=settings.store_wait_s),
             tables=DeltaFormat(),
             start_engine=cache(self._start_engine),
             root=self.root,
-            lake=Path(self.project.settings.lake),
+            lake=Path(settings.lake),
             scratch=self._scratch,
             clock=self._clock,
             stopwatch=self._stopwatch,

@@ -26,11 +26,11 @@ def prepare(database: Database, root: Path) -> None:
     if found == VERSION:
         return
     if found is None:
-        with database.writing() as connection:
+        with database.changing_tables() as connection:
             _create(connection, root)
         return
     _refuse_newer(found, database.where)
-    with database.writing() as connection:
+    with database.changing_tables() as connection:
         _upgrade(connection)
 
 
