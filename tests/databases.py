@@ -34,7 +34,7 @@ _SETTINGS = {
     "wal_level": "minimal",
     "max_wal_senders": "0",
     "shared_buffers": "16MB",
-    "max_connections": "60",
+    "max_connections": "200",
     "lc_messages": "C",
     "timezone": "UTC",
 }
@@ -63,8 +63,21 @@ class Server:
     def new_database(self, like: str = "template1") -> str:
         """Make a database and return its name."""
         name = f"d{next(self.numbers)}"
+        self.disconnect(like)
         self.sql(f"CREATE DATABASE {name} TEMPLATE {like}")
         return name
+
+    def databases(self) -> list[str]:
+        """Return the names of all databases that tests made."""
+        return [name for (name,) in self.sql("SELECT datname FROM pg_database WHERE datname LIKE 'd%'")]
+
+    def drop(self, database: str) -> None:
+        """Remove a database, whoever is connected to it."""
+        self.sql(f"DROP DATABASE {database} WITH (FORCE)")
+
+    def disconnect(self, database: str) -> None:
+        """End every connection to a database."""
+        self.sql(f"SELECT pg_terminate_backend(pid) FROM pg_stat_activity WHERE datname = '{database}'")
 
     def sql(self, statement: str, database: str = "postgres") -> list[tuple[Any, ...]]:
         """Run one statement as the superuser, outside a transaction."""

@@ -19,7 +19,7 @@ def url(request):
     server = request.getfixturevalue("postgres")
     name = server.new_database()
     yield server.url(name)
-    server.sql(f"DROP DATABASE {name} WITH (FORCE)")
+    server.drop(name)
 
 
 @pytest.fixture

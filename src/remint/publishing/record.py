@@ -7,7 +7,7 @@ from collections.abc import Iterable, Mapping
 from dataclasses import dataclass, field
 from typing import Any
 
-from remint.errors import ChecksFailed, PublishConflict, RemintError, RunError
+from remint.errors import ChecksFailed, PublishConflict, RemintError, RunError, StoreError
 from remint.model.dataset import DatasetName, Layer
 from remint.model.event import Event, EventKind
 from remint.model.graph import DatasetGraph
@@ -115,6 +115,17 @@ def stopped(tools: Tools, run_id: str, error: Exception) -> RemintError:
     A run that had begun to commit keeps its state, so that resume finds what it committed; unless a conflict made it
     take everything back.
     """
+    try:
+        found = _recorded(tools, run_id, error)
+    except StoreError as lost:
+        found = error if isinstance(error, StoreError) else lost
+        found.leaves = "the run is outstanding; tables may hold some of its partitions already"
+    if isinstance(found, StoreError):
+        found.hint = f"when the state database can be used again: remint resume {run_id}"
+    return found
+
+
+def _recorded(tools: Tools, run_id: str, error: Exception) -> RemintError:
     run = tools.store.run(run_id)
     now = tools.now()
     code = error.code if isinstance(error, RemintError) else type(error).__name__

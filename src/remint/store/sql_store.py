@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import weakref
 from collections.abc import Collection, Iterator, Mapping
 from contextlib import contextmanager
 from pathlib import Path
@@ -78,6 +79,8 @@ class SqlStore:
 
     def __init__(self, database: Database) -> None:
         self._database = database
+        # Whoever drops a store without closing it leaves no connection behind.
+        weakref.finalize(self, database.engine.dispose)
 
     def close(self) -> None:
         """Close all connections."""
