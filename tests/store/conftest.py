@@ -4,10 +4,10 @@ from __future__ import annotations
 
 import pytest
 from sqlalchemy import create_engine
+from tests.databases import SQLITE
 
 from remint.store.sql_store import open_store
 from remint.store.tables import metadata
-from tests.databases import SQLITE
 
 
 @pytest.fixture(params=["sqlite", "postgres"])
