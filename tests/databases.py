@@ -91,7 +91,11 @@ class Server:
         command += [part for name, value in _SETTINGS.items() for part in ("-c", f"{name}={value}")]
         with (self.folder / "log").open("ab") as log:
             self.process = subprocess.Popen(
-                command, stderr=log, stdout=log, preexec_fn=_end_with_parent, **_as_nobody()
+                command,
+                stdout=log,
+                stderr=log,
+                preexec_fn=_end_with_parent,  # noqa: PLW1509 - one system call
+                **_as_nobody(),
             )
         began = time.monotonic()
         while True:

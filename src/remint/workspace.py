@@ -32,6 +32,7 @@ from remint.planner.survey import Verdicts, World, survey
 from remint.publishing.record import Scope, audit_entry
 from remint.publishing.scheme import require_countings, require_scheme
 from remint.publishing.tools import Tools, timestamp
+from remint.publishing.unrecorded import refuse_unrecorded
 from remint.store.base import StoreReader
 from remint.store.values import Admission, AuditStatus, Totals
 
@@ -295,6 +296,7 @@ class Workspace:
         require_credentials(self._tools, chosen)
         require_scheme(self._tools, self.graph)
         require_countings(self._tools, self.graph)
+        refuse_unrecorded(self._tools, chosen)
         run = self._new_run(RunKind.INGEST, replace(ask, mode=asked.mode))
         run = replace(run, override_state=asked.override_state, type=asked.type or "")
         self._start(run, None, Admission(begun=canonical(begun)))

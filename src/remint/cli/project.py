@@ -9,6 +9,8 @@ import click
 
 from remint.cli import render
 from remint.cli.options import json_option, open_workspace, print_json
+from remint.model.dataset import DatasetName
+from remint.model.observation import behind
 from remint.model.run import RunState
 from remint.model.wording import counted
 
@@ -51,6 +53,7 @@ def status(ctx: click.Context, selectors: tuple[str, ...], *, as_json: bool) -> 
             project=workspace.project.name,
             datasets=rows,
             outstanding=outstanding,
+            unrecorded=_unrecorded(found),
             source_absent=absent,
             deprecated=found.deprecated,
         )
@@ -61,11 +64,18 @@ def status(ctx: click.Context, selectors: tuple[str, ...], *, as_json: bool) -> 
         click.echo("\n" + "\n".join(render.absent(found.absent)))
     for note in render.deprecated(found.deprecated):
         click.echo(f"note: {note}")
+    if lost := _unrecorded(found):
+        click.echo(f"\n{behind(lost)}\n  next: remint doctor    # says how to go on")
     for run in outstanding:
         click.echo(f"\noutstanding: {render.run_line(run)}{': ' + run.error if run.error else ''}")
         give_up = "" if run.state is RunState.PUBLISHING else f", or remint rollback {run.run_id} to give it up"
         click.echo(f"  next: remint resume {run.run_id}{give_up}")
     _conclude(rows)
+
+
+def _unrecorded(found: Survey) -> dict[DatasetName, tuple[str, ...]]:
+    """Return the runs that tables hold and the state database does not know."""
+    return {name: foreign.unrecorded for name, foreign in found.world.observed.foreign.items() if foreign.unrecorded}
 
 
 def _status_row(found: Survey, name: str) -> dict[str, object]:
