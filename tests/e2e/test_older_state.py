@@ -69,7 +69,7 @@ def refused(project: Project, act: Callable[[], object]) -> RemintError:
 
 
 def grown(tmp_path: Path) -> tuple[Project, Plan, Restore, Restore]:
-    """Return a project, a plan that was never applied, and what puts back its state from before its last three runs, and from after them."""
+    """Return a project, an unused plan, and what puts back its state: that of then, and the newest."""
     project = built(tmp_path, days=3)
     project.set_factor(2)
     plan, older = project.plan(), backup(project)

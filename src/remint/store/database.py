@@ -2,9 +2,10 @@
 
 from __future__ import annotations
 
+import os
 import sqlite3
 from collections.abc import Iterable, Iterator, Sequence
-from contextlib import contextmanager, suppress
+from contextlib import closing, contextmanager, suppress
 from dataclasses import dataclass
 from itertools import islice
 from pathlib import Path
@@ -62,6 +63,18 @@ class Database:
             writer = connection.execution_options(**{_FOR_WRITING: True})
             with writer.begin():
                 yield writer
+
+    def keep_copy(self, suffix: str) -> None:
+        """Copy what is there beside it, under its name and ``suffix``; the caller holds the write lock."""
+        copy = Path(f"{self.where}.{suffix}")
+        part = Path(f"{copy}.part")
+        part.unlink(missing_ok=True)
+        with in_own_words(str(part)), closing(sqlite3.connect(self.where)) as source:
+            with closing(sqlite3.connect(part)) as target:
+                source.backup(target)
+            _sync(part)
+            part.replace(copy)
+            _sync(copy.parent)
 
     @contextmanager
     def changing_tables(self) -> Iterator[Connection]:
@@ -160,6 +173,14 @@ def _explained(where: str, error: Exception) -> StoreError:
             hint="see that [store] url is right and that the server runs; then: remint status",
         )
     return StoreError(f"the state database {where} refused: {words}")
+
+
+def _sync(path: Path) -> None:
+    handle = os.open(path, os.O_RDONLY)
+    try:
+        os.fsync(handle)
+    finally:
+        os.close(handle)
 
 
 def chunks(values: Iterable[T]) -> Iterator[Sequence[T]]:
