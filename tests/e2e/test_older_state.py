@@ -129,8 +129,8 @@ def test_what_the_tables_hold_can_be_taken_when_no_newer_copy_is_left(tmp_path: 
     for name in TABLES:
         project.open().adopt(name, Ask(reason="the state was lost"))
 
-    plan = project.plan()
-    if not plan.is_empty:
+    project.ingest()  # the older state does not know the file; its rows are in Bronze
+    if not (plan := project.plan()).is_empty:
         project.apply(plan)
     assert project.tables() == project.expected()
     assert not project.stale()
