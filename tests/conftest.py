@@ -1,8 +1,14 @@
-"""Settings that every test shares."""
+"""Settings and databases that every test shares."""
 
 import os
+from collections.abc import Iterator
+from typing import TYPE_CHECKING
 
+import pytest
 from hypothesis import HealthCheck, settings
+
+if TYPE_CHECKING:
+    from tests.databases import Server
 
 # Shared machines stall for seconds; a slow draw says nothing about the code.
 settings.register_profile("remint", deadline=None, suppress_health_check=[HealthCheck.too_slow], derandomize=True)
@@ -10,3 +16,12 @@ settings.load_profile("remint")
 
 # Tests call the command line in their own process, which a backfill would slow down for good.
 os.environ.setdefault("REMINT_POLICY__PRIORITY", "normal")
+
+
+@pytest.fixture(scope="session")
+def postgres() -> "Iterator[Server]":
+    """A running PostgreSQL, the same one for every test of this process."""
+    from tests.databases import running
+
+    with running() as server:
+        yield server

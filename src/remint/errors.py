@@ -60,6 +60,9 @@ The tree::
     │   ├── CheckpointForged  RM522  exit 1   a checkpoint is not signed as it must be
     │   ├── SigningMissing    RM523  exit 1   the package that signs is not installed
     │   └── KeyRefused        RM524  exit 2   a key cannot be read, or would be overwritten
+    │   ├── StoreUnreachable  RM506  exit 1   no connection, or it was lost (retryable)
+    │   ├── OutcomeUnknown    RM507  exit 1   it was lost while it committed
+    │   └── StateBehind       RM508  exit 6   tables hold runs that the state database does not know
     └── InternalError         RM900  exit 1   a defect of remint itself
 
 Rules: the message says what, where, expected and found; ``hint`` says the next command.
@@ -513,6 +516,27 @@ class KeyRefused(StoreError):
 
     code = "RM524"
     exit_code = 2
+
+
+class StoreUnreachable(StoreError):
+    """The server of the state database does not answer, or the connection to it was lost; nothing was written."""
+
+    code = "RM506"
+    retryable = True
+
+
+class OutcomeUnknown(StoreError):
+    """The connection was lost while the state database committed, and what became of it could not be found out."""
+
+    code = "RM507"
+    leaves = "the last step is recorded as a whole or not at all; the next command sees which"
+
+
+class StateBehind(StoreError):
+    """Tables hold commits of runs that the state database does not know: it is older than they are."""
+
+    code = "RM508"
+    exit_code = 6
 
 
 class InternalError(RemintError):

@@ -34,6 +34,7 @@ from remint.publishing.lease import started, taken
 from remint.publishing.record import Scope, audit_entry, log_resumption
 from remint.publishing.scheme import require_countings, require_scheme
 from remint.publishing.tools import Tools, timestamp
+from remint.publishing.unrecorded import refuse_unrecorded
 from remint.store.base import StoreReader
 from remint.store.values import Admission, AuditStatus, Totals
 
@@ -114,12 +115,13 @@ class Workspace:
         from remint.formats.delta import DeltaFormat
         from remint.store.sql_store import open_store
 
+        settings = self.project.settings
         return Tools(
-            store=open_store(self.project.settings.store_url, self.root),
+            store=open_store(settings.store_url, self.root, busy_timeout_s=settings.store_wait_s),
             tables=DeltaFormat(),
             start_engine=cache(self._start_engine),
             root=self.root,
-            lake=Path(self.project.settings.lake),
+            lake=Path(settings.lake),
             scratch=self._scratch,
             clock=self._clock,
             stopwatch=self._stopwatch,
@@ -301,6 +303,7 @@ class Workspace:
         require_credentials(self._tools, chosen)
         require_scheme(self._tools, self.graph)
         require_countings(self._tools, self.graph)
+        refuse_unrecorded(self._tools, chosen)
         run = self._new_run(RunKind.INGEST, replace(ask, mode=asked.mode))
         run = replace(run, override_state=asked.override_state, type=asked.type or "")
         with self._started(run, None, Admission(begun=canonical(begun))):

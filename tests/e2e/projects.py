@@ -21,6 +21,10 @@ from remint.model.plan import Plan
 from remint.model.request import Ask, Mode, Request
 from remint.model.run import Run
 from remint.workspace import Workspace
+from tests.databases import Server
+
+state_on: Server | None = None
+"""The server on which new projects keep their state; None for a SQLite file. The fixture ``on_postgres`` sets it."""
 
 DATASETS = """\
 from remint import arrivals, bronze, by_arrival, day, files, gold, json_payload, month, roll_up, same, silver, trailing
@@ -167,6 +171,9 @@ class Project:
     """Rows of one event_id are versions of one event, whichever day they name."""
     ticks: int = 0
     """Minutes since noon: the clock and the ids of runs go by it."""
+    server: Server | None = None
+    """Where its state is kept; None for a SQLite file."""
+    database: str = ""
 
     def now(self) -> datetime:
         """Return the next minute."""
@@ -180,7 +187,17 @@ class Project:
     def clone(self, root: Path) -> Project:
         """Return a copy in another folder, with all its state."""
         shutil.copytree(self.root, root)
-        return replace(self, root=root, lines=list(self.lines))
+        copy = replace(self, root=root, lines=list(self.lines))
+        if self.server:
+            copy.keep_state_in(self.server.new_database(like=self.database))
+        return copy
+
+    def keep_state_in(self, database: str, url: str = "") -> None:
+        """Name a database on the server, reached by ``url``, as the place of the project's state."""
+        assert self.server
+        self.database, path = database, self.root / "remint.toml"
+        kept = [line for line in path.read_text().splitlines() if line != "[store]" and not line.startswith("url = ")]
+        path.write_text("\n".join([*kept, "[store]", f'url = "{url or self.server.url(database)}"', ""]))
 
     # -- what people do to it --------------------------------------------------------------------------------------
 
@@ -345,7 +362,10 @@ def write_project(root: Path, changes: Mapping[str, str | None] | None = None) -
             path = root / name
             path.parent.mkdir(parents=True, exist_ok=True)
             path.write_text(text)
-    return Project(root)
+    project = Project(root, server=state_on)
+    if state_on:
+        project.keep_state_in(state_on.new_database())
+    return project
 
 
 def keyed_project(root: Path) -> Project:

@@ -1,32 +1,25 @@
-"""The store on every database that the contract is run on."""
+"""The store on both databases."""
 
 from __future__ import annotations
 
-import os
-
 import pytest
-from sqlalchemy import create_engine, text
+from sqlalchemy import create_engine
+from tests.databases import SQLITE
 
 from remint.store.sql_store import open_store
-from remint.store.tables import metadata, schema_info
-
-SQLITE = "sqlite:///.remint/state.db"
-POSTGRES = os.environ.get("REMINT_TEST_POSTGRES_URL")
-"""An empty database; where it names one, every test of the contract runs on it too."""
+from remint.store.tables import metadata
 
 
-@pytest.fixture(params=[SQLITE, POSTGRES] if POSTGRES else [SQLITE])
+@pytest.fixture(params=["sqlite", "postgres"])
 def url(request):
-    where = request.param
-    if where == SQLITE:
-        return where
-    engine = create_engine(where)
-    with engine.begin() as connection:
-        for table in metadata.tables:
-            connection.execute(text(f'DROP TABLE IF EXISTS "{table}" CASCADE'))
-    engine.dispose()
-    assert schema_info.name in metadata.tables
-    return where
+    """Where a new state database is to be made."""
+    if request.param == "sqlite":
+        yield SQLITE
+        return
+    server = request.getfixturevalue("postgres")
+    name = server.new_database()
+    yield server.url(name)
+    server.drop(name)
 
 
 @pytest.fixture

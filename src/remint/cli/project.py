@@ -9,7 +9,9 @@ import click
 
 from remint.cli import render
 from remint.cli.options import json_option, open_workspace, print_json
+from remint.model.dataset import DatasetName
 from remint.model.digest import canonical
+from remint.model.observation import behind
 from remint.model.run import RunState
 from remint.model.wording import counted
 
@@ -53,6 +55,7 @@ def status(ctx: click.Context, selectors: tuple[str, ...], *, as_json: bool) -> 
             project=workspace.project.name,
             datasets=rows,
             outstanding=[{**canonical(run), "at_work": at_work.get(run.run_id)} for run in outstanding],
+            unrecorded=_unrecorded(found),
             source_absent=absent,
             deprecated=found.deprecated,
         )
@@ -63,6 +66,8 @@ def status(ctx: click.Context, selectors: tuple[str, ...], *, as_json: bool) -> 
         click.echo("\n" + "\n".join(render.absent(found.absent)))
     for note in render.deprecated(found.deprecated):
         click.echo(f"note: {note}")
+    if lost := _unrecorded(found):
+        click.echo(f"\n{behind(lost)}\n  next: remint doctor    # says how to go on")
     for run in outstanding:
         if run.run_id in at_work:
             click.echo(f"\n{render.run_line(run)}: {at_work[run.run_id].describe(workspace.now())}")
@@ -72,6 +77,11 @@ def status(ctx: click.Context, selectors: tuple[str, ...], *, as_json: bool) -> 
         give_up = "" if run.state is RunState.PUBLISHING else give_up
         click.echo(f"  next: remint resume {run.run_id}{give_up}")
     _conclude(rows)
+
+
+def _unrecorded(found: Survey) -> dict[DatasetName, tuple[str, ...]]:
+    """Return the runs that tables hold and the state database does not know."""
+    return {name: foreign.unrecorded for name, foreign in found.world.observed.foreign.items() if foreign.unrecorded}
 
 
 def _status_row(found: Survey, name: str) -> dict[str, object]:

@@ -3,11 +3,11 @@
 from __future__ import annotations
 
 from collections.abc import Iterable, Iterator, Mapping
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from dataclasses import replace
 from datetime import date, datetime
 
-from remint.errors import Superseded
+from remint.errors import StoreError, Superseded
 from remint.model.dataset import DatasetName
 from remint.model.event import Event, EventKind
 from remint.model.graph import DatasetGraph
@@ -41,7 +41,8 @@ def watched(tools: Tools, plan: Plan, run_id: str, sla_seconds: float | None) ->
         raise
     except Exception as error:
         words = f"run {run_id} failed: {str(error).splitlines()[0] if str(error) else type(error).__name__}"
-        _raise(tools, tools.store.run(run_id), AuditStatus.FAILED, [{"kind": "failed", "alert": words}])
+        with suppress(StoreError):  # what failed the run is what must be said
+            _raise(tools, tools.store.run(run_id), AuditStatus.FAILED, [{"kind": "failed", "alert": words}])
         raise
     run = tools.store.run(run_id)
     found = list(_over_sla(run, sla_seconds))

@@ -11,8 +11,10 @@ from remint.execution.audit_chain import first_break
 from remint.execution.rollback import sha256_of
 from remint.model.dataset import Dataset, DatasetName
 from remint.model.graph import DatasetGraph
+from remint.model.observation import behind
 from remint.model.run import RunState
 from remint.publishing.tools import Tools
+from remint.publishing.unrecorded import unrecorded_runs
 
 
 class Health(StrEnum):
@@ -34,6 +36,7 @@ class Symptom:
     hint: str = ""
 
 
+_STATE_IS_OLDER = "put the newest copy of the state database back; without one, take what is there: remint adopt {}"
 _GIVE_UP = ", or give it up: remint rollback "
 
 
@@ -85,6 +88,9 @@ def _examine(tools: Tools, dataset: Dataset, *, read_data: bool) -> Iterable[Sym
         return
     for detail in tools.tables.damaged_commits(table):
         yield _bad(dataset, detail, "restore the log file from a backup; readers may silently miss rows")
+    lost = unrecorded_runs(tools, dataset)
+    if lost:
+        yield _bad(dataset, behind({dataset.name: lost}), _STATE_IS_OLDER.format(dataset.name))
     live = tools.tables.live_files(table)
     published = {f.path: f for r in records.values() for f in r.files}
     listed = {path for paths in live.values() for path in paths}

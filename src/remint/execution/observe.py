@@ -3,11 +3,13 @@
 from __future__ import annotations
 
 import time
-from collections.abc import Iterable, Mapping
+from collections.abc import Callable, Iterable, Mapping
+from contextlib import suppress
 from dataclasses import replace
+from typing import TypeVar
 
 from remint.engines.base import Scan
-from remint.errors import PlanError
+from remint.errors import PlanError, StoreError
 from remint.model.dataset import Dataset, DatasetName
 from remint.model.graph import DatasetGraph
 from remint.model.observation import Columns, Foreign, Observed
@@ -23,7 +25,10 @@ from remint.planner.staleness import changed_heads
 from remint.planner.survey import World
 from remint.publishing.lease import at_work
 from remint.publishing.tools import Tools
+from remint.publishing.unrecorded import unrecorded_runs
 from remint.store.values import CoverageKind, Projection
+
+T = TypeVar("T")
 
 _LOADED_AT_ONCE = 50_000
 PATIENCE_S = 10.0
@@ -85,8 +90,14 @@ def _up_to_date(tools: Tools, graph: DatasetGraph, last_seq: int) -> dict[Datase
     if min(behind, default=last_seq) >= last_seq:
         return fold(graph, kept, ())
     found = fold(graph, kept, tools.store.changes(min(behind)))
-    tools.store.save_standings(found)
+    _keep(tools.store.save_standings, found)
     return found
+
+
+def _keep(save: Callable[[T], None], derived: T) -> None:
+    """Save what can be made again, where the state database takes it now: whoever only looks waits for nobody."""
+    with suppress(StoreError):
+        save(derived)
 
 
 def _close_up(tools: Tools, world: World, units: dict[DatasetName, PartitionSet]) -> Observed:
@@ -139,7 +150,8 @@ def project(tools: Tools, dataset: Dataset, columns: Columns, contents: Mapping[
         for key, content in contents.items()
         if key in records and records[key].digest == content
     }
-    tools.store.learn([Projection(dataset=dataset.name, content=c, columns=columns, digest=d) for c, d in made.items()])
+    learned = [Projection(dataset=dataset.name, content=c, columns=columns, digest=d) for c, d in made.items()]
+    _keep(tools.store.learn, learned)
     return made
 
 
@@ -155,7 +167,7 @@ def _settled(tools: Tools, graph: DatasetGraph, observed: Observed) -> Observed:
             left = standing.suspects - PartitionSet.of(standing.suspects.grain, proven)
             cleared[name] = replace(standing, suspects=left)
     if cleared:
-        tools.store.save_standings(cleared)
+        _keep(tools.store.save_standings, cleared)
     return replace(
         observed,
         standings={**observed.standings, **cleared},
@@ -201,7 +213,8 @@ def _foreign(tools: Tools, graph: DatasetGraph) -> Iterable[tuple[DatasetName, F
             continue
         found = foreign_keys(tools, dataset)
         if found:
-            yield dataset.name, Foreign(keys=found, by=tools.tables.foreign_writer(table))
+            lost = unrecorded_runs(tools, dataset)
+            yield dataset.name, Foreign(keys=found, by=tools.tables.foreign_writer(table), unrecorded=lost)
 
 
 def foreign_keys(tools: Tools, dataset: Dataset) -> PartitionSet:

@@ -92,6 +92,10 @@ class TableFormat(Protocol):
         """
         ...
 
+    def runs_after(self, table: Table, version: int | None) -> list[str]:
+        """Return the runs that committed after a version, or ever, as the table's log names them, oldest first."""
+        ...
+
     def damaged_commits(self, table: Table) -> list[str]:
         """Return in words every commit of the log that is not whole; readers may take it for an empty one."""
         ...

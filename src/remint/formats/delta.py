@@ -129,6 +129,15 @@ class DeltaFormat:
             return False
         raise _busy(table)
 
+    def runs_after(self, table: Table, version: int | None) -> list[str]:
+        """Return the runs that committed after a version."""
+        opened = DeltaTable(table.location)
+        later = None if version is None else int(opened.version()) - version
+        if later is not None and later <= 0:
+            return []
+        notes = [json.loads(entry["remint"]) for entry in reversed(opened.history(later)) if "remint" in entry]
+        return list(dict.fromkeys(str(note["run_id"]) for note in notes))
+
     def damaged_commits(self, table: Table) -> list[str]:
         """Return the log files that are empty, torn or without their commit entry."""
         damaged = []

@@ -31,6 +31,7 @@ from remint.publishing.publish import TableChange, intend, intended, intended_fe
 from remint.publishing.record import Scope, audit_entry, stopped
 from remint.publishing.scheme import require_countings
 from remint.publishing.tools import Tools
+from remint.publishing.unrecorded import refuse_unrecorded
 from remint.sources.files import discover
 from remint.store.values import AuditStatus, Outcome, SourceFileRecord, UnitKey
 
@@ -144,6 +145,7 @@ def run_ingest(tools: Tools, graph: DatasetGraph, run_id: str, pending: Iterable
     try:
         intake = _journalled(tools, graph, run_id, again=state is not RunState.PUBLISHING)
         if state is not RunState.PUBLISHING:
+            refuse_unrecorded(tools, [d for d in graph if d.layer is Layer.BRONZE])
             due = pages_due(tools, graph, begun_of(tools, run_id).windows, tuple(intake.taken))
             _stage(tools, graph, run_id, intake, pending, due)
             intend(tools, run_id, list(_changes(graph, intake)), _fence(tools, graph, intake), intake.newest)

@@ -38,6 +38,8 @@ class Settings:
     """Absolute folder, or URL, under which the tables live."""
     store_url: str
     """SQLAlchemy URL; an SQLite path in it is absolute."""
+    store_wait_s: float
+    """How long to wait for another writer, and for a server that went away."""
     memory_limit: str
     threads: int
     """0: all cores."""
@@ -99,6 +101,7 @@ _KEYS: Mapping[tuple[str, str], _Key] = {
     ("store", "url"): _Key(
         "sqlite:///.remint/state.db", lambda v: _is_text(v) and "://" in v, "a URL such as sqlite:///..."
     ),
+    ("store", "wait_seconds"): _Key(10, _is_amount, "a number"),
     ("engine", "memory_limit"): _Key(
         "2GB", lambda v: isinstance(v, str) and _MEMORY.fullmatch(v) is not None, 'an amount such as "2GB"'
     ),
@@ -205,7 +208,7 @@ def _accept(
     if known is None:
         mistakes.append(_unknown(f"[{section}] {name}", [f"[{section}] {n}" for s, n in _KEYS if s == section], line))
     elif not known.accepts(value):
-        said = f"[{section}] {name} is {value!r}; it must be {known.expected}{_more(key, value)}"
+        said = f"[{section}] {name} is {_shown(key, value)}; it must be {known.expected}{_more(key, value)}"
         mistakes.append(ProjectError(said, file=SETTINGS_FILE, line=line))
     else:
         found[key] = value
@@ -229,7 +232,7 @@ def _from_environment(env: Mapping[str, str], mistakes: list[ProjectError]) -> d
         if _KEYS[key].accepts(value):
             found[key] = value
         else:
-            said = f"environment variable {variable} is {text!r}; it must be {_KEYS[key].expected}"
+            said = f"environment variable {variable} is {_shown(key, text)}; it must be {_KEYS[key].expected}"
             mistakes.append(ProjectError(said + _more(key, value)))
     return found
 
@@ -244,6 +247,11 @@ def _typed(default: Any, text: str) -> Any:
         return int(text) if text.isdecimal() else float(text)
     except ValueError:
         return text
+
+
+def _shown(key: tuple[str, str], value: Any) -> str:
+    """Return a value as messages show it; a URL that is not understood may hold a password."""
+    return "not a URL" if key == ("store", "url") else repr(value)
 
 
 def _more(key: tuple[str, str], value: Any) -> str:
@@ -282,6 +290,7 @@ def _resolved(values: Mapping[tuple[str, str], Any], root: Path, env: Mapping[st
         name=values["project", "name"],
         lake=lake if "://" in lake else str(root / lake),
         store_url=url,
+        store_wait_s=float(values["store", "wait_seconds"]),
         memory_limit=values["engine", "memory_limit"],
         threads=values["engine", "threads"],
         policy=_policy(values),

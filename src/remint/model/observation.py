@@ -40,6 +40,19 @@ class Foreign:
     """Partitions whose files are not those that the ledger published."""
     by: str = ""
     """The newest commit that is not remint's, in words: version, operation, author."""
+    unrecorded: tuple[str, ...] = ()
+    """Runs of remint that committed to the table and that the state database does not know."""
+
+
+def behind(unrecorded: Mapping[DatasetName, tuple[str, ...]]) -> str:
+    """Return in words that the state database is older than the tables, and what it does not know."""
+    names = [name for name, runs in unrecorded.items() if runs]
+    runs = sorted({run_id for found in unrecorded.values() for run_id in found})
+    more = f" and {len(runs) - 1} more" if len(runs) > 1 else ""
+    return (
+        f"the state database is older than the tables: {', '.join(names)} {'holds' if len(names) == 1 else 'hold'} "
+        f"commits of run {runs[-1]}{more}, which it does not know"
+    )
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

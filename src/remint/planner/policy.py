@@ -18,6 +18,7 @@ from remint.errors import (
     PlanError,
     PlanUsed,
     PolicyRefused,
+    StateBehind,
     TooManyBytes,
     TooManyRows,
     TooManyRuns,
@@ -31,7 +32,7 @@ from remint.errors import (
 from remint.model.cost import Prices
 from remint.model.dataset import DatasetName, Layer
 from remint.model.graph import DatasetGraph
-from remint.model.observation import LogicChange, Observed
+from remint.model.observation import LogicChange, Observed, behind
 from remint.model.partition import Grain, PartitionSet, days_of
 from remint.model.plan import Plan, StaleCause
 from remint.model.request import BackfillType, Mode, Request
@@ -359,6 +360,7 @@ def refuse_unsettled(graph: DatasetGraph, observed: Observed) -> None:
 
     Raises:
         PlanError: a run has begun to commit and was interrupted; names it.
+        StateBehind: tables hold runs that the state database does not know.
         BronzeChanged: anything but remint's appends happened; names the table and the partitions.
     """
     for run in observed.outstanding:
@@ -367,6 +369,9 @@ def refuse_unsettled(graph: DatasetGraph, observed: Observed) -> None:
                 f"run {run.run_id} was interrupted while it published: some tables hold its partitions, some do not",
                 hint=f"finish it first: remint resume {run.run_id}",
             )
+    lost = {name: foreign.unrecorded for name, foreign in observed.foreign.items() if foreign.unrecorded}
+    if lost:
+        raise StateBehind(behind(lost), hint="remint doctor    # says which tables, and how to go on")
     for dataset in graph:
         changed = observed.foreign.get(dataset.name)
         if dataset.layer is Layer.BRONZE and changed:

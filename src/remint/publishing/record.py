@@ -7,7 +7,7 @@ from collections.abc import Iterable, Mapping
 from dataclasses import dataclass, field, replace
 from typing import Any
 
-from remint.errors import ChecksFailed, PublishConflict, RemintError, RunError, Superseded
+from remint.errors import ChecksFailed, PublishConflict, RemintError, RunError, StoreError, Superseded
 from remint.model.dataset import DatasetName, Layer
 from remint.model.event import Event, EventKind
 from remint.model.graph import DatasetGraph
@@ -123,6 +123,17 @@ def stopped(tools: Tools, run_id: str, error: Exception) -> RemintError:
     """
     if isinstance(error, Superseded):
         return error
+    try:
+        found = _recorded(tools, run_id, error)
+    except StoreError as lost:
+        found = error if isinstance(error, StoreError) else lost
+        found.leaves = "the run is outstanding; tables may hold some of its partitions already"
+    if isinstance(found, StoreError):
+        found.hint = f"when the state database can be used again: remint resume {run_id}"
+    return found
+
+
+def _recorded(tools: Tools, run_id: str, error: Exception) -> RemintError:
     run = tools.store.run(run_id)
     now = tools.now()
     code = error.code if isinstance(error, RemintError) else type(error).__name__

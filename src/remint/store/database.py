@@ -2,25 +2,28 @@
 
 from __future__ import annotations
 
+import os
 import sqlite3
 from collections.abc import Iterable, Iterator, Sequence
-from contextlib import contextmanager, suppress
+from contextlib import closing, contextmanager, suppress
 from dataclasses import dataclass
 from itertools import islice
 from pathlib import Path
 from typing import TypeVar
 
 from sqlalchemy import URL, Column, Connection, Engine, create_engine, event, func, make_url, select
-from sqlalchemy.exc import SQLAlchemyError
+from sqlalchemy.exc import OperationalError, SQLAlchemyError
 from sqlalchemy.pool import ConnectionPoolEntry
 
-from remint.errors import StoreBusy, StoreError
+from remint.errors import StoreBusy, StoreError, StoreUnreachable
 
 T = TypeVar("T")
 
 _FOR_WRITING = "remint_for_writing"
 _MANY = 500  # bound values in one statement; SQLite once allowed 999
-_LOCK_NOT_AVAILABLE = "55P03"  # SQLSTATE of PostgreSQL
+_LOCK_NOT_AVAILABLE = "55P03"  # SQLSTATE of PostgreSQL, as those below
+_LOST = ("08", "57P0")
+"""Beginnings of what says that the server went away."""
 
 _SAID_BY_SQLITE = {
     "SQLITE_CANTOPEN": "cannot be opened; its folder is missing or not permitted, or it is not a file",
@@ -30,6 +33,12 @@ _SAID_BY_SQLITE = {
     "SQLITE_CORRUPT": "is damaged",
     "SQLITE_FULL": "cannot grow; the disk is full",
     "SQLITE_IOERR": "cannot be read or written; the disk reports an error",
+}
+_SAID_BY_POSTGRES = {
+    "25006": "is read-only",
+    "42501": "is not permitted",
+    "53100": "cannot grow; the disk is full",
+    "53300": "has no connection left",
 }
 
 
@@ -55,6 +64,24 @@ class Database:
             with writer.begin():
                 yield writer
 
+    def keep_copy(self, suffix: str) -> None:
+        """Copy what is there beside it, under its name and ``suffix``; the caller holds the write lock."""
+        copy = Path(f"{self.where}.{suffix}")
+        part = Path(f"{copy}.part")
+        part.unlink(missing_ok=True)
+        with in_own_words(str(part)), closing(sqlite3.connect(self.where)) as source:
+            with closing(sqlite3.connect(part)) as target:
+                source.backup(target)
+            _sync(part)
+            part.replace(copy)
+            _sync(copy.parent)
+
+    @contextmanager
+    def changing_tables(self) -> Iterator[Connection]:
+        """Give a connection as ``writing`` does, to one process at a time."""
+        with self.writing() as connection:
+            yield connection
+
 
 def connect_to(url: str, root: Path, busy_timeout_s: float) -> Database:
     """Return the database at ``url``; nothing is opened yet, but the folder of a SQLite file is made.
@@ -73,7 +100,9 @@ def connect_to(url: str, root: Path, busy_timeout_s: float) -> Database:
         case "sqlite":
             return _sqlite(_file(parsed, root), busy_timeout_s)
         case "postgresql":
-            return _postgresql(parsed, busy_timeout_s)
+            from remint.store.postgres import postgresql  # noqa: PLC0415 - it is made of what is below
+
+            return postgresql(parsed, busy_timeout_s)
         case other:
             raise StoreError(f"the state database can be SQLite or PostgreSQL, not {other}")
 
@@ -112,13 +141,6 @@ def _sqlite(path: Path, busy_timeout_s: float) -> Database:
     return Database(engine, str(path))
 
 
-def _postgresql(url: URL, busy_timeout_s: float) -> Database:
-    where = url.render_as_string(hide_password=True)
-    patience = f"-c lock_timeout={int(busy_timeout_s * 1000)}"
-    with in_own_words(where):
-        return Database(create_engine(url, connect_args={"options": patience}), where)
-
-
 @contextmanager
 def in_own_words(where: str) -> Iterator[None]:
     """Turn what drivers and SQLAlchemy raise into ``StoreError`` and ``StoreBusy``."""
@@ -131,7 +153,10 @@ def in_own_words(where: str) -> Iterator[None]:
 def _explained(where: str, error: Exception) -> StoreError:
     cause = getattr(error, "orig", None) or error
     name = str(getattr(cause, "sqlite_errorname", None) or "")
-    if name.startswith(("SQLITE_BUSY", "SQLITE_LOCKED")) or getattr(cause, "sqlstate", "") == _LOCK_NOT_AVAILABLE:
+    state = str(getattr(cause, "sqlstate", None) or "")
+    if isinstance(error, ModuleNotFoundError):
+        return StoreError(f"the state database {where} needs {error.name}", hint="pip install 'remint[postgres]'")
+    if name.startswith(("SQLITE_BUSY", "SQLITE_LOCKED")) or state == _LOCK_NOT_AVAILABLE:
         return StoreBusy(
             f"another process is writing to the state database {where}",
             hint="try again when it has ended: remint status    # shows outstanding runs",
@@ -139,7 +164,23 @@ def _explained(where: str, error: Exception) -> StoreError:
     for prefix, said in _SAID_BY_SQLITE.items():
         if name.startswith(prefix):
             return StoreError(f"the state database {where} {said}")
-    return StoreError(f"the state database {where} refused: {cause}")
+    if state in _SAID_BY_POSTGRES:
+        return StoreError(f"the state database {where} {_SAID_BY_POSTGRES[state]}")
+    words = " ".join(str(cause).split())
+    if isinstance(error, OperationalError) and not name and (not state or state.startswith(_LOST)):
+        return StoreUnreachable(
+            f"the state database {where} cannot be reached: {words}",
+            hint="see that [store] url is right and that the server runs; then: remint status",
+        )
+    return StoreError(f"the state database {where} refused: {words}")
+
+
+def _sync(path: Path) -> None:
+    handle = os.open(path, os.O_RDONLY)
+    try:
+        os.fsync(handle)
+    finally:
+        os.close(handle)
 
 
 def chunks(values: Iterable[T]) -> Iterator[Sequence[T]]:

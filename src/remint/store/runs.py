@@ -104,8 +104,9 @@ def move(connection: Connection, run: Run, to: RunState, **also: str | None) -> 
         NotResumable: the step is not allowed, or somebody else moved the run meanwhile.
     """
     state = advance(run.run_id, run.state, to)
+    said = {name: value and value.replace("\x00", "\\x00") for name, value in also.items()}  # PostgreSQL takes no NUL
     as_read = (runs.c.run_id == run.run_id, runs.c.state == run.state)
-    if connection.execute(update(runs).where(*as_read).values(state=state, **also)).rowcount != 1:
+    if connection.execute(update(runs).where(*as_read).values(state=state, **said)).rowcount != 1:
         raise NotResumable(f"run {run.run_id} is no longer {run.state}", hint=f"remint show {run.run_id}")
     if to not in RUNNING:
         leases.end(connection, run.run_id)

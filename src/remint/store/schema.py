@@ -18,6 +18,8 @@ VERSION: Final = "0002"
 def prepare(database: Database, root: Path) -> None:
     """Make the database ready for use: create its tables when it is empty, migrate it when it is older.
 
+    An upgrade is one transaction: a process that dies in it leaves the older format, and the next one upgrades.
+
     Raises:
         StoreNewer: a newer remint wrote it; it is left as it is.
     """
@@ -26,12 +28,14 @@ def prepare(database: Database, root: Path) -> None:
     if found == VERSION:
         return
     if found is None:
-        with database.writing() as connection:
+        with database.changing_tables() as connection:
             _create(connection, root)
         return
     _refuse_newer(found, database.where)
-    with database.writing() as connection:
-        _upgrade(connection)
+    with database.changing_tables() as connection:
+        if _version(connection) == found:  # else another process was faster
+            database.keep_copy(f"before-{VERSION}")
+            _upgrade(connection)
 
 
 def lock(connection: Connection, where: str) -> None:

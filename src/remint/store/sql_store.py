@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import weakref
 from collections.abc import Collection, Iterator, Mapping
 from contextlib import contextmanager
 from pathlib import Path
@@ -86,6 +87,8 @@ class SqlStore:
         self._database = database
         self._held: dict[str, int] = {}
         """By run, the number of the holder that this store writes as."""
+        # Whoever drops a store without closing it leaves no connection behind.
+        weakref.finalize(self, database.engine.dispose)
 
     def close(self) -> None:
         """Close all connections."""

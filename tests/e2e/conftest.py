@@ -1,0 +1,20 @@
+"""Where projects keep their state."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+
+import pytest
+
+from tests.databases import Server
+from tests.e2e import projects
+
+
+@pytest.fixture
+def on_postgres(postgres: Server, monkeypatch: pytest.MonkeyPatch) -> Iterator[Server]:
+    """Projects that are written in this test keep their state on PostgreSQL."""
+    before = set(postgres.databases())
+    monkeypatch.setattr(projects, "state_on", postgres)
+    yield postgres
+    for name in set(postgres.databases()) - before:
+        postgres.drop(name)

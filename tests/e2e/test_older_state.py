@@ -1,0 +1,226 @@
+"""The state is not what it was: an older copy of it was put back, its log is gone, it is held or cannot be written."""
+
+from __future__ import annotations
+
+import os
+import pwd
+import shutil
+import sqlite3
+import tempfile
+import time
+from collections.abc import Callable, Iterator
+from contextlib import closing
+from pathlib import Path
+
+import pytest
+
+from remint.errors import RemintError, StateBehind, StoreError
+from remint.model.plan import Plan
+from remint.model.request import Ask
+from tests.e2e.crashes import Fuse, Killed, When, armed
+from tests.e2e.projects import TABLES, Project, built, event
+from tests.e2e.test_sigkill import files_in, killed_once, remint
+from tests.proof import proof, report, size
+
+pytestmark = pytest.mark.slow
+
+Restore = Callable[[], None]
+
+
+@pytest.fixture(params=["sqlite", "postgres"])
+def state(request: pytest.FixtureRequest) -> str:
+    if request.param == "postgres":
+        request.getfixturevalue("on_postgres")
+    return str(request.param)
+
+
+def state_file(project: Project) -> Path:
+    return project.root / ".remint" / "state.db"
+
+
+def forget_the_log(project: Project) -> None:
+    for left in ("-wal", "-shm"):
+        Path(f"{state_file(project)}{left}").unlink(missing_ok=True)
+
+
+def backup(project: Project) -> Restore:
+    """Copy the state as it is now, and return what puts the copy back in its place."""
+    if project.server:
+        server, copy = project.server, project.server.new_database(like=project.database)
+        return lambda: project.keep_state_in(server.new_database(like=copy))
+    saved = project.root / f"saved-{project.ticks}.db"
+    with closing(sqlite3.connect(state_file(project))) as source, closing(sqlite3.connect(saved)) as copied:
+        source.backup(copied)
+
+    def restore() -> None:
+        forget_the_log(project)
+        os.replace(shutil.copy(saved, project.root / "restored.db"), state_file(project))
+
+    return restore
+
+
+def refused(project: Project, act: Callable[[], object]) -> RemintError:
+    """Return how ``act`` is refused; it must leave every table and every file as it was."""
+    before = project.versions(), project.live(), project.parts()
+    with pytest.raises(RemintError) as raised:
+        act()
+    assert (project.versions(), project.live(), project.parts()) == before
+    return raised.value
+
+
+def grown(tmp_path: Path) -> tuple[Project, Plan, Restore, Restore]:
+    """Return a project, an unused plan, and what puts back its state: that of then, and the newest."""
+    project = built(tmp_path, days=3)
+    project.set_factor(2)
+    plan, older = project.plan(), backup(project)
+    project.apply(project.plan())
+    project.land("b", [event(900, 2), event(901, 7)])
+    project.ingest()
+    project.run()
+    return project, plan, older, backup(project)
+
+
+def test_an_older_state_is_noticed_before_anything_is_written(tmp_path: Path, state: str) -> None:
+    project, plan, older, newest = grown(tmp_path)
+    last = project.open().store.runs(1)[0].run_id
+    older()
+
+    for act in (project.plan, project.ingest, lambda: project.apply(plan)):
+        error = refused(project, act)
+        assert isinstance(error, StateBehind), act
+        assert (error.exit_code, error.code) == (6, "RM508")
+    assert not project.outstanding()
+    shown = remint(project, "status")
+    assert shown.returncode == 0
+    assert "the state database is older than the tables" in shown.stdout
+    assert last in remint(project, "status", "--json").stdout
+    doctor = remint(project, "doctor")
+    assert doctor.returncode == 1
+    assert "remint adopt" in doctor.stdout
+
+    newest()
+    assert not project.stale()
+    assert project.tables() == project.expected()
+    assert project.plan().is_empty
+    report("store-faults", cases=3, part=f"older-copy-{state}")
+
+
+def test_a_run_that_the_older_state_saw_begin_is_not_resumed(tmp_path: Path) -> None:
+    """The copy was taken while the run staged; since then it committed, so its staging must not be published again."""
+    project = built(tmp_path, days=4)
+    project.set_factor(2)
+    plan = project.plan()
+    with pytest.raises(Killed):
+        armed(project.open(), Fuse(6, When.AFTER)).apply(plan)
+    run = project.outstanding()[0]
+    older = backup(project)
+    project.open().resume(run.run_id)
+    rows = project.tables()
+    older()
+
+    assert isinstance(refused(project, lambda: project.open().resume(run.run_id)), StateBehind)
+    assert project.tables() == rows
+
+
+def test_what_the_tables_hold_can_be_taken_when_no_newer_copy_is_left(tmp_path: Path) -> None:
+    project, _, older, _ = grown(tmp_path)
+    older()
+
+    for name in TABLES:
+        project.open().adopt(name, Ask(reason="the state was lost"))
+
+    project.ingest()  # the older state does not know the file; its rows are in Bronze
+    if not (plan := project.plan()).is_empty:
+        project.apply(plan)
+    assert project.tables() == project.expected()
+    assert not project.stale()
+    assert "bad" not in {s.health for s in project.open().upkeep.doctor((), read_data=True)}
+
+
+@proof
+def test_a_state_whose_log_was_deleted_is_noticed_or_whole(tmp_path: Path) -> None:
+    """A killed process leaves its last transactions in the log of the SQLite file; somebody deletes that."""
+    base = built(tmp_path / "base", days=6)
+    base.edit("remint.toml", "threads = 1", "threads = 1\nbatch_rows = 4")
+    base.set_factor(2)
+    with closing(sqlite3.connect(state_file(base))) as state:
+        state.execute("PRAGMA wal_checkpoint(TRUNCATE)")
+    whole = base.clone(tmp_path / "whole")
+    whole.run()
+    first, last = files_in(base), files_in(whole)
+    cases = size(2, 20)
+    noticed = 0
+    for number in range(cases):
+        project = base.clone(tmp_path / f"{number}")
+        assert killed_once(project, first + 1 + (last - first - 4) * number // max(cases - 1, 1))
+        before = project.versions()
+        forget_the_log(project)
+
+        if before != base.versions():
+            noticed += 1
+            assert isinstance(refused(project, project.plan), RemintError)
+            for name in TABLES:
+                project.open().adopt(name, Ask(reason="the state was lost"))
+        for run in project.outstanding():
+            project.open().resume(run.run_id)
+        project.run()
+        assert project.tables() == project.expected()
+    report("store-faults", cases=cases, part="log-deleted", commits_noticed=noticed)
+
+
+@proof
+def test_somebody_who_holds_the_state_is_waited_for_and_then_named(tmp_path: Path) -> None:
+    base = built(tmp_path / "base", days=3)
+    base.set_factor(2)
+    path = base.root / "remint.toml"
+    path.write_text(path.read_text() + "[store]\nwait_seconds = 0.5\n")
+    before = base.versions(), base.live()
+    with closing(sqlite3.connect(state_file(base), isolation_level=None)) as other:
+        other.execute("BEGIN IMMEDIATE")
+        began = time.monotonic()
+        held_s = size(0, 30)
+        while True:
+            found = remint(base, "run")
+            assert found.returncode == 1
+            assert found.stderr.count("error RM502") == 1
+            assert "next: " in found.stderr
+            if time.monotonic() - began >= held_s:
+                break
+        assert remint(base, "status").returncode == 0
+        other.execute("ROLLBACK")
+
+    assert (base.versions(), base.live()) == before
+    assert remint(base, "run").returncode == 0
+    assert base.tables() == base.expected()
+    report("store-faults", cases=1, part="held")
+
+
+@pytest.fixture
+def folder_of_nobody() -> Iterator[Path]:
+    """A folder that is used without root's rights, because root may write everywhere."""
+    me = os.geteuid()
+    with tempfile.TemporaryDirectory() as name:
+        yield Path(name)
+        os.seteuid(me)
+
+
+def test_a_state_that_cannot_be_written_changes_nothing_and_says_so(folder_of_nobody: Path) -> None:
+    project = built(folder_of_nobody / "p", days=3)
+    project.set_factor(2)
+    if os.geteuid() == 0:
+        for place in (folder_of_nobody, *folder_of_nobody.rglob("*")):
+            os.chown(place, pwd.getpwnam("nobody").pw_uid, -1)
+        os.seteuid(pwd.getpwnam("nobody").pw_uid)
+    for file in state_file(project).parent.glob("state.db*"):
+        file.chmod(0o444)
+    plan_before = project.versions(), project.live()
+
+    with pytest.raises(StoreError, match="is read-only"):
+        project.run()
+
+    assert (project.versions(), project.live()) == plan_before
+    for file in state_file(project).parent.glob("state.db*"):
+        file.chmod(0o644)
+    project.run()
+    assert project.tables() == project.expected()
+    report("store-faults", cases=1, part="read-only")
