@@ -115,8 +115,11 @@ def stopped(tools: Tools, run_id: str, error: Exception) -> RemintError:
     Of a run that another process has taken over nothing is recorded. A run that had begun to commit keeps its state,
     so that resume finds what it committed; unless a conflict made it take everything back.
     """
-    if isinstance(error, Superseded):
-        return error
+    try:
+        # Looked at first: what stopped a superseded process may be that its files are gone.
+        tools.store.require_held(run_id)
+    except Superseded as newer:
+        return newer
     run = tools.store.run(run_id)
     now = tools.now()
     code = error.code if isinstance(error, RemintError) else type(error).__name__
