@@ -107,7 +107,7 @@ class Barrier:
     """Somebody else acts right before the ``at``-th call that changes anything, once."""
 
     at: int
-    act: Callable[[], None]
+    act: Callable[[], object]
     calls: list[str] = field(default_factory=list)
 
     def around(self, name: str, call: Callable[..., Any]) -> Callable[..., Any]:
@@ -127,7 +127,7 @@ class Meddled:
     """Somebody else acts right before the ``number``-th call (from 0) of a method, once."""
 
     before: str
-    act: Callable[[], None]
+    act: Callable[[], object]
     number: int = 0
     seen: int = 0
 
