@@ -6,8 +6,12 @@ While it is stopped the other one acts to its end; then it goes on. An actor is 
 from __future__ import annotations
 
 import itertools
+import subprocess
+import sys
+import time
 from collections import Counter
 from collections.abc import Callable
+from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
 from datetime import date
 from pathlib import Path
@@ -203,3 +207,36 @@ def test_whatever_two_actors_do_in_whatever_order_nothing_is_lost_or_doubled(tmp
             at += 1
     assert not found, "\n".join(found)
     report("interleavings", cases=cases, wrong=len(found), pairs=len(PAIRS) * 3)
+
+
+def hammering(project: Project, span: str, until: float) -> list[tuple[int, str]]:
+    """Rebuild days of the table again and again, each time by a process of its own; return how each one ended."""
+    command = [sys.executable, "-m", "remint", "-C", str(project.root), "run", TABLE, "--range", span, "--rebuild"]
+    command += ["--reason", "hammer", "--no-override-state", "--json"]
+    ended = []
+    while time.monotonic() < until:
+        done = subprocess.run(command, capture_output=True, text=True, check=False)
+        ended.append((done.returncode, done.stdout + done.stderr))
+    return ended
+
+
+@proof
+@pytest.mark.skipif(not FULL, reason="15 seconds of four processes: only at full size")
+def test_four_processes_that_hammer_one_table_lose_and_double_nothing(tmp_path: Path, world: World) -> None:
+    project = world.clone(tmp_path / "p").project
+    spans = [f"{day_at(a)}..{day_at(b)}" for a, b in ((0, 1), (2, 3), (3, 4), (3, 4))]
+    until = time.monotonic() + 15
+    with ThreadPoolExecutor(len(spans)) as pool:
+        ended = [e for found in pool.map(lambda span: hammering(project, span, until), spans) for e in found]
+
+    failures = [said for code, said in ended if code not in (0, 6)]
+    assert not failures, failures[0]
+    assert {run.state for run in project.outstanding()} <= {RunState.FAILED}
+    landed = sum(code == 0 for code, _ in ended)
+    project.give_up()
+    doubled = [k for k, n in Counter((r[0], r[1]) for r in project.rows(TABLE)).items() if n > 1]
+    bad = [s for s in project.open().upkeep.doctor((), read_data=True) if s.health == "bad"]
+    project.run()
+    wrong = len(doubled) + len(bad) + (project.tables() != project.expected())
+    assert landed
+    report("hammer", cases=len(ended), wrong=wrong, landed=landed)
