@@ -69,7 +69,7 @@ class Fuse:
 class Exploding:
     """An adapter whose mutating methods burn a fuse; everything else is passed on."""
 
-    def __init__(self, adapter: Any, fuse: Fuse | Meddled) -> None:
+    def __init__(self, adapter: Any, fuse: Fuse | Barrier | Meddled) -> None:
         self._adapter = adapter
         self._fuse = fuse
 
@@ -83,7 +83,7 @@ def meddling(workspace: Workspace, meddler: Meddled) -> Workspace:
     return armed(workspace, meddler)
 
 
-def armed(workspace: Workspace, fuse: Fuse | Meddled) -> Workspace:
+def armed(workspace: Workspace, fuse: Fuse | Barrier | Meddled) -> Workspace:
     """Return the workspace with every adapter wired to ``fuse``."""
     tools = workspace._tools
     engine: list[Exploding] = []
@@ -103,11 +103,31 @@ def armed(workspace: Workspace, fuse: Fuse | Meddled) -> Workspace:
 
 
 @dataclass
+class Barrier:
+    """Somebody else acts right before the ``at``-th call that changes anything, once."""
+
+    at: int
+    act: Callable[[], object]
+    calls: list[str] = field(default_factory=list)
+
+    def around(self, name: str, call: Callable[..., Any]) -> Callable[..., Any]:
+        """Return ``call`` with the barrier in front of it."""
+
+        def stopped(*args: Any, **kwargs: Any) -> Any:
+            self.calls.append(name)
+            if len(self.calls) == self.at + 1:
+                self.act()
+            return call(*args, **kwargs)
+
+        return stopped
+
+
+@dataclass
 class Meddled:
     """Somebody else acts right before the ``number``-th call (from 0) of a method, once."""
 
     before: str
-    act: Callable[[], None]
+    act: Callable[[], object]
     number: int = 0
     seen: int = 0
 

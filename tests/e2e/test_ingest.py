@@ -9,9 +9,10 @@ from pathlib import Path
 
 import pytest
 
-from remint.errors import SourceRejected
+from remint.errors import PublishConflict, SourceRejected
 from remint.model.request import Ask
 from remint.model.run import Run
+from tests.e2e.crashes import Fuse, Killed, Meddled, When, armed, meddling
 from tests.e2e.projects import (
     DATASETS,
     FILES,
@@ -250,3 +251,32 @@ def test_an_empty_file_is_ingested_once(tmp_path: Path) -> None:
 
     assert counts(run) == (0, 0, 0, 0)
     assert project.open().ingest((), Ask(reason="test")) is None
+
+
+def test_a_failed_ingest_that_is_resumed_after_another_one_adds_nothing_twice(tmp_path: Path) -> None:
+    project = write_project(tmp_path)
+    project.land("a", history(3))
+    with pytest.raises(Killed):
+        armed(project.open(), Fuse(3, When.BEFORE)).ingest((), Ask(reason="test"))
+    (first,) = project.outstanding()
+    assert project.ingest().state == "succeeded"
+
+    project.open().resume(first.run_id)
+
+    assert not project.outstanding()
+    assert project.rows("bronze.events") == project.expected()["bronze.events"]
+    project.run()
+    assert project.tables() == project.expected()
+
+
+def test_of_two_ingests_at_once_the_second_looks_again(tmp_path: Path) -> None:
+    project = write_project(tmp_path)
+    project.land("a", history(3))
+    meddler = Meddled("intend", project.ingest)
+
+    with pytest.raises(PublishConflict, match="another run added to it"):
+        meddling(project.open(), meddler).ingest((), Ask(reason="test"))
+
+    (run,) = project.outstanding()
+    project.open().resume(run.run_id)
+    assert project.rows("bronze.events") == project.expected()["bronze.events"]

@@ -3,6 +3,10 @@
 from __future__ import annotations
 
 import json
+import signal
+import subprocess
+import sys
+import time
 from pathlib import Path
 
 import pytest
@@ -51,7 +55,13 @@ def test_t1_a_failing_check_leaves_no_changed_row_in_any_table(tmp_path: Path) -
 
     assert raised.value.exit_code == 5
     assert project.fingerprint() == before
-    assert [(r.kind, r.state) for r in project.outstanding()] == [("apply", "failed")]
+    assert not [row for table in MADE for row in project.rows(table) if "e-900" in row or -5 in row]
+    (run,) = project.outstanding()
+    assert (run.kind, run.state) == ("apply", "failed")
+    code, out = remint(project, "status")
+    assert code == 0
+    assert f"outstanding: {run.run_id}" in out
+    assert f"next: remint resume {run.run_id}, remint rollback {run.run_id} to give it up" in out
 
 
 def test_a_check_that_fails_in_the_last_dataset_holds_back_the_first_one_too(tmp_path: Path) -> None:
@@ -91,6 +101,52 @@ def test_t2_after_the_source_is_corrected_a_normal_run_heals_everything(tmp_path
     project.ingest()
     project.run()
 
+    assert project.tables() == project.expected()
+    assert not project.stale()
+    assert not project.outstanding()
+
+
+def test_t2_the_normal_command_heals_while_the_failed_run_is_outstanding_and_names_it(tmp_path: Path) -> None:
+    project = spoiled(tmp_path)
+    assert remint(project, "run")[0] == 5
+    failed = project.outstanding()[0].run_id
+    project.land("c", [event(900, 4, 5, version=1)])
+    assert remint(project, "ingest")[0] == 0
+
+    code, out = remint(project, "run")
+
+    assert code == 0
+    assert f"note: 1 failed run outstanding: {failed}: remint status shows how to end them" in out
+    assert project.tables() == project.expected()
+    assert not project.stale()
+    assert remint(project, "waive", failed, "--reason", "the source was corrected")[0] == 0
+    assert "outstanding" not in remint(project, "status")[1]
+
+
+def test_t3_a_rebuild_that_is_killed_half_way_is_shown_resumed_and_never_half_live(tmp_path: Path) -> None:
+    """kill -9 of a real process while it recomputes the fifteenth of thirty days."""
+    project = write_project(tmp_path)
+    project.land("a", history(30))
+    project.ingest()
+    project.run()
+    project.edit("remint.toml", "threads = 1", "threads = 1\nbatch_rows = 8")
+    project.set_factor(2)
+    before = project.digests(), project.live(), project.versions()
+    command = [sys.executable, "-m", "remint", "-C", str(tmp_path), "run", "--json"]
+    process = subprocess.Popen(command, stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL)
+    while process.poll() is None and not list((tmp_path / "lake/gold/daily").glob(f"*={day_at(15)}/part-*-e1-[1-9]*")):
+        time.sleep(0.002)
+    process.kill()
+    assert process.wait() == -signal.SIGKILL
+
+    code, out = remint(project, "status")
+
+    (run,) = project.outstanding()
+    assert code == 0
+    assert f"next: remint resume {run.run_id}" in out
+    assert "at work" not in out
+    assert (project.digests(), project.live(), project.versions()) == before
+    assert remint(project, "resume", run.run_id)[0] == 0
     assert project.tables() == project.expected()
     assert not project.stale()
     assert not project.outstanding()

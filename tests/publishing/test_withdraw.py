@@ -9,11 +9,11 @@ from typing import Any
 
 import pytest
 
-from remint.errors import HalfPublished, PublishConflict
+from remint.errors import HalfPublished, PlanError, PublishConflict, WaiveRefused
 from remint.formats.base import Replacement, Table
 from remint.model.run import RunState
 from remint.workspace import Workspace
-from tests.e2e.crashes import Killed
+from tests.e2e.crashes import Fuse, Killed, When, armed
 from tests.e2e.projects import Project, built
 
 LAST = 3
@@ -117,3 +117,52 @@ def test_a_commit_that_somebody_built_on_is_reported_and_not_undone(project: Pro
         meddled(project, LAST, act).apply(project.plan())
 
     assert [r.state for r in project.outstanding()] == [RunState.PUBLISHING]
+
+
+def test_a_half_published_run_is_waived_and_the_next_plan_heals_it(project: Project) -> None:
+    def act(table: Table) -> None:
+        project.delta("gold.daily").delete()
+        project.delta(table.name).delete()
+
+    with pytest.raises(HalfPublished) as caught:
+        meddled(project, LAST, act).apply(project.plan())
+    (run,) = project.outstanding()
+    assert f"remint waive {run.run_id}" in str(caught.value.hint)
+    with pytest.raises(PlanError, match=run.run_id):
+        project.plan()
+
+    project.open().waive(run.run_id, "the other job is gone")
+
+    store = project.open().store
+    assert store.run(run.run_id).state is RunState.WAIVED
+    (entry,) = [r.entry for r in store.audit(100) if r.entry.action == "waive"]
+    assert (entry.status, entry.reason, entry.detail["live_in"]) == ("waived", "the other job is gone", ["gold.daily"])
+    project.run()
+    assert project.tables() == project.expected()
+    assert not project.outstanding()
+
+
+def test_a_run_that_can_still_be_ended_is_not_waived(project: Project) -> None:
+    with pytest.raises(Killed):
+        armed(project.open(), Fuse(7, When.AFTER)).apply(project.plan())
+    (run,) = project.outstanding()
+    assert run.state is RunState.PUBLISHING
+
+    with pytest.raises(WaiveRefused) as caught:
+        project.open().waive(run.run_id, "test")
+
+    assert f"remint resume {run.run_id}" in str(caught.value.hint)
+    project.open().resume(run.run_id)
+    assert project.tables() == project.expected()
+
+
+def test_a_failed_run_is_waived_and_its_files_stay(project: Project) -> None:
+    with pytest.raises(PublishConflict):
+        meddled(project, LAST, delete_everything(project)).apply(project.plan())
+    (run,) = project.outstanding()
+    parts = project.parts()
+
+    project.open().waive(run.run_id, "settled by hand")
+
+    assert project.parts() == parts
+    assert not project.outstanding()

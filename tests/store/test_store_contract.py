@@ -25,18 +25,22 @@ from remint.errors import (
     ApprovalMissing,
     ApprovalUsed,
     NotResumable,
+    PlanUsed,
     PublishConflict,
     RemintError,
+    RunAtWork,
     StoreBusy,
     StoreError,
+    Superseded,
     TooManyRuns,
     UnknownRun,
 )
 from remint.model.dataset import Logic, LogicVersion
 from remint.model.digest import ContentDigest
+from remint.model.lease import Holder
 from remint.model.run import RunState, StepKind
 from remint.store.sql_store import open_store
-from remint.store.values import Admission, AuditStatus, Coverage, CoverageKind, CursorMove
+from remint.store.values import Admission, AuditStatus, Claim, Coverage, CoverageKind, CursorMove
 
 
 class TestRuns:
@@ -682,4 +686,84 @@ class TestTimings:
         with pytest.raises(RemintError):
             store.journal_append("run-9", StepKind.STAGED, {}, timing=a_timing("run-9"), audit=an_entry(None))
 
+        assert rows_of() == before
+
+
+class TestLeases:
+    UNTIL = "2026-10-14T08:31:00Z"
+
+    def claim(self, after=0, nonce="n"):
+        holder = Holder(host="h:1", space="4026", pid=7, began="99", nonce=nonce)
+        return Claim(holder=holder, at=AT, until=self.UNTIL, after_epoch=after)
+
+    def test_a_run_is_held_from_its_first_moment(self, store):
+        store.create_run(a_run(), admission=Admission(claim=self.claim()))
+
+        (lease,) = store.leases().values()
+        assert (lease.run_id, lease.epoch, lease.holder) == ("run-1", 1, self.claim().holder)
+        assert (lease.taken_at, lease.renewed_at, lease.until) == (AT, AT, self.UNTIL)
+        assert store.held("run-1") == 1
+
+    def test_an_earlier_holder_writes_nothing(self, store, url, tmp_path, rows_of):
+        store.create_run(a_run(), admission=Admission(claim=self.claim()))
+        with open_store(url, tmp_path) as other:
+            assert other.claim("run-1", self.claim(after=1, nonce="m")) == 2
+        before = rows_of()
+
+        for write in (
+            lambda: store.journal_append("run-1", StepKind.STAGED, {}),
+            lambda: store.intend("run-1", {"tables": []}, {}, {}),
+            lambda: store.set_state("run-1", RunState.FAILED),
+            lambda: store.finish(an_outcome()),
+            lambda: store.abandon("run-1", an_entry(), AT),
+            lambda: store.log(an_entry()),
+            lambda: store.require_held("run-1"),
+        ):
+            with pytest.raises(Superseded):
+                write()
+        assert not store.renew("run-1", AT, "2026-10-14T09:00:00Z")
+        assert rows_of() == before
+
+    def test_who_never_claimed_a_held_run_writes_nothing_for_it(self, store, url, tmp_path):
+        store.create_run(a_run(), admission=Admission(claim=self.claim()))
+
+        with open_store(url, tmp_path) as other, pytest.raises(Superseded):
+            other.set_state("run-1", RunState.FAILED)
+
+    def test_a_claim_of_a_run_that_somebody_took_meanwhile_is_refused(self, store, rows_of):
+        store.create_run(a_run(), admission=Admission(claim=self.claim()))
+        before = rows_of()
+
+        for after in (0, 2):
+            with pytest.raises(RunAtWork):
+                store.claim("run-1", self.claim(after=after))
+        assert rows_of() == before
+
+    def test_a_renewed_lease_ends_later_and_that_of_a_run_that_stopped_has_lapsed(self, store):
+        store.create_run(a_run(), admission=Admission(claim=self.claim()))
+
+        assert store.renew("run-1", "2026-10-14T08:30:20Z", "2026-10-14T08:31:20Z")
+
+        assert not store.leases()["run-1"].has_lapsed("2026-10-14T08:31:19Z")
+        store.set_state("run-1", RunState.FAILED)
+        assert store.leases()["run-1"].has_lapsed("2026-10-14T08:30:20Z")
+
+    def test_two_runs_of_one_plan_are_refused(self, store):
+        store.create_run(a_run("run-1", plan_id="p-1"))
+
+        with pytest.raises(PlanUsed, match="run-1"):
+            store.create_run(a_run("run-2", plan_id="p-1"))
+
+    def test_one_run_at_a_time_publishes_to_a_dataset_of_which_every_unit_matters(self, store, rows_of):
+        succeed(store, "run-1", a_record())
+        store.create_run(a_run("run-2"))
+        store.create_run(a_run("run-3"))
+        intent = {"tables": [{"dataset": USAGE}]}
+        with pytest.raises(PublishConflict, match="another run added to it"):
+            store.intend("run-3", intent, {}, {USAGE: 0})
+        store.intend("run-2", intent, {}, {USAGE: 1})
+        before = rows_of()
+
+        with pytest.raises(PublishConflict, match="run-2 is publishing"):
+            store.intend("run-3", intent, {}, {USAGE: 1})
         assert rows_of() == before

@@ -187,7 +187,7 @@ def withdraw(tools: Tools, run_id: str, changes: Sequence[TableChange]) -> None:
     tools.store.journal_append(run_id, StepKind.HALF_WITHDRAWN, half, audit=failed)
     raise HalfPublished(
         f"run {run_id} met a conflict after it had committed to {', '.join(sorted(stuck))}, and somebody changed "
-        f"that again: {'; '.join(stuck.values())}",
+        f"that table again: {'; '.join(stuck.values())}",
         hint='remint waive RUN --reason "..."    # leaves it so; what is live of it is foreign, and a plan heals it',
     )
 

@@ -121,10 +121,12 @@ def stopped(tools: Tools, run_id: str, error: Exception) -> RemintError:
     Of a run that another process has taken over nothing is recorded. A run that had begun to commit keeps its state,
     so that resume finds what it committed; unless a conflict made it take everything back.
     """
-    if isinstance(error, Superseded):
-        return error
     try:
+        # Looked at first: what stopped a superseded process may be that its files are gone.
+        tools.store.require_held(run_id)
         found = _recorded(tools, run_id, error)
+    except Superseded as newer:
+        return newer
     except StoreError as lost:
         found = error if isinstance(error, StoreError) else lost
         found.leaves = "the run is outstanding; tables may hold some of its partitions already"

@@ -250,6 +250,14 @@ class StoreWriter(StoreReader, Protocol):
         """Return the number of the holder that this writer is of a run; 0 when it never claimed it."""
         ...
 
+    def require_held(self, run_id: str) -> None:
+        """Make sure that nobody claimed a run since this writer did.
+
+        Raises:
+            Superseded: somebody did.
+        """
+        ...
+
     def renew(self, run_id: str, at: str, until: str) -> bool:
         """Prolong this writer's lease of a run; return whether it is still the newest holder."""
         ...
@@ -267,7 +275,11 @@ class StoreWriter(StoreReader, Protocol):
         ...
 
     def log(self, entry: AuditEntry) -> None:
-        """Append an audit entry that goes with no other change."""
+        """Append an audit entry that goes with no other change.
+
+        Raises:
+            Superseded: it is about a run that this writer claimed, and somebody else claimed it since.
+        """
         ...
 
     def journal_append(

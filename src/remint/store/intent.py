@@ -30,9 +30,9 @@ def intend(
         fence: head of each unit that it started from.
         newest: newest record of each dataset of which every unit matters to it.
     """
-    ledger.check_fence(connection, fence)
     for name, seq in sorted(newest.items()):
         _check_newest(connection, run_id, name, seq)
+    ledger.check_fence(connection, fence)
     runs.append_step(connection, run_id, StepKind.PUBLISH_INTENT, payload)
     runs.move(connection, runs.exact(connection, run_id), RunState.PUBLISHING)
 

@@ -291,6 +291,10 @@ class SqlStore:
     def held(self, run_id: str) -> int:
         return self._held.get(run_id, 0)
 
+    def require_held(self, run_id: str) -> None:
+        with self._database.reading() as connection:
+            leases.require(connection, run_id, self.held(run_id))
+
     def renew(self, run_id: str, at: str, until: str) -> bool:
         with self._writing() as connection:
             return leases.renew(connection, run_id, self.held(run_id), at, until)
@@ -310,6 +314,8 @@ class SqlStore:
 
     def log(self, entry: AuditEntry) -> None:
         with self._writing() as connection:
+            if entry.run_id in self._held:
+                leases.require(connection, entry.run_id, self._held[entry.run_id])
             audit_log.append(connection, entry)
 
     def journal_append(
