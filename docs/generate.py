@@ -63,6 +63,7 @@ _SETTING_FIELDS = {
     ("policy", "peak_hours"): "Daily windows in which no backfill starts; half-open, by the clock of the named zone.",
     ("policy", "priority"): "Of backfills: `low` leaves the processor to other processes.",
     ("policy", "sla_seconds"): "A run that takes longer raises an alert.",
+    ("retention", "keep_days"): "`remint expire` keeps every file that is needed to undo a run of the last days.",
 }
 _TABLES = {
     "schema_info": "The version of this schema.",

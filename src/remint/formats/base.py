@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Collection, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Protocol
 
@@ -77,6 +77,14 @@ class TableFormat(Protocol):
             PublishConflict: the live files of a touched partition are not ``replacement.removes``; nothing is
                 committed.
             PublishUnverified: the commit went through but the table does not show it.
+        """
+        ...
+
+    def remove(self, table: Table, paths: Collection[str]) -> list[str]:
+        """Delete files that the newest version does not name, durably; those that it names stay.
+
+        Returns:
+            The paths that stayed.
         """
         ...
 

@@ -10,7 +10,7 @@ from __future__ import annotations
 
 import json
 import os
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Collection, Iterable, Mapping, Sequence
 from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any
@@ -118,6 +118,19 @@ class DeltaFormat:
             f"{table.name}: {_CAS_TRIES} commits in a row were lost to other writers of the table",
             hint="wait until the other writer is done, then remint resume",
         )
+
+    def remove(self, table: Table, paths: Collection[str]) -> list[str]:
+        """Delete files that the newest version does not name; a file that is gone already counts as deleted."""
+        live = set().union(*self.live_files(table).values()) if self.version(table) is not None else set()
+        folders = set()
+        for path in sorted(set(paths) - live):
+            place = Path(table.location) / path
+            place.unlink(missing_ok=True)
+            if place.parent.is_dir():
+                folders.add(place.parent)
+        for folder in sorted(folders):
+            _sync(folder)
+        return sorted(live & set(paths))
 
     def damaged_commits(self, table: Table) -> list[str]:
         """Return the log files that are empty, torn or without their commit entry."""
@@ -279,8 +292,12 @@ def _sync_log(table: Table, version: int) -> None:
     """Make the commit survive power loss: delta-rs never syncs what it writes."""
     folder = Path(table.location) / "_delta_log"
     for path in (folder / f"{version:020d}.json", folder):
-        handle = os.open(path, os.O_RDONLY)
-        try:
-            os.fsync(handle)
-        finally:
-            os.close(handle)
+        _sync(path)
+
+
+def _sync(path: Path) -> None:
+    handle = os.open(path, os.O_RDONLY)
+    try:
+        os.fsync(handle)
+    finally:
+        os.close(handle)

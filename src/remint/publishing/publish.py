@@ -9,6 +9,8 @@ from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, replace
+from types import MappingProxyType
+from typing import Any
 
 from remint.errors import HalfPublished, PublishConflict
 from remint.formats.base import Replacement
@@ -49,7 +51,9 @@ class Published:
     """Those versions in which every live file of the table is remint's; where somebody else wrote too, none."""
 
 
-def intend(tools: Tools, run_id: str, changes: Sequence[TableChange]) -> None:
+def intend(
+    tools: Tools, run_id: str, changes: Sequence[TableChange], also: Mapping[str, Any] = MappingProxyType({})
+) -> None:
     """Write down every file that the run will put in and take out, and move it to PUBLISHING.
 
     From here on the journal alone says what is published: the tables themselves may already show half of it.
@@ -57,7 +61,8 @@ def intend(tools: Tools, run_id: str, changes: Sequence[TableChange]) -> None:
     payload = {
         "tables": [
             {"dataset": c.dataset.name, "adds": canonical(c.adds), "removes": canonical(c.removes)} for c in changes
-        ]
+        ],
+        **also,
     }
     tools.store.journal_append(run_id, StepKind.PUBLISH_INTENT, payload)
     tools.store.set_state(run_id, RunState.PUBLISHING)

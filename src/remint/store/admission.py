@@ -8,7 +8,7 @@ from sqlalchemy import Connection, func, select
 
 from remint.model.approval import open_approval
 from remint.model.request import BackfillType
-from remint.model.run import RUNNING, Run, StepKind
+from remint.model.run import BEGUN, RUNNING, Run
 from remint.planner.policy import too_many_runs
 from remint.store import approvals, audit_log, runs, tables
 from remint.store.values import Admission, AuditEntry
@@ -40,7 +40,7 @@ def admit(
     else:
         runs.create(connection, run, plan_json)
     if admission.begun is not None:
-        runs.append_step(connection, run.run_id, StepKind.INGEST_BEGUN, admission.begun)
+        runs.append_step(connection, run.run_id, BEGUN[run.kind], admission.begun)
     if audit is None:
         return run
     if run.approved_by:
