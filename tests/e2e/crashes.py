@@ -22,6 +22,10 @@ MUTATING = frozenset(
         "publish",
         "stage",
         "ingest",
+        "pin",
+        "unpin",
+        "expire",
+        "remove",
     }
 )
 

@@ -20,6 +20,7 @@ if TYPE_CHECKING:
     from remint.planner.undo import Undo
 
 _LISTED = 10
+_ROWS = 60
 _UNITS = ("B", "kB", "MB", "GB", "TB")
 
 
@@ -196,7 +197,8 @@ def undo(found: Undo) -> list[str]:
             for move in moves
         ]
         if rows:
-            lines.append(table((title, "partition", "because", "holds now", "goes back to"), rows))
+            lines.append(table((title, "partition", "because", "holds now", "goes back to"), rows[:_ROWS]))
+            lines += [f"... and {len(rows) - _ROWS} more; --json lists all"] if len(rows) > _ROWS else []
     if found.undone:
         lines.append(f"taken back before: {counted(len(found.undone), 'partition')}")
     return lines

@@ -94,7 +94,7 @@ def _show_undo(done: Run | None, found: Undo, *, as_json: bool) -> None:
     click.echo(render.run_line(done))
     click.echo(f"{counted(len(found.moves), 'partition')} hold again what they held before {done.of_run}")
     if readers:
-        click.echo(f"later runs read what was undone and are stale now: {', '.join(readers)}")
+        click.echo(f"what these runs made from it is stale now: {', '.join(readers)}")
     click.echo("next: remint status")
 
 
