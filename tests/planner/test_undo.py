@@ -239,7 +239,7 @@ def a_history(seed: int, steps: int) -> Iterable[tuple[Lake, str, Undo, bool, li
 @pytest.mark.slow
 def test_what_an_undo_touches_is_what_the_oracle_says_in_random_ledgers() -> None:
     looked_at = taken = wrong = 0
-    for seed in range(size(300, 20_000)):
+    for seed in range(size(300, 8_000)):
         for lake, run_id, found, cascade, selected in a_history(seed, 10):
             moves, stale, covered = lake.expected(run_id, selected, cascade=cascade)
             got = ({m.unit for m in found.moves}, {m.unit for m in found.stale}, {m.unit for m in found.covered})

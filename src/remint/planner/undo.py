@@ -83,12 +83,13 @@ def _stacks(written: Sequence[Written], undoes: Mapping[str, int], before: Writt
     """Return the stack as it was after each of the records."""
     stack: Stack = ()
     found: list[Stack] = []
-    for entry in written:
+    # What a unit holds is what its last record says, also where a rollback of an earlier run emptied the stack.
+    for held, entry in zip((before, *written), written, strict=False):
         run_id = entry.record.run_id
         if run_id in undoes and run_id != subject:
             kept = sum(w.seq < undoes[run_id] for w in written)
             stack = found[kept - 1] if kept else ()
-        elif run_id == subject or not _is_same(stack[-1] if stack else before, entry):
+        elif run_id == subject or not _is_same(held, entry):
             stack = (*stack, entry)
         found.append(stack)
     return found
