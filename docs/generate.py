@@ -65,6 +65,7 @@ _SETTING_FIELDS = {
     ("policy", "priority"): "Of backfills: `low` leaves the processor to other processes.",
     ("policy", "sla_seconds"): "A run that takes longer raises an alert.",
     ("policy", "lease_seconds"): "How long a run belongs to a process that gives no sign of life.",
+    ("retention", "keep_days"): "`remint expire` keeps every file that is needed to undo a run of the last days.",
 }
 _TABLES = {
     "schema_info": "The version of this schema.",

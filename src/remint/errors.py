@@ -10,7 +10,8 @@ The tree::
     │   ├── UnknownRun        RM104  (also a KeyError)
     │   ├── UnknownPlan       RM105  (also a KeyError)
     │   ├── RefusedQuery      RM106
-    │   └── MissingCredential RM107           a declared environment variable is not set
+    │   ├── MissingCredential RM107           a declared environment variable is not set
+    │   └── UnknownRelease    RM427  (also a KeyError)
     ├── ProjectError          RM2xx  exit 2   one mistake in a project, with file and line
     │   └── ProjectInvalid    RM200           all mistakes of a project at once
     ├── PlanError             RM3xx
@@ -44,6 +45,11 @@ The tree::
     │   ├── PublishUnverified RM406  exit 1   read-back after a commit did not show what was committed
     │   ├── NotResumable      RM407  exit 1   the run is in a state that resume cannot continue
     │   ├── RollbackRefused   RM408  exit 6   it could not be exact
+    │   │   ├── NothingToUndo     RM417  exit 2   nothing of the run is left in what was named
+    │   │   └── WrittenAgain      RM418           later runs wrote it again
+    │   ├── FilesExpired      RM419  exit 6   retention removed what is asked for
+    │   │   └── PinRefused        RM426           files of the release were removed already
+    │   ├── ExpireRefused     RM425  exit 6   what holds files moved while they were chosen (retryable)
     │   ├── HalfPublished     RM410  exit 1   a conflict, and a commit that could not be taken back
     │   ├── SourceRejected    RM409  exit 2   a source file or page was refused as a whole
     │   ├── SourceUnavailable RM411  exit 1   a source did not answer in time (retryable)
@@ -147,6 +153,12 @@ class MissingCredential(UsageError):
     """An environment variable that a source's headers name is not set, or cannot be sent."""
 
     code = "RM107"
+
+
+class UnknownRelease(UsageError, KeyError):
+    """No release or open pin has this id, or the run made no release."""
+
+    code = "RM427"
 
 
 class ProjectError(RemintError):
@@ -408,6 +420,42 @@ class RollbackRefused(RunError):
     code = "RM408"
     exit_code = 6
     leaves = "nothing changed"
+
+
+class WrittenAgain(RollbackRefused):
+    """Later runs wrote partitions again that are to be undone, and they were not to be taken along."""
+
+    code = "RM418"
+
+
+class NothingToUndo(RollbackRefused):
+    """Nothing that the run made is left in the partitions that were named."""
+
+    code = "RM417"
+    exit_code = 2
+
+
+class FilesExpired(RunError):
+    """Files of an earlier state are needed, and retention removed them."""
+
+    code = "RM419"
+    exit_code = 6
+    leaves = "nothing changed"
+
+
+class ExpireRefused(RunError):
+    """Runs began or ended, or a release was pinned, while the files to remove were chosen."""
+
+    code = "RM425"
+    exit_code = 6
+    retryable = True
+    leaves = "no file was removed; the run is outstanding"
+
+
+class PinRefused(FilesExpired):
+    """A release cannot be pinned, because files of it were removed."""
+
+    code = "RM426"
 
 
 class AdoptRefused(RunError):

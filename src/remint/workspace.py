@@ -3,8 +3,8 @@
 from __future__ import annotations
 
 import secrets
-from collections.abc import Callable, Collection, Mapping, Sequence
-from contextlib import AbstractContextManager
+from collections.abc import Callable, Collection, Iterator, Mapping, Sequence
+from contextlib import AbstractContextManager, contextmanager
 from dataclasses import dataclass, replace
 from datetime import UTC, datetime, timedelta
 from functools import cache, cached_property
@@ -23,7 +23,7 @@ from remint.model.graph import DatasetGraph
 from remint.model.observation import LogicChange, Observed
 from remint.model.partition import DateRange, PartitionSet
 from remint.model.plan import Plan
-from remint.model.request import Ask, Extraction, Request, Trial
+from remint.model.request import Ask, Extraction, Request, Trial, UndoRequest
 from remint.model.run import OUTSTANDING, Run, RunKind, RunState
 from remint.planner.build import build_plan
 from remint.planner.cost import NEWEST
@@ -44,10 +44,13 @@ if TYPE_CHECKING:
     from remint.execution.approve import Readiness
     from remint.execution.audit_chain import AuditLog
     from remint.execution.reading import Reader
+    from remint.execution.retention import Retention
+    from remint.execution.rollback import Rollbacks
     from remint.execution.shadow import Shadow
     from remint.execution.upkeep import Upkeep
     from remint.execution.verify import VerifiedUnit
     from remint.planner.compare import PlanDiff
+    from remint.planner.undo import Undo
     from remint.planner.versions import Version
 
 
@@ -319,7 +322,6 @@ class Workspace:
         """
         from remint.execution.alerts import watched
         from remint.execution.apply import run_plan
-        from remint.execution.rollback import run_rollback
         from remint.ingestion.ingest import begun_of, pending_files, run_ingest
         from remint.loading.plan_file import read_plan
 
@@ -338,32 +340,22 @@ class Workspace:
             elif run.kind is RunKind.INGEST:
                 pending = pending_files(self._tools, self.graph, begun_of(self._tools, run.run_id))
                 run_ingest(self._tools, self.graph, run.run_id, pending)
+            elif run.kind is RunKind.EXPIRE:
+                self.retention.resume(run.run_id)
             else:
-                run_rollback(self._tools, self._graph_of(run), run.run_id, self.store.run(run.of_run or ""))
+                self.rollbacks.resume(run.run_id)
         return self.store.run(run.run_id)
 
-    def rollback(self, run_id: str, ask: Ask, *, take_over: bool = False) -> tuple[Run, list[str]]:
-        """Undo a run, or give up one that published nothing; return the run and the later runs that read its output.
+    def rollback(
+        self, run_id: str, ask: Ask, request: UndoRequest | None = None, *, take_over: bool = False
+    ) -> tuple[Run, Undo]:
+        """Undo a run, or what ``request`` names of it, or give up one that published nothing; say what was touched.
 
         Raises:
             RollbackRefused: it could not be exact; nothing changed.
             RunAtWork: a process is at work on the run that would be given up; ``take_over`` ends that.
         """
-        from remint.execution.rollback import abandon, check_rollback, dependants, run_rollback
-
-        undone = self.store.run(run_id)
-        if undone.state in (RunState.STAGING, RunState.FAILED):
-            with taken(self._tools, undone.run_id, take_over=take_over):
-                asked = (self.project.settings.user, ask.reason)
-                abandon(self._tools, self._graph_of(undone), self.store.run(undone.run_id), asked)
-            return self.store.run(undone.run_id), []
-        graph = self._graph_of(undone)
-        check_rollback(self._tools, graph, undone)
-        readers = dependants(self._tools, self.graph, undone)
-        run = replace(self._new_run(RunKind.ROLLBACK, ask), of_run=undone.run_id)
-        with self._started(run):
-            run_rollback(self._tools, graph, run.run_id, undone)
-        return self.store.run(run.run_id), readers
+        return self.rollbacks.roll_back(run_id, ask, request or UndoRequest(), take_over=take_over)
 
     def waive(self, run_id: str, reason: str, *, take_over: bool = False) -> Run:
         """Let an outstanding run be: it stays as it is, and ``status`` shows it no more.
@@ -479,6 +471,21 @@ class Workspace:
 
         return Upkeep(self._tools, self.graph)
 
+    @cached_property
+    def rollbacks(self) -> Rollbacks:
+        """Takes runs back."""
+        from remint.execution.rollback import Rollbacks
+
+        return Rollbacks(self._tools, self.graph, self._graph_of, self.project.settings.user, self._begun)
+
+    @cached_property
+    def retention(self) -> Retention:
+        """Keeps earlier states, pins them, and removes what nothing holds any more."""
+        from remint.execution.retention import Retention
+
+        settings = self.project.settings
+        return Retention(self._tools, self.graph, settings.keep_days, settings.user, self._begun, self._new_id)
+
     def versions(self, selectors: Sequence[str] = ()) -> list[Version]:
         """Return the registry of logic versions of the selected datasets, with what is declared and not out yet."""
         from remint.execution.versions import registry
@@ -500,6 +507,13 @@ class Workspace:
             requested_by=self.project.settings.user,
             started_at=timestamp(now),
         )
+
+    @contextmanager
+    def _begun(self, kind: RunKind, ask: Ask, of_run: str | None, admission: Admission) -> Iterator[Run]:
+        """Record a run that has no plan, and hold it for the body of the ``with``."""
+        run = replace(self._new_run(kind, ask), of_run=of_run)
+        with self._started(run, None, admission):
+            yield run
 
     def _started(
         self, run: Run, plan_json: str | None = None, admission: Admission | None = None

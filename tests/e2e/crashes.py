@@ -25,6 +25,10 @@ MUTATING = frozenset(
         "bar",
         "stage",
         "ingest",
+        "pin",
+        "unpin",
+        "expire",
+        "remove",
     }
 )
 

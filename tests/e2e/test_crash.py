@@ -14,13 +14,22 @@ from typing import Any
 import pytest
 
 from remint.errors import PlanOutdated, PublishConflict
-from remint.model.request import Ask, BackfillType, Mode, Request
+from remint.execution import retention
+from remint.model.partition import DateRange
+from remint.model.request import Ask, BackfillType, Mode, Request, UndoRequest
 from remint.workspace import Workspace
 from tests.e2e.crashes import Fuse, Killed, Meddled, When, armed, meddling
 from tests.e2e.projects import Project, built, day_at, event, history, keyed_project, version, write_project
 from tests.e2e.strangers import append
 
 pytestmark = pytest.mark.slow
+
+
+@pytest.fixture(autouse=True)
+def file_by_file(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Let an expiry delete one file at a step."""
+    monkeypatch.setattr(retention, "AT_ONCE", 1)
+
 
 Act = Callable[[Workspace], Any]
 """One verb, as a process that knows nothing of earlier attempts carries it out; does nothing once it is done."""
@@ -90,6 +99,44 @@ def undoing(root: Path) -> tuple[Project, Act]:
     return project, undo
 
 
+def undoing_a_part(root: Path) -> tuple[Project, Act]:
+    """Return a project in which later runs built on a run, and the rollback of a part of it with all of that."""
+    project = built(root, days=4)
+    project.set_factor(2)
+    first = project.run("gold.daily")
+    project.run()
+    project.set_factor(3)
+    project.run("gold.daily", span=day_at(1))
+    request = UndoRequest(selectors=("gold.daily",), range=DateRange.parse(f"{day_at(1)}..{day_at(2)}"), cascade=True)
+
+    def undo(workspace: Workspace) -> Any:
+        if not any(r.of_run == first.run_id for r in workspace.store.runs(100)):
+            return workspace.rollback(first.run_id, Ask(reason="test", mode=Mode.BACKFILL), request)
+        return None
+
+    return project, undo
+
+
+def expiring(root: Path) -> tuple[Project, Act]:
+    """Return a project with replaced files, some of them pinned, and the expiry of the others, file by file."""
+    project = built(root, days=3)
+    project.set_factor(2)
+    kept = project.run()
+    project.set_factor(3)
+    project.run()
+    project.set_factor(4)
+    project.run("gold.daily", "gold.trend")
+    project.open().retention.pin(kept.run_id, "test")
+    project.ticks += 60
+
+    def expire(workspace: Workspace) -> Any:
+        if workspace.retention.choose((), 0).gone:
+            return workspace.retention.expire((), Ask(reason="test", mode=Mode.BACKFILL), 0)
+        return None
+
+    return project, expire
+
+
 WARNING = "    quality: [{type: sql, query: 'count(*) FILTER (WHERE amount > 20)', mustBe: 0, severity: warning}]\n"
 
 
@@ -98,7 +145,7 @@ def _applying(project: Project) -> Act:
     return lambda w: None if w.store.run_of_plan(plan.plan_id) else w.apply(plan)
 
 
-SCENES = [landed, moved, first_build, late_rows, forced, undoing]
+SCENES = [landed, moved, first_build, late_rows, forced, undoing, undoing_a_part, expiring]
 
 
 def left_behind(project: Project) -> dict[str, Any]:
@@ -122,6 +169,9 @@ def left_behind(project: Project) -> dict[str, Any]:
         "watermarks": store.watermarks(),
         "stale": project.stale(),
         "outstanding": project.outstanding(),
+        "on disk": len(project.parts()),
+        "expired": {t: len(store.expired(t)) for t in project.versions()},
+        "pins": len(store.pins()),
         "doctor": sorted({(s.subject, s.health.value) for s in workspace.upkeep.doctor((), read_data=True)}),
         "source files": {u: (f.rows_added, f.rows_rejected) for u, f in store.source_files("bronze.events").items()},
     }

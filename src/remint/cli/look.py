@@ -85,9 +85,11 @@ def _show_run(workspace: Workspace, name: str, *, as_json: bool) -> None:
     journal = workspace.store.journal(run.run_id)
     summary = json.loads(run.summary) if run.summary else {}
     account = workspace.account(run)
+    undone = workspace.rollbacks.undone_by(run)
     if as_json:
+        units = [{"dataset": d, "partition": k, "by": by} for (d, k), by in sorted(undone.items())]
         steps = [{"seq": e.seq, "kind": e.kind} for e in journal]
-        print_json("run", run=run, summary=summary, journal=steps, account=account)
+        print_json("run", run=run, summary=summary, journal=steps, account=account, undone=units)
         return
     click.echo(render.run_line(run))
     state = f"override_state {'yes' if run.override_state else 'no'}"
@@ -101,6 +103,7 @@ def _show_run(workspace: Workspace, name: str, *, as_json: bool) -> None:
         ("ended", run.ended_at),
         ("error", run.error),
         *_account_lines(account),
+        *(("undone", words) for words in render.undone(undone)),
         *summary.items(),
         ("journal", f"{len(journal)} steps: {', '.join(sorted({e.kind.value for e in journal}))}" if journal else None),
     ):

@@ -14,7 +14,7 @@ from typing import Any
 import click
 
 from remint import __version__
-from remint.cli import audit, bring, care, compare, look, plans, project, undo
+from remint.cli import audit, bring, care, compare, look, plans, project, retention, undo
 from remint.errors import InternalError, RemintError
 
 
@@ -71,7 +71,7 @@ def cli(ctx: click.Context, folder: str, *, debug: bool) -> None:
     ctx.obj = folder
 
 
-GROUPS = (project, bring, plans, undo, compare, look, care, audit)
+GROUPS = (project, bring, plans, undo, retention, compare, look, care, audit)
 
 for command in (command for group in GROUPS for command in group.COMMANDS):
     cli.add_command(command)

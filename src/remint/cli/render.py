@@ -9,14 +9,18 @@ from remint.model.approval import Approval
 from remint.model.cost import Estimate
 from remint.model.dataset import DatasetName, Layer
 from remint.model.matrix import Cell, Decision, matrix
-from remint.model.partition import PartitionSet
+from remint.model.partition import PartitionKey, PartitionSet
 from remint.model.plan import Action, ActionKind, Plan
+from remint.model.provenance import ProvenanceRecord
 from remint.model.run import Run
 from remint.model.wording import counted
 
 if TYPE_CHECKING:
     from remint.planner.compare import Fate, PlanDiff
+    from remint.planner.undo import Undo
 
+_LISTED = 10
+_ROWS = 60
 _UNITS = ("B", "kB", "MB", "GB", "TB")
 
 
@@ -177,6 +181,45 @@ def run_line(run: Run) -> str:
     """Return a run in one line."""
     of = f" of {run.of_run}" if run.of_run else ""
     return f"run {run.run_id}: {run.kind}{of} {run.state}"
+
+
+def undo(found: Undo) -> list[str]:
+    """Return what an undo touches: for each partition, what it holds by which run and what it goes back to."""
+    lines = []
+    for title, moves, is_back in (("goes back", found.moves, True), ("becomes stale", found.stale, False)):
+        rows = [
+            (
+                *move.unit,
+                move.role.value,
+                _held(move.now.record),
+                _held(move.back.record if move.back else None) if is_back else "stays",
+            )
+            for move in moves
+        ]
+        if rows:
+            lines.append(table((title, "partition", "because", "holds now", "goes back to"), rows[:_ROWS]))
+            lines += [f"... and {len(rows) - _ROWS} more; --json lists all"] if len(rows) > _ROWS else []
+    if found.undone:
+        lines.append(f"taken back before: {counted(len(found.undone), 'partition')}")
+    return lines
+
+
+def undone(found: Mapping[tuple[DatasetName, PartitionKey], str]) -> list[str]:
+    """Return which partitions of a run were taken back by which rollback, a line for each dataset and rollback."""
+    groups: dict[tuple[str, DatasetName], list[PartitionKey]] = {}
+    for (dataset, key), run_id in sorted(found.items()):
+        groups.setdefault((run_id, dataset), []).append(key)
+    return [
+        f"{counted(len(keys), 'partition')} of {dataset} by {run_id}: {', '.join(keys[:_LISTED])}"
+        + (", ..." if len(keys) > _LISTED else "")
+        for (run_id, dataset), keys in sorted(groups.items())
+    ]
+
+
+def _held(record: ProvenanceRecord | None) -> str:
+    if record is None or not record.fingerprint:
+        return "nothing"
+    return f"{counted(record.rows, 'row')} by {record.run_id}"
 
 
 def deprecated(found: Mapping[str, Mapping[int, int]]) -> list[str]:

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import json
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import click
 
@@ -19,9 +19,13 @@ from remint.cli.options import (
 )
 from remint.cli.plans import show_applied
 from remint.cli.priority import yield_to_production
+from remint.errors import UsageError
 from remint.model.request import Mode, Trigger
 from remint.model.wording import counted
 
+if TYPE_CHECKING:
+    from remint.model.run import Run
+    from remint.planner.undo import Move, Undo
 take_over_option = click.option(
     "--take-over", is_flag=True, help="Also from a process that seems to be at work on it; that one can write no more."
 )
@@ -41,35 +45,76 @@ def resume(ctx: click.Context, run_id: str, *, take_over: bool, as_json: bool) -
 
 @click.command()
 @click.argument("run_id")
+@click.option("--dataset", "selectors", multiple=True, help="Only this dataset of the run; may be repeated.")
+@click.option("--range", "span", type=RangeType(), help="Only these partitions.")
+@click.option("--partition", "keys", multiple=True, help="Only this partition; may be repeated.")
+@click.option("--cascade", is_flag=True, help="Take along what later runs wrote over it and what was made from it.")
+@click.option("--dry-run", is_flag=True, help="List what would be touched; change nothing.")
 @reason_option
 @trigger_option
 @take_over_option
 @json_option
 @click.pass_context
-def rollback(ctx: click.Context, /, run_id: str, *, take_over: bool, as_json: bool, **asked: str | None) -> None:
-    """Put back what was there before a run, as a new run; later writes to other partitions stay.
+def rollback(ctx: click.Context, /, run_id: str, *, as_json: bool, dry_run: bool, **asked: Any) -> None:
+    """Put back what was there before a run, or a part of it, as a new run; later writes elsewhere stay.
 
     A run that published nothing is given up and its staged files are deleted.
     """
-    from remint.model.request import Ask
+    from remint.model.request import Ask, UndoRequest
 
+    if asked["span"] and asked["keys"]:
+        raise UsageError("--range and --partition both say which partitions", hint="leave one of them out")
     workspace = open_workspace(ctx, quiet=as_json)
+    request = UndoRequest(
+        selectors=asked["selectors"], range=asked["span"], keys=asked["keys"], cascade=asked["cascade"]
+    )
+    if dry_run:
+        _show_undo(None, workspace.rollbacks.preview(run_id, request), as_json=as_json)
+        return
     ask = Ask(
         reason=need_reason(asked["reason"], "the new limit was agreed for next month only"),
         trigger=Trigger(asked["trigger"] or Trigger.MANUAL),
         mode=Mode.BACKFILL,
     )
-    done, readers = workspace.rollback(run_id, ask, take_over=take_over)
+    _show_undo(*workspace.rollback(run_id, ask, request, take_over=asked["take_over"]), as_json=as_json)
+
+
+def _show_undo(done: Run | None, found: Undo, *, as_json: bool) -> None:
+    """Show what a rollback touched, or would touch where there is no run."""
+    readers = sorted({m.made_by for m in found.stale})
     if as_json:
-        print_json("rollback", run=done, read_by=readers)
+        units = [_move_json(m) for m in found.moves]
+        stale = [_move_json(m) for m in found.stale]
+        ended = list(found.ended)
+        print_json("rollback", run=done, units=units, becomes_stale=stale, rolled_back=ended, read_by=readers)
+        return
+    if done and not done.of_run:
+        click.echo(f"{render.run_line(done)}\nnext: remint status")
+        return
+    for line in render.undo(found):
+        click.echo(line)
+    if done is None:
+        click.echo(f"nothing was changed; {counted(len(found.moves), 'partition')} would go back")
         return
     click.echo(render.run_line(done))
-    if done.of_run:
-        found = json.loads(done.summary)
-        click.echo(f"{counted(found['units'], 'partition')} hold again what they held before {done.of_run}")
+    click.echo(f"{counted(len(found.moves), 'partition')} hold again what they held before {done.of_run}")
     if readers:
-        click.echo(f"later runs read what was undone and are stale now: {', '.join(readers)}")
+        click.echo(f"what these runs made from it is stale now: {', '.join(readers)}")
     click.echo("next: remint status")
+
+
+def _move_json(move: Move) -> dict[str, Any]:
+    dataset, key = move.unit
+    held = None if not move.now.record.fingerprint else move.now.record.digest
+    back = move.back
+    return {
+        "dataset": dataset,
+        "partition": key,
+        "because": move.role,
+        "holds": {"run": move.now.record.run_id, "made_by": move.made_by, "digest": held},
+        "goes_back_to": {"run": back.record.run_id, "digest": back.record.digest} if back else None,
+        "undoes": move.over,
+    }
 
 
 @click.command()

@@ -7,6 +7,7 @@ from dataclasses import dataclass
 from typing import Any, Protocol
 
 from remint.engines.base import Comparison, Scan, quoted
+from remint.execution.expired import refuse_expired
 from remint.model.dataset import Dataset, DatasetName
 from remint.model.partition import PartitionKey, PartitionSet
 from remint.model.provenance import DataFile, ProvenanceRecord
@@ -82,6 +83,7 @@ def diff_contents(
     """Return what differs between two states of a dataset, given as what each of its units holds."""
     differ = sorted(k for k in {*old, *new} if _digest(old, k) != _digest(new, k))
     held, made = scan_of(tools, dataset, old, differ), scan_of(tools, dataset, new, differ)
+    refuse_expired(tools, dataset.name, (*held.paths, *made.paths), f"{dataset.name} cannot be compared")
     return DatasetDiff(
         dataset=dataset.name,
         partitions_same=len({*old, *new}) - len(differ),

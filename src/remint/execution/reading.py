@@ -7,6 +7,7 @@ from dataclasses import dataclass
 
 from remint.engines.base import Rows
 from remint.execution.diff import DatasetDiff, diff_cuts
+from remint.execution.expired import readable
 from remint.execution.versions import cut_scans, deprecated_in, diff_versions
 from remint.model.dataset import Dataset, DatasetName
 from remint.model.graph import DatasetGraph
@@ -25,7 +26,8 @@ class Reader:
         """Run a SELECT over every dataset, as published now or as of a ledger sequence number."""
         newest = self.tools.store.releases()[-1:]
         cut = as_of if as_of is not None else max((r.last_seq for r in newest), default=0)
-        return self.tools.engine.query(query, cut_scans(self.tools, self.graph, cut), limit)
+        scans = cut_scans(self.tools, self.graph, cut)
+        return self.tools.engine.query(query, readable(self.tools, self.graph, scans, query), limit)
 
     def deprecated_in(self, query: str) -> dict[DatasetName, dict[int, int]]:
         """Return the deprecated partitions that a query over ``_versions`` relations may read.

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Collection, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Protocol
 
@@ -94,6 +94,14 @@ class TableFormat(Protocol):
 
     def runs_after(self, table: Table, version: int | None) -> list[str]:
         """Return the runs that committed after a version, or ever, as the table's log names them, oldest first."""
+        ...
+
+    def remove(self, table: Table, paths: Collection[str]) -> list[str]:
+        """Delete files that the newest version does not name, durably; those that it names stay.
+
+        Returns:
+            The paths that stayed.
+        """
         ...
 
     def damaged_commits(self, table: Table) -> list[str]:

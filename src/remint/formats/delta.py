@@ -12,7 +12,7 @@ import json
 import os
 import random
 import time
-from collections.abc import Iterable, Iterator, Mapping, Sequence
+from collections.abc import Collection, Iterable, Iterator, Mapping, Sequence
 from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any
@@ -137,6 +137,19 @@ class DeltaFormat:
             return []
         notes = [json.loads(entry["remint"]) for entry in reversed(opened.history(later)) if "remint" in entry]
         return list(dict.fromkeys(str(note["run_id"]) for note in notes))
+
+    def remove(self, table: Table, paths: Collection[str]) -> list[str]:
+        """Delete files that the newest version does not name; a file that is gone already counts as deleted."""
+        live = set().union(*self.live_files(table).values()) if self.version(table) is not None else set()
+        folders = set()
+        for path in sorted(set(paths) - live):
+            place = Path(table.location) / path
+            place.unlink(missing_ok=True)
+            if place.parent.is_dir():
+                folders.add(place.parent)
+        for folder in sorted(folders):
+            _sync(folder)
+        return sorted(live & set(paths))
 
     def damaged_commits(self, table: Table) -> list[str]:
         """Return the log files that are empty, torn or without their commit entry."""
@@ -327,8 +340,12 @@ def _sync_log(table: Table, version: int) -> None:
     """Make the commit survive power loss: delta-rs never syncs what it writes."""
     folder = Path(table.location) / "_delta_log"
     for path in (folder / f"{version:020d}.json", folder):
-        handle = os.open(path, os.O_RDONLY)
-        try:
-            os.fsync(handle)
-        finally:
-            os.close(handle)
+        _sync(path)
+
+
+def _sync(path: Path) -> None:
+    handle = os.open(path, os.O_RDONLY)
+    try:
+        os.fsync(handle)
+    finally:
+        os.close(handle)

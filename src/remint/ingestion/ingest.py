@@ -148,7 +148,7 @@ def run_ingest(tools: Tools, graph: DatasetGraph, run_id: str, pending: Iterable
             refuse_unrecorded(tools, [d for d in graph if d.layer is Layer.BRONZE])
             due = pages_due(tools, graph, begun_of(tools, run_id).windows, tuple(intake.taken))
             _stage(tools, graph, run_id, intake, pending, due)
-            intend(tools, run_id, list(_changes(graph, intake)), _fence(tools, graph, intake), intake.newest)
+            intend(tools, run_id, list(_changes(graph, intake)), _fence(tools, graph, intake), newest=intake.newest)
         _publish(tools, graph, run_id, intake)
     except Exception as error:
         raise stopped(tools, run_id, error) from error

@@ -45,6 +45,8 @@ class Settings:
     """0: all cores."""
     policy: Policy
     """Limits, prices, and how many input rows one batch may read."""
+    keep_days: int
+    """Runs younger than this stay undoable, whatever retention removes."""
     user: str
     """Who asks for runs: ``REMINT_USER``, else the login name."""
 
@@ -129,6 +131,7 @@ _KEYS: Mapping[tuple[str, str], _Key] = {
     ("policy", "priority"): _Key("low", lambda v: v in list(Priority), '"low" or "normal"'),
     ("policy", "sla_seconds"): _Key(None, _is_amount, "a number"),
     ("policy", "lease_seconds"): _Key(60, lambda v: _is_amount(v) and v >= 1, "a number of at least 1"),
+    ("retention", "keep_days"): _Key(30, lambda v: _is_count(v, 0), "a whole number"),
 }
 
 
@@ -294,6 +297,7 @@ def _resolved(values: Mapping[tuple[str, str], Any], root: Path, env: Mapping[st
         memory_limit=values["engine", "memory_limit"],
         threads=values["engine", "threads"],
         policy=_policy(values),
+        keep_days=values["retention", "keep_days"],
         user=env.get("REMINT_USER") or _login(),
     )
 

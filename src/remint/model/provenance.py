@@ -110,6 +110,24 @@ class LogicRecord:
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
+class Pin:
+    """A person's word that the files of a release stay, until it is given up."""
+
+    pin_id: str
+    release_id: str
+    reason: str
+    pinned_by: str
+    pinned_at: str
+    unpinned_by: str | None = None
+    unpinned_at: str | None = None
+
+    @property
+    def is_open(self) -> bool:
+        """True while nobody gave it up."""
+        return self.unpinned_at is None
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
 class Release:
     """A consistent cut over all tables, written in the transaction that ended a run."""
 

@@ -3,9 +3,11 @@
 from __future__ import annotations
 
 import shlex
+from collections.abc import Mapping
 from dataclasses import dataclass, replace
 from datetime import date, timedelta
 from enum import StrEnum
+from typing import Any
 
 from remint.errors import UsageError
 from remint.model.partition import DateRange
@@ -191,6 +193,34 @@ class Request:
                 f"a dataset backfill reprocesses whole datasets, and the range {self.range.describe()} limits them",
                 hint="leave --range out, or say --type temporal",
             )
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class UndoRequest:
+    """Which part of a run is to be undone; nothing said means all of it."""
+
+    selectors: tuple[str, ...] = ()
+    range: DateRange | None = None
+    keys: tuple[str, ...] = ()
+    """Partition keys as typed."""
+    cascade: bool = False
+    """Take along what later runs wrote over it and what was made from it."""
+
+    @property
+    def is_whole(self) -> bool:
+        """True when it names no part."""
+        return not (self.selectors or self.range or self.keys)
+
+    @classmethod
+    def from_payload(cls, payload: Mapping[str, Any]) -> UndoRequest:
+        """Return the request that a journal keeps."""
+        span = payload["range"]
+        return cls(
+            selectors=tuple(payload["selectors"]),
+            range=DateRange(**{end: date.fromisoformat(text) for end, text in span.items()}) if span else None,
+            keys=tuple(payload["keys"]),
+            cascade=payload["cascade"],
+        )
 
 
 def declared_override(mode: Mode, override_state: bool | None) -> bool:

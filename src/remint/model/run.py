@@ -19,6 +19,8 @@ class RunKind(StrEnum):
     ROLLBACK = "rollback"
     ADOPT = "adopt"
     """Takes what somebody else wrote as it is."""
+    EXPIRE = "expire"
+    """Removes replaced files that nothing holds any more."""
 
 
 class RunState(StrEnum):
@@ -88,10 +90,24 @@ class StepKind(StrEnum):
     """What is left of the attempt cannot be taken back, because somebody else wrote over it; names the tables."""
     INGEST_BEGUN = "ingest_begun"
     """What an ingest was asked for: datasets, and the windows and cursors from which pages are read."""
+    ROLLBACK_BEGUN = "rollback_begun"
+    """Which part of a run a rollback undoes, and whether it takes along what was built on it."""
+    EXPIRE_BEGUN = "expire_begun"
+    """Of which datasets replaced files are to go, and how young a run must be to stay undoable."""
+    EXPIRE_INTENT = "expire_intent"
+    """Every file that is about to be removed; from here on none of them counts as there."""
     INGEST_STAGED = "ingest_staged"
     """Bronze and quarantine files of one source file, with arrivals and counts."""
     INGEST_RIVALS = "ingest_rivals"
     """What rows count for besides, since the ingest added versions of what Bronze holds; the newest entry counts."""
+
+
+BEGUN = {
+    RunKind.INGEST: StepKind.INGEST_BEGUN,
+    RunKind.ROLLBACK: StepKind.ROLLBACK_BEGUN,
+    RunKind.EXPIRE: StepKind.EXPIRE_BEGUN,
+}
+"""The first step of a run that has no plan: what it was asked for."""
 
 
 class Stage(StrEnum):
@@ -126,7 +142,7 @@ class Run:
     """JSON: layer, datasets, range, counts; the columns of the reprocessing audit."""
     error: str | None = None
     of_run: str | None = None
-    """For a rollback, the run that it undoes."""
+    """For a rollback, the run that it undoes, whole or in part."""
     approved_by: str | None = None
     """Who consented, where the run needed an approval."""
     approval_reason: str | None = None

@@ -9,6 +9,7 @@ from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, replace
+from types import MappingProxyType
 from typing import Any
 
 from remint.errors import HalfPublished, PublishConflict
@@ -55,7 +56,9 @@ def intend(
     run_id: str,
     changes: Sequence[TableChange],
     fence: Mapping[UnitKey, int | None],
+    *,
     newest: Mapping[DatasetName, int] | None = None,
+    also: Mapping[str, Any] = MappingProxyType({}),
 ) -> None:
     """Write down every file that the run will put in and take out, and move it to PUBLISHING.
 
@@ -67,6 +70,7 @@ def intend(
         changes: what it will do to each table.
         fence: head of each unit that the run started from; they must be the same when it succeeds.
         newest: newest ledger record of datasets of which every unit matters; only one run publishes to them at a time.
+        also: further facts for the journal.
 
     Raises:
         PublishConflict: another run recorded one of these meanwhile, or is about to; nothing changed.
@@ -76,6 +80,7 @@ def intend(
             {"dataset": c.dataset.name, "adds": canonical(c.adds), "removes": canonical(c.removes)} for c in changes
         ],
         "fence": [[name, key, seq] for (name, key), seq in sorted(fence.items())],
+        **also,
     }
     tools.store.intend(run_id, payload, fence, newest or {})
 

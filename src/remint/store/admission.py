@@ -8,7 +8,7 @@ from sqlalchemy import Connection, func, select
 
 from remint.model.approval import open_approval
 from remint.model.request import BackfillType
-from remint.model.run import RUNNING, Run, StepKind
+from remint.model.run import BEGUN, RUNNING, Run
 from remint.planner.policy import plan_used, too_many_runs
 from remint.store import approvals, audit_log, leases, runs, tables
 from remint.store.values import Admission, AuditEntry
@@ -45,7 +45,7 @@ def admit(
     if admission.claim is not None:
         leases.take(connection, run.run_id, admission.claim)
     if admission.begun is not None:
-        runs.append_step(connection, run.run_id, StepKind.INGEST_BEGUN, admission.begun)
+        runs.append_step(connection, run.run_id, BEGUN[run.kind], admission.begun)
     if audit is None:
         return run
     if run.approved_by:

@@ -14,7 +14,7 @@ from remint.model.cost import Timing
 from remint.model.dataset import DatasetName
 from remint.model.lease import Lease
 from remint.model.partition import PartitionKey, PartitionSet
-from remint.model.provenance import ArrivedContent, Head, LogicRecord, ProvenanceRecord, Release
+from remint.model.provenance import ArrivedContent, Head, LogicRecord, Pin, ProvenanceRecord, Release
 from remint.model.run import Run, RunState, StepKind
 from remint.model.standing import RunChanges, Standing
 from remint.store.values import (
@@ -27,6 +27,7 @@ from remint.store.values import (
     JournalEntry,
     Outcome,
     Projection,
+    RetentionBase,
     SourceFileRecord,
     StoredRecord,
     Totals,
@@ -87,6 +88,36 @@ class StoreReader(Protocol):
             keys: only these units; None for all of them.
             as_of_seq: the newest at or before this ledger sequence number: what was published then.
         """
+        ...
+
+    def stored(
+        self, dataset: DatasetName, keys: Collection[PartitionKey] | None = None, as_of_seq: int | None = None
+    ) -> dict[PartitionKey, StoredRecord]:
+        """Return what ``records`` returns, with the place of each record in the ledger."""
+        ...
+
+    def records_after(self, seq: int, dataset: DatasetName | None = None) -> list[StoredRecord]:
+        """Return every ledger record after a sequence number, in ledger order; of one dataset when given."""
+        ...
+
+    def records_at(self, seqs: Collection[int]) -> dict[int, StoredRecord]:
+        """Return ledger records by their sequence numbers."""
+        ...
+
+    def first_seqs(self) -> dict[str, int]:
+        """Return, by run, the first ledger record of each run that recorded any."""
+        ...
+
+    def pins(self) -> list[Pin]:
+        """Return every pin that was ever set, oldest first."""
+        ...
+
+    def expired(self, dataset: DatasetName) -> dict[str, str]:
+        """Return the path of every file of a dataset that was removed, with the run that removed it."""
+        ...
+
+    def retention_base(self, run_id: str) -> RetentionBase:
+        """Return what a choice of files to remove by ``run_id`` rests on now."""
         ...
 
     def paths_ever(self, dataset: DatasetName) -> set[str]:
@@ -346,6 +377,31 @@ class StoreWriter(StoreReader, Protocol):
             PublishConflict: a head is not what ``outcome.fence`` expects; nothing is written.
             NotResumable: the run's state cannot become ``SUCCEEDED``; nothing is written.
             StoreError: a watermark would move that may not; nothing is written.
+        """
+        ...
+
+    def pin(self, pin: Pin, needs: Mapping[DatasetName, Collection[str]], audit: AuditEntry) -> None:
+        """Record that the files of a release stay, with the audit entry that says so.
+
+        Args:
+            pin: to be recorded.
+            needs: paths of those files, by dataset.
+            audit: who pinned it and why.
+
+        Raises:
+            PinRefused: one of the files was removed; nothing is written.
+        """
+        ...
+
+    def unpin(self, pin_id: str, reason: str, audit: AuditEntry) -> None:
+        """Record that a pin is given up; one that was given up before stays as it is."""
+        ...
+
+    def expire(self, run_id: str, files: Mapping[DatasetName, Collection[str]], base: RetentionBase) -> None:
+        """Write down the files that a run is about to remove: in its journal, and as removed for everybody else.
+
+        Raises:
+            ExpireRefused: what the choice rests on moved; nothing is written.
         """
         ...
 

@@ -92,10 +92,20 @@ def records(
     as_of_seq: int | None,
 ) -> dict[PartitionKey, ProvenanceRecord]:
     """Return the newest record of each unit, at or before ``as_of_seq`` when given."""
+    return {key: found.record for key, found in stored(connection, dataset, keys, as_of_seq).items()}
+
+
+def stored(
+    connection: Connection,
+    dataset: DatasetName,
+    keys: Collection[PartitionKey] | None,
+    as_of_seq: int | None,
+) -> dict[PartitionKey, StoredRecord]:
+    """Return the same with the place of each record in the ledger."""
     newest = _newest(dataset) if as_of_seq is None else _newest_as_of(dataset, as_of_seq)
     wanted = [newest] if keys is None else [newest.where(ledger.c.partition.in_(k)) for k in chunks(sorted(keys))]
-    found = (_stored(row).record for statement in wanted for row in connection.execute(statement))
-    return {record.key: record for record in found}
+    found = (_stored(row) for statement in wanted for row in connection.execute(statement))
+    return {entry.record.key: entry for entry in found}
 
 
 def _newest(dataset: DatasetName) -> Select[Any]:
@@ -120,6 +130,30 @@ def of_run(connection: Connection, run_id: str) -> list[StoredRecord]:
     """Return the records of a run in ledger order."""
     rows = connection.execute(select(ledger).where(ledger.c.run_id == run_id).order_by(ledger.c.seq))
     return [_stored(row) for row in rows]
+
+
+def after(connection: Connection, seq: int, dataset: DatasetName | None) -> list[StoredRecord]:
+    """Return every record after ``seq`` in ledger order, only those of one dataset when given."""
+    wanted = select(ledger).where(ledger.c.seq > seq).order_by(ledger.c.seq)
+    if dataset is not None:
+        wanted = wanted.where(ledger.c.dataset == dataset)
+    return [_stored(row) for row in connection.execute(wanted)]
+
+
+def at(connection: Connection, seqs: Collection[int]) -> dict[int, StoredRecord]:
+    """Return records by their sequence numbers."""
+    found = {}
+    for part in chunks(sorted(seqs)):
+        found.update(
+            {row.seq: _stored(row) for row in connection.execute(select(ledger).where(ledger.c.seq.in_(part)))}
+        )
+    return found
+
+
+def first_seqs(connection: Connection) -> dict[str, int]:
+    """Return the first record of every run that recorded any."""
+    first = select(ledger.c.run_id, func.min(ledger.c.seq).label("seq")).group_by(ledger.c.run_id)
+    return {row.run_id: row.seq for row in connection.execute(first)}
 
 
 def previous(connection: Connection, dataset: DatasetName, key: PartitionKey, before_seq: int) -> StoredRecord | None:

@@ -16,7 +16,7 @@ from remint.model.cost import Timing
 from remint.model.dataset import DatasetName
 from remint.model.lease import Lease
 from remint.model.partition import PartitionKey, PartitionSet
-from remint.model.provenance import ArrivedContent, Head, LogicRecord, ProvenanceRecord, Release
+from remint.model.provenance import ArrivedContent, Head, LogicRecord, Pin, ProvenanceRecord, Release
 from remint.model.run import Run, RunState, StepKind
 from remint.model.standing import RunChanges, Standing
 from remint.store import (
@@ -28,6 +28,7 @@ from remint.store import (
     ledger,
     projections,
     releases,
+    retention,
     runs,
     schema,
     standings,
@@ -48,6 +49,7 @@ from remint.store.values import (
     JournalEntry,
     Outcome,
     Projection,
+    RetentionBase,
     SourceFileRecord,
     StoredRecord,
     Totals,
@@ -152,6 +154,36 @@ class SqlStore:
     ) -> dict[PartitionKey, ProvenanceRecord]:
         with self._database.reading() as connection:
             return ledger.records(connection, dataset, keys, as_of_seq)
+
+    def stored(
+        self, dataset: DatasetName, keys: Collection[PartitionKey] | None = None, as_of_seq: int | None = None
+    ) -> dict[PartitionKey, StoredRecord]:
+        with self._database.reading() as connection:
+            return ledger.stored(connection, dataset, keys, as_of_seq)
+
+    def records_after(self, seq: int, dataset: DatasetName | None = None) -> list[StoredRecord]:
+        with self._database.reading() as connection:
+            return ledger.after(connection, seq, dataset)
+
+    def records_at(self, seqs: Collection[int]) -> dict[int, StoredRecord]:
+        with self._database.reading() as connection:
+            return ledger.at(connection, seqs)
+
+    def first_seqs(self) -> dict[str, int]:
+        with self._database.reading() as connection:
+            return ledger.first_seqs(connection)
+
+    def pins(self) -> list[Pin]:
+        with self._database.reading() as connection:
+            return retention.pins(connection)
+
+    def expired(self, dataset: DatasetName) -> dict[str, str]:
+        with self._database.reading() as connection:
+            return retention.expired(connection, dataset)
+
+    def retention_base(self, run_id: str) -> RetentionBase:
+        with self._database.reading() as connection:
+            return retention.base(connection, run_id)
 
     def paths_ever(self, dataset: DatasetName) -> set[str]:
         with self._database.reading() as connection:
@@ -361,6 +393,20 @@ class SqlStore:
     def finish(self, outcome: Outcome) -> Release:
         with self._writing_for(outcome.run_id) as connection:
             return finish(connection, outcome)
+
+    def pin(self, pin: Pin, needs: Mapping[DatasetName, Collection[str]], audit: AuditEntry) -> None:
+        with self._writing() as connection:
+            retention.pin(connection, pin, needs)
+            audit_log.append(connection, audit)
+
+    def unpin(self, pin_id: str, reason: str, audit: AuditEntry) -> None:
+        with self._writing() as connection:
+            if retention.unpin(connection, pin_id, reason, audit):
+                audit_log.append(connection, audit)
+
+    def expire(self, run_id: str, files: Mapping[DatasetName, Collection[str]], base: RetentionBase) -> None:
+        with self._writing() as connection:
+            retention.expire(connection, run_id, files, base)
 
     def abandon(self, run_id: str, audit: AuditEntry, ended_at: str) -> None:
         self.set_state(run_id, RunState.ABANDONED, ended_at=ended_at, audit=audit)

@@ -118,8 +118,8 @@ class AuditEntry:
     at: str
     """When the entry was written."""
     action: str
-    """``apply``, ``ingest``, ``rollback``, ``adopt``; ``abandon``, ``approve``; ``intend`` and ``publish`` of a forced
-    run; ``alert``."""
+    """``apply``, ``ingest``, ``rollback``, ``adopt``, ``expire``; ``abandon``, ``approve``; ``intend`` and ``publish``
+    of a forced run; ``pin``, ``unpin``; ``alert``."""
     actor: str
     run_id: str | None
     """The reprocessing id; None for an act that is no run."""
@@ -184,7 +184,8 @@ class Admission:
     max_running: int | None = None
     """Runs that may be in progress, with this one."""
     begun: Mapping[str, Any] | None = None
-    """What an ingest asks for: the first step of its journal. There is no moment at which a run exists without it."""
+    """What a run without a plan asks for: the first step of its journal. There is no moment at which such a run exists
+    without it."""
     claim: Claim | None = None
     """Who carries the run out; there is no moment at which a run exists that nobody holds."""
 
@@ -222,12 +223,24 @@ class Outcome:
     """Cursors at which sources are to be read on; empty for a run whose mode may not move watermarks."""
     coverage: tuple[Coverage, ...] = ()
     rolled_back: tuple[AuditEntry, ...] = ()
-    """What the log says about each run that this one undid as a whole; those runs become ``ROLLED_BACK``."""
+    """What the log says about each run of which this one left nothing; those runs become ``ROLLED_BACK``."""
 
     def __post_init__(self) -> None:
         named = {r.run_id for r in self.records} | {f.run_id for f in self.source_files} | {self.audit.run_id}
         if named != {self.run_id}:
             raise ValueError(f"the outcome of {self.run_id} speaks for other runs: {sorted(map(str, named))}")
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class RetentionBase:
+    """What a choice of files to remove rests on: when any of it moved, the choice is made again."""
+
+    last_seq: int
+    """Newest ledger record."""
+    outstanding: frozenset[str]
+    """Runs that somebody must end, but for the one that removes."""
+    pins: int
+    """Pins that were ever set."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

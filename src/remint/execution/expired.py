@@ -1,0 +1,51 @@
+"""Files that retention removed: whoever needs one is told so, before anything is read or written."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Mapping
+
+from remint.engines.base import Scan
+from remint.errors import FilesExpired
+from remint.model.dataset import DatasetName
+from remint.model.graph import DatasetGraph
+from remint.publishing.tools import Tools
+
+
+def refuse_expired(tools: Tools, dataset: DatasetName, paths: Iterable[str], what: str) -> None:
+    """Refuse to need files that were removed.
+
+    Args:
+        tools: knows what was removed.
+        dataset: whose files.
+        paths: the files that are needed.
+        what: what they are needed for, in words.
+
+    Raises:
+        FilesExpired: names the run that removed them.
+    """
+    removed = tools.store.expired(dataset)
+    gone = [path for path in paths if path in removed] if removed else []
+    if gone:
+        run_id = removed[gone[0]]
+        raise FilesExpired(
+            f"{what}: {len(gone)} of the files of that state were removed by retention, run {run_id}, for example "
+            f"{gone[0]}",
+            hint=f"remint show {run_id}    # who removed them and why; what is not there can only be computed again",
+        )
+
+
+def readable(tools: Tools, graph: DatasetGraph, scans: Mapping[str, Scan], query: str) -> dict[str, Scan]:
+    """Return the scans whose files are all there; a query that names another one is refused.
+
+    Raises:
+        FilesExpired: the query reads a state of which retention removed files.
+    """
+    found = {}
+    for name, scan in scans.items():
+        dataset = name if name in graph.datasets else name.removesuffix("_versions")
+        removed = tools.store.expired(dataset)
+        if not removed.keys() & set(scan.paths):
+            found[name] = scan
+        elif name.split(".", 1)[1] in query.lower():
+            refuse_expired(tools, dataset, scan.paths, f"{name} cannot be read")
+    return found
