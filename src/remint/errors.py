@@ -51,6 +51,11 @@ The tree::
     ├── StoreError            RM5xx
     │   ├── StoreNewer        RM501  exit 1   state written by a newer remint
     │   └── StoreBusy         RM502  exit 1   another process holds the database (retryable)
+    │       └── StoreMoved    RM534           somebody wrote while it was read without locks (retryable)
+    ├── ReadError             RM530  exit 1   a release cannot be read, or its views not be written
+    │   ├── NothingPublished  RM531  exit 1   there is no release yet
+    │   ├── UnknownRelease    RM532  exit 2   no release has this name
+    │   └── ReleaseIncomplete RM533  exit 6   files that the release names are gone
     └── InternalError         RM900  exit 1   a defect of remint itself
 
 Rules: the message says what, where, expected and found; ``hint`` says the next command.
@@ -439,6 +444,38 @@ class StoreBusy(StoreError):
 
     code = "RM502"
     retryable = True
+
+
+class StoreMoved(StoreBusy):
+    """Somebody wrote to the state database while it was read by who may not take its locks."""
+
+    code = "RM534"
+
+
+class ReadError(RemintError):
+    """A release cannot be read, or its views cannot be written."""
+
+    code = "RM530"
+
+
+class NothingPublished(ReadError):
+    """No run has ended well yet, so there is no release to read."""
+
+    code = "RM531"
+
+
+class UnknownRelease(ReadError):
+    """No release has this name, and no run of this name made one."""
+
+    code = "RM532"
+    exit_code = 2
+
+
+class ReleaseIncomplete(ReadError):
+    """Files that a release names are gone or are not as they were published."""
+
+    code = "RM533"
+    exit_code = 6
 
 
 class InternalError(RemintError):

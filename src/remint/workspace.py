@@ -9,7 +9,7 @@ from datetime import UTC, datetime, timedelta
 from functools import cache, cached_property
 from pathlib import Path
 from time import perf_counter
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, ClassVar, Self
 
 from remint.errors import NotResumable
 from remint.loading.project import Project, load_project
@@ -31,7 +31,7 @@ from remint.planner.policy import Policy, windows
 from remint.planner.survey import Verdicts, World, survey
 from remint.publishing.record import Scope, audit_entry
 from remint.publishing.scheme import require_countings, require_scheme
-from remint.publishing.tools import Tools, timestamp
+from remint.publishing.tools import Tools, own_folder, timestamp
 from remint.store.base import StoreReader
 from remint.store.values import Admission, AuditStatus, Totals
 
@@ -68,6 +68,8 @@ def _silent(_: Event) -> None:
 class Workspace:
     """A project, opened."""
 
+    _is_reader: ClassVar[bool] = False
+
     def __init__(
         self,
         root: Path,
@@ -84,10 +86,10 @@ class Workspace:
         """
         self.root = root
         self._emit, self._clock, self._new_id, self._stopwatch = emit, clock, new_id, stopwatch
-        self.project: Project = load_project(root)
+        self.project: Project = load_project(root, keep=not self._is_reader)
 
     @classmethod
-    def find(cls, start: Path, *, emit: Callable[[Event], None] = _silent) -> Workspace:
+    def find(cls, start: Path, *, emit: Callable[[Event], None] = _silent) -> Self:
         """Open the project that ``start`` lies in."""
         return cls(find_project(start), emit=emit)
 
@@ -108,11 +110,14 @@ class Workspace:
 
     @cached_property
     def _tools(self) -> Tools:
+        from remint.execution.reading import refreshing
         from remint.formats.delta import DeltaFormat
+        from remint.store.read_only import open_store_to_read
         from remint.store.sql_store import open_store
 
+        open_ = open_store_to_read if self._is_reader else open_store
         return Tools(
-            store=open_store(self.project.settings.store_url, self.root),
+            store=open_(self.project.settings.store_url, self.root),
             tables=DeltaFormat(),
             start_engine=cache(self._start_engine),
             root=self.root,
@@ -120,14 +125,14 @@ class Workspace:
             scratch=self._scratch,
             clock=self._clock,
             stopwatch=self._stopwatch,
-            emit=self._emit,
+            emit=refreshing(self._emit, lambda: self.reader),
             credential=credential,
             function_of=self.project.function_of,
         )
 
-    @property
+    @cached_property
     def _scratch(self) -> Path:
-        return self.root / ".remint" / "tmp"
+        return own_folder(self) if self._is_reader else self.root / ".remint" / "tmp"
 
     def _start_engine(self) -> Engine:
         from remint.engines.duckdb import DuckDBEngine
@@ -433,7 +438,7 @@ class Workspace:
         """Reads published data through releases."""
         from remint.execution.reading import Reader
 
-        return Reader(self._tools, self.graph)
+        return Reader(self._tools, self.graph, self.project.settings.views)
 
     @cached_property
     def upkeep(self) -> Upkeep:
@@ -468,3 +473,9 @@ class Workspace:
         admission = admission or Admission()
         entry = audit_entry(run, Scope(detail=admission.begun or {}), AuditStatus.STARTED, run.started_at)
         self._tools.store.create_run(run, plan_json, entry, admission)
+
+
+class ReadingWorkspace(Workspace):
+    """A project, opened so that nothing of it is written, not even by who may."""
+
+    _is_reader = True

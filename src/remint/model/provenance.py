@@ -109,6 +109,10 @@ class LogicRecord:
     """The first run that published with it."""
 
 
+RELEASE_PREFIX = "release-"
+"""Ids of releases begin so; the number follows."""
+
+
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Release:
     """A consistent cut over all tables, written in the transaction that ended a run."""

@@ -159,6 +159,14 @@ class StoreReader(Protocol):
         """Return every release, oldest first."""
         ...
 
+    def release(self, name: str | None = None) -> Release | None:
+        """Return the release of this name, or that a run of exactly this id made, or the last one without a name."""
+        ...
+
+    def expired_by(self, dataset: DatasetName, paths: Collection[str]) -> dict[str, str]:
+        """Return, by path, the run that removed a file, for those that retention removed."""
+        ...
+
     def last_seq_of_run(self, run_id: str) -> int | None:
         """Return the ledger sequence number that a run's release ends with; None when it made no release."""
         ...

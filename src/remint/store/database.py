@@ -71,17 +71,22 @@ def connect_to(url: str, root: Path, busy_timeout_s: float) -> Database:
         parsed = make_url(url)
     match parsed.get_backend_name():
         case "sqlite":
-            return _sqlite(_file(parsed, root), busy_timeout_s)
+            return _sqlite(_made_file(parsed, root), busy_timeout_s)
         case "postgresql":
-            return _postgresql(parsed, busy_timeout_s)
+            return postgresql(parsed, busy_timeout_s)
         case other:
             raise StoreError(f"the state database can be SQLite or PostgreSQL, not {other}")
 
 
-def _file(url: URL, root: Path) -> Path:
+def sqlite_file(url: URL, root: Path) -> Path:
+    """Return the file of a SQLite database; nothing is made."""
     if not url.database or url.database == ":memory:":
         raise StoreError("the state database needs a file", hint="write it as sqlite:///.remint/state.db")
-    path = root / url.database
+    return root / url.database
+
+
+def _made_file(url: URL, root: Path) -> Path:
+    path = sqlite_file(url, root)
     try:
         path.parent.mkdir(parents=True, exist_ok=True)
     except OSError as error:
@@ -112,9 +117,16 @@ def _sqlite(path: Path, busy_timeout_s: float) -> Database:
     return Database(engine, str(path))
 
 
-def _postgresql(url: URL, busy_timeout_s: float) -> Database:
+def postgresql(url: URL, busy_timeout_s: float, options: str = "") -> Database:
+    """Return the PostgreSQL database at ``url``; nothing is opened yet.
+
+    Args:
+        url: with or without password, which is never shown.
+        busy_timeout_s: how long to wait for a lock.
+        options: further options of every connection, as ``psql`` takes them.
+    """
     where = url.render_as_string(hide_password=True)
-    patience = f"-c lock_timeout={int(busy_timeout_s * 1000)}"
+    patience = f"-c lock_timeout={int(busy_timeout_s * 1000)} {options}".strip()
     with in_own_words(where):
         return Database(create_engine(url, connect_args={"options": patience}), where)
 

@@ -201,6 +201,16 @@ class SqlStore:
         with self._database.reading() as connection:
             return releases.every(connection)
 
+    def release(self, name: str | None = None) -> Release | None:
+        with self._database.reading() as connection:
+            if name is None:
+                return releases.newest(connection)
+            return releases.named(connection, name) or releases.of_run(connection, name)
+
+    def expired_by(self, dataset: DatasetName, paths: Collection[str]) -> dict[str, str]:
+        with self._database.reading() as connection:
+            return releases.expired_by(connection, dataset, paths)
+
     def last_seq_of_run(self, run_id: str) -> int | None:
         with self._database.reading() as connection:
             release = releases.of_run(connection, run_id)
