@@ -12,9 +12,10 @@ from remint.execution.cut import Cut
 from remint.model.provenance import Release
 
 SUFFIXES = (".sql", ".duckdb")
-_NOTE = """\
-These views show this release until the file is written again. Nothing keeps its files: once retention removes one, the
-views that need it fail."""
+_NOTE = (
+    "These views show this release until the file is written again. Nothing keeps its files: once retention removes "
+    "one, the views that need it fail."
+)
 
 
 def write_views(cut: Cut, path: Path) -> None:
