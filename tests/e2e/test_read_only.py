@@ -7,6 +7,7 @@ from __future__ import annotations
 
 import json
 import os
+import random
 import shutil
 import sqlite3
 import subprocess
@@ -165,7 +166,7 @@ def test_writers_that_come_and_go_never_give_a_reader_two_states(project: Projec
     if os.geteuid() != 0:
         pytest.skip("the writer of this test is root")
     reader = reading(project, times=60)
-    changes = 0
+    changes, pauses = 0, random.Random(3)
     while reader.poll() is None:
         writer = sqlite3.connect(state, isolation_level=None)
         writer.execute("BEGIN IMMEDIATE")
@@ -174,13 +175,13 @@ def test_writers_that_come_and_go_never_give_a_reader_two_states(project: Projec
         writer.execute("COMMIT")
         writer.close()
         changes += 1
-        time.sleep(0.02)
+        time.sleep(pauses.uniform(0.02, 0.3))
 
     found = answers(reader)
 
-    assert changes > 20
+    assert changes > 5
     assert [f for f in found if f[1:] != [total, total]] == []
-    assert len({f[0] for f in found}) > 5
+    assert len({f[0] for f in found}) > 3
 
 
 def test_a_reader_migrates_nothing(project: Project) -> None:

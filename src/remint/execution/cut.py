@@ -7,15 +7,14 @@ are looked at before they are read, and again when a read fails: rows of a part 
 from __future__ import annotations
 
 import os
-import time
-from collections.abc import Callable, Iterable, Iterator, Mapping
+from collections.abc import Iterable, Iterator, Mapping
 from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any, TypeVar
+from typing import Any
 
 from remint.engines.base import Rows, Scan, quoted
-from remint.errors import ReadError, RefusedQuery, ReleaseIncomplete, StoreMoved, UnknownDataset
+from remint.errors import ReadError, RefusedQuery, ReleaseIncomplete, UnknownDataset
 from remint.execution.diff import present, scan_of
 from remint.model.dataset import Dataset
 from remint.model.graph import DatasetGraph
@@ -23,12 +22,9 @@ from remint.model.partition import DateRange, PartitionKey, PartitionSet
 from remint.model.provenance import DataFile, ProvenanceRecord, Release
 from remint.publishing.tools import Tools
 
-T = TypeVar("T")
 Records = Mapping[PartitionKey, ProvenanceRecord]
 """Ledger records by unit."""
 
-_ATTEMPTS = 20
-_PAUSE_S = 0.05
 _SHOWN = 5
 
 
@@ -151,7 +147,7 @@ class Cut:
         if dataset is None:
             raise UnknownDataset(f"there is no table {table}", hint=f"known: {', '.join(self.tables)}")
         last = self.release.last_seq
-        records: Records = present(patient(lambda: self.tools.store.records(dataset.name, None, last)))
+        records: Records = present(self.tools.store.records(dataset.name, None, last))
         if dataset.version.column and table == dataset.name:
             records = _newest_version(dataset, records)
         return dataset, records if partitions is None else _within(dataset, records, partitions)
@@ -179,7 +175,7 @@ class Cut:
         wrong = sorted((f for f in files if found[f.path] != f.size_bytes), key=lambda f: f.path)
         if not wrong:
             return
-        expired = patient(lambda: self.tools.store.expired_by(dataset.name, [f.path for f in wrong]))
+        expired = self.tools.store.expired_by(dataset.name, [f.path for f in wrong])
         lines = [
             f"{os.path.join(folder, f.path)}: {_what(expired.get(f.path), found[f.path], f.size_bytes)}"
             for f in wrong[:_SHOWN]
@@ -191,16 +187,6 @@ class Cut:
             f"{len(wrong)} of {len(files)} files are not as published\n  " + "\n  ".join(lines),
             hint="remint doctor    # shows what else is missing; a newer release may be whole",
         )
-
-
-def patient(ask: Callable[[], T]) -> T:
-    """Return what the store answers, asking again while somebody writes to it under a reader without locks."""
-    for _ in range(_ATTEMPTS - 1):
-        try:
-            return ask()
-        except StoreMoved:
-            time.sleep(_PAUSE_S)
-    return ask()
 
 
 def _names(dataset: Dataset) -> tuple[str, ...]:

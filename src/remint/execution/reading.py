@@ -8,7 +8,7 @@ from pathlib import Path
 
 from remint.engines.base import Rows
 from remint.errors import NothingPublished, RemintError, UnknownRelease, UsageError
-from remint.execution.cut import Cut, patient
+from remint.execution.cut import Cut
 from remint.execution.diff import DatasetDiff, diff_cuts
 from remint.execution.versions import deprecated_in, diff_versions
 from remint.execution.views import write_views
@@ -31,7 +31,7 @@ class Reader:
 
     def releases(self) -> list[Release]:
         """Return every release, oldest first."""
-        return patient(self.tools.store.releases)
+        return self.tools.store.releases()
 
     def at(self, release: str | Release | None = None) -> Cut:
         """Return one cut over all tables, pinned: all that is read of it is of one release.
@@ -45,7 +45,7 @@ class Reader:
             UnknownRun: no run has this id.
         """
         name = release.release_id if isinstance(release, Release) else release
-        found = patient(lambda: self.tools.store.release(self._exact(name)))
+        found = self.tools.store.release(self._exact(name))
         if found is None and name is None:
             raise NothingPublished("no run has ended well yet: there is no release to read", hint="remint ingest")
         if found is None:

@@ -9,12 +9,12 @@ from __future__ import annotations
 import os
 import sqlite3
 import time
-from collections.abc import Collection, Iterator, Mapping
+from collections.abc import Callable, Collection, Iterator, Mapping
 from contextlib import contextmanager
 from dataclasses import dataclass
 from functools import partial
 from pathlib import Path
-from typing import NoReturn
+from typing import NoReturn, ParamSpec, TypeVar
 from urllib.parse import quote
 
 from sqlalchemy import Connection, Engine, create_engine, event, make_url
@@ -22,12 +22,16 @@ from sqlalchemy.pool import NullPool
 
 from remint.errors import NothingPublished, StoreError, StoreMoved
 from remint.model.dataset import DatasetName
+from remint.model.partition import PartitionKey
+from remint.model.provenance import ProvenanceRecord, Release
+from remint.model.run import Run
 from remint.model.standing import Standing
 from remint.store import schema
 from remint.store.database import Database, in_own_words, postgresql, sqlite_file
 from remint.store.sql_store import BUSY_TIMEOUT_S, SqlStore
 from remint.store.values import Projection
 
+_ATTEMPTS = 20
 _SETTLED_S = 0.05
 """A file that changed within so long may change again without another time of change."""
 
@@ -51,12 +55,43 @@ def open_store_to_read(url: str, root: Path, *, busy_timeout_s: float = BUSY_TIM
         database: Database = _file_database(sqlite_file(parsed, root), busy_timeout_s)
     else:
         database = postgresql(parsed, busy_timeout_s, "-c default_transaction_read_only=on")
-    schema.require(database)
+    _patient(schema.require, database)
     return ReadingStore(database)
 
 
+P = ParamSpec("P")
+T = TypeVar("T")
+
+
+def _patient(ask: Callable[P, T], *args: P.args, **kwargs: P.kwargs) -> T:
+    """Return what the database answers, asking again while somebody writes to it under a reader without locks."""
+    for _ in range(_ATTEMPTS - 1):
+        try:
+            return ask(*args, **kwargs)
+        except StoreMoved:
+            time.sleep(_SETTLED_S)
+    return ask(*args, **kwargs)
+
+
 class ReadingStore(SqlStore):
-    """A store that refuses every change; what only saves work later is not kept."""
+    """A store that refuses every change; what only saves work later is not kept. What cuts ask for, it asks again."""
+
+    def release(self, name: str | None = None) -> Release | None:
+        return _patient(SqlStore.release, self, name)
+
+    def releases(self) -> list[Release]:
+        return _patient(SqlStore.releases, self)
+
+    def records(
+        self, dataset: DatasetName, keys: Collection[PartitionKey] | None = None, as_of_seq: int | None = None
+    ) -> dict[PartitionKey, ProvenanceRecord]:
+        return _patient(SqlStore.records, self, dataset, keys, as_of_seq)
+
+    def expired_by(self, dataset: DatasetName, paths: Collection[str]) -> dict[str, str]:
+        return _patient(SqlStore.expired_by, self, dataset, paths)
+
+    def run(self, run_id: str) -> Run:
+        return _patient(SqlStore.run, self, run_id)
 
     @contextmanager
     def _writing(self) -> Iterator[Connection]:
@@ -89,8 +124,13 @@ class _FileDatabase(Database):
             StoreMoved: at the end; the file was read without locks, and somebody wrote to it meanwhile.
         """
         if _takes_locks(self.path):
-            with Database.reading(self) as connection:
-                yield connection
+            try:
+                with Database.reading(self) as connection:
+                    yield connection
+            except StoreError as error:
+                if _may_write(self.path) or not _lacks_index(error):
+                    raise
+                raise self._moved() from error  # the last writer closed the database between our look and our read
             return
         before = _settled(self.path)
         try:
@@ -98,10 +138,13 @@ class _FileDatabase(Database):
                 yield connection
         finally:
             if _takes_locks(self.path) or _state(self.path) != before:
-                raise StoreMoved(
-                    f"somebody wrote to the state database {self.where} while it was read",
-                    hint="try again; with permission to write to the file, readers take part in its locks",
-                )
+                raise self._moved()
+
+    def _moved(self) -> StoreMoved:
+        return StoreMoved(
+            f"somebody wrote to the state database {self.where} while it was read",
+            hint="try again; with permission to write to the file, readers take part in its locks",
+        )
 
 
 def _file_database(path: Path, busy_timeout_s: float) -> _FileDatabase:
@@ -132,10 +175,10 @@ def _takes_locks(path: Path) -> bool:
     Raises:
         StoreError: a writer was killed, and what it left cannot be read without permission to write.
     """
-    if os.access(path, os.W_OK) and os.access(path.parent, os.W_OK):
+    if _may_write(path):
         return True
     log, index, journal = (Path(f"{path}{suffix}") for suffix in ("-wal", "-shm", "-journal"))
-    if index.exists() or journal.exists():
+    if (index.exists() and log.exists()) or journal.exists():
         return True
     if _size(log):
         raise StoreError(
@@ -143,6 +186,15 @@ def _takes_locks(path: Path) -> bool:
             hint="remint status    # by somebody who may write to it; it finishes the log",
         )
     return False
+
+
+def _may_write(path: Path) -> bool:
+    return os.access(path, os.W_OK) and os.access(path.parent, os.W_OK)
+
+
+def _lacks_index(error: StoreError) -> bool:
+    cause = getattr(error.__cause__, "orig", None) or error.__cause__
+    return str(getattr(cause, "sqlite_errorname", "")).startswith(("SQLITE_READONLY", "SQLITE_CANTOPEN"))
 
 
 def _size(path: Path) -> int:
