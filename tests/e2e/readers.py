@@ -4,8 +4,8 @@
 
 Kinds: ``cut`` reads through ``remint.open``, ``views`` through the views file alone, ``plain`` single tables by
 delta-rs alone. ``FOLDER`` holds the project ``p``, ``base.json`` with the rows of every table for the factor 1, and
-``stop`` when it is enough. What was seen goes to ``KIND.json``: a read is right when every row of every table that it saw is the base
-times one and the same factor; which run published that factor is for the test to say.
+``stop`` when it is enough. What was seen goes to ``KIND.json``: a read is right when every row of every table that it
+saw is the base times one and the same factor; which run published that factor is for the test to say.
 """
 
 from __future__ import annotations
