@@ -88,9 +88,10 @@ def read_cuts(root: Path, seen: Seen) -> Iterator[None]:
     import remint
 
     lake = remint.open(root)
-    kept = lake.at()
+    cut = kept = lake.at()
     while True:
-        cut = lake.at()
+        newest = lake.at()
+        cut = cut if newest.release == cut.release else newest
         seen.judge(cut.release.run_id, by_table(cut.sql(ALL_TABLES)))
         yield
         seen.judge(kept.release.run_id, by_table(kept.sql(ALL_TABLES)))
@@ -124,9 +125,10 @@ def read_plain(root: Path, seen: Seen) -> Iterator[None]:
             rows = {"".join(map(str, parts)): v for *parts, v in zip(*keys, values, strict=True)}
             factors.append(seen.judge(table, {table: rows}))
             yield
-        whole = [f for f in factors if f is not None]
-        seen.mixed += len(set(whole)) > 1
-        seen.disordered += whole != sorted(whole)
+        if None not in factors:
+            *made, daily, silver = (f or 0 for f in factors)
+            seen.mixed += len({*made, daily, silver}) > 1
+            seen.disordered += max(made) > daily or daily > silver
 
 
 KINDS: dict[str, Callable[[Path, Seen], Iterator[None]]] = {

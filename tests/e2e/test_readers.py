@@ -94,10 +94,10 @@ def project(tmp_path: Path) -> Project:
     """A built project with a views file; every silver amount is multiplied by a factor, which is 1."""
     found = write_project(tmp_path / "p")
     toml = found.root / "remint.toml"
-    toml.write_text(f'{toml.read_text()}batch_rows = 4\n[views]\npath = "views.duckdb"\n')
+    toml.write_text(f'{toml.read_text()}batch_rows = 2\n[views]\npath = "views.duckdb"\n')
     events = found.root / "sql" / "events.sql"
     events.write_text(events.read_text().replace("tenant, amount,", "tenant, amount * 1 AS amount,"))
-    found.land("a", history(3))
+    found.land("a", history(2, each=2))
     found.ingest()
     found.run()
     (tmp_path / "base.json").write_text(json.dumps(base_of(found)))

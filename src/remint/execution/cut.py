@@ -9,7 +9,7 @@ from __future__ import annotations
 import os
 from collections.abc import Iterable, Iterator, Mapping
 from contextlib import contextmanager
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
@@ -51,6 +51,8 @@ class Cut:
     graph: DatasetGraph
     release: Release
     """Which one."""
+    _known: dict[str, Records] = field(default_factory=dict, repr=False, compare=False)
+    """What was looked up: the ledger is append-only, so a cut never changes."""
 
     @property
     def tables(self) -> tuple[str, ...]:
@@ -146,8 +148,10 @@ class Cut:
         dataset = next((d for d in self.graph if table in _names(d)), None)
         if dataset is None:
             raise UnknownDataset(f"there is no table {table}", hint=f"known: {', '.join(self.tables)}")
-        last = self.release.last_seq
-        records: Records = present(self.tools.store.records(dataset.name, None, last))
+        if dataset.name not in self._known:
+            found = self.tools.store.records(dataset.name, None, self.release.last_seq)
+            self._known[dataset.name] = present(found)
+        records = self._known[dataset.name]
         if dataset.version.column and table == dataset.name:
             records = _newest_version(dataset, records)
         return dataset, records if partitions is None else _within(dataset, records, partitions)
