@@ -46,6 +46,7 @@ _EXIT_CODES = {
 _SETTING_FIELDS = {
     ("project", "name"): "Name of the project, as plans carry it.",
     ("paths", "lake"): "Folder under which the tables live, relative to the project.",
+    ("views", "path"): "Views for DuckDB, refreshed after every run that ends well; relative to the project.",
     ("store", "url"): "SQLAlchemy URL of the state database. A relative SQLite path starts at the project.",
     ("store", "wait_seconds"): "How long to wait for another writer, and for a server that went away.",
     ("engine", "memory_limit"): "How much memory DuckDB may use before it spills to `.remint/tmp`.",

@@ -24,8 +24,9 @@ RANKS = {
     "ingestion": 5,
     "workspace": 6,
     "cli": 7,
-    "__init__": 7,
-    "__main__": 8,
+    "lake": 7,
+    "__init__": 8,
+    "__main__": 9,
 }
 CORE = {"errors", "model", "planner", "checks"}
 IMPURE = {

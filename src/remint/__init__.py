@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from importlib.metadata import version
 
+from remint.lake import open as open
 from remint.loading.declare import Declaration as Declaration
 from remint.loading.declare import all_of as all_of
 from remint.loading.declare import arrivals as arrivals
@@ -48,6 +49,7 @@ __all__ = [
     "latest",
     "logic_version",
     "month",
+    "open",
     "own",
     "roll_up",
     "same",

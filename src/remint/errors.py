@@ -69,6 +69,10 @@ The tree::
     │   ├── StoreUnreachable  RM506  exit 1   no connection, or it was lost (retryable)
     │   ├── OutcomeUnknown    RM507  exit 1   it was lost while it committed
     │   └── StateBehind       RM508  exit 6   tables hold runs that the state database does not know
+    │       └── StoreMoved    RM534           somebody wrote while it was read without locks (retryable)
+    ├── ReadError             RM530  exit 1   a release cannot be read, or its views not be written
+    │   ├── NothingPublished  RM531  exit 1   there is no release yet
+    │   └── ReleaseIncomplete RM533  exit 6   files that the release names are gone
     └── InternalError         RM900  exit 1   a defect of remint itself
 
 Rules: the message says what, where, expected and found; ``hint`` says the next command.
@@ -584,6 +588,31 @@ class StateBehind(StoreError):
     """Tables hold commits of runs that the state database does not know: it is older than they are."""
 
     code = "RM508"
+    exit_code = 6
+
+
+class StoreMoved(StoreBusy):
+    """Somebody wrote to the state database while it was read by who may not take its locks."""
+
+    code = "RM534"
+
+
+class ReadError(RemintError):
+    """A release cannot be read, or its views cannot be written."""
+
+    code = "RM530"
+
+
+class NothingPublished(ReadError):
+    """No run has ended well yet, so there is no release to read."""
+
+    code = "RM531"
+
+
+class ReleaseIncomplete(ReadError):
+    """Files that a release names are gone or are not as they were published."""
+
+    code = "RM533"
     exit_code = 6
 
 

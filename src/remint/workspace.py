@@ -10,7 +10,7 @@ from datetime import UTC, datetime, timedelta
 from functools import cache, cached_property
 from pathlib import Path
 from time import perf_counter
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, ClassVar, Self
 
 from remint.errors import NotResumable
 from remint.loading.project import Project, load_project
@@ -33,7 +33,7 @@ from remint.planner.survey import Verdicts, World, survey
 from remint.publishing.lease import started, taken
 from remint.publishing.record import Scope, audit_entry, log_resumption
 from remint.publishing.scheme import require_countings, require_scheme
-from remint.publishing.tools import Tools, timestamp
+from remint.publishing.tools import Tools, own_folder, timestamp
 from remint.publishing.unrecorded import refuse_unrecorded
 from remint.store.base import StoreReader
 from remint.store.values import Admission, AuditStatus, Totals
@@ -75,6 +75,8 @@ def _silent(_: Event) -> None:
 class Workspace:
     """A project, opened."""
 
+    _is_reader: ClassVar[bool] = False
+
     def __init__(
         self,
         root: Path,
@@ -91,10 +93,10 @@ class Workspace:
         """
         self.root = root
         self._emit, self._clock, self._new_id, self._stopwatch = emit, clock, new_id, stopwatch
-        self.project: Project = load_project(root)
+        self.project: Project = load_project(root, keep=not self._is_reader)
 
     @classmethod
-    def find(cls, start: Path, *, emit: Callable[[Event], None] = _silent) -> Workspace:
+    def find(cls, start: Path, *, emit: Callable[[Event], None] = _silent) -> Self:
         """Open the project that ``start`` lies in."""
         return cls(find_project(start), emit=emit)
 
@@ -115,12 +117,15 @@ class Workspace:
 
     @cached_property
     def _tools(self) -> Tools:
+        from remint.execution.reading import refreshing
         from remint.formats.delta import DeltaFormat
+        from remint.store.read_only import open_store_to_read
         from remint.store.sql_store import open_store
 
         settings = self.project.settings
+        open_ = open_store_to_read if self._is_reader else open_store
         return Tools(
-            store=open_store(settings.store_url, self.root, busy_timeout_s=settings.store_wait_s),
+            store=open_(settings.store_url, self.root, busy_timeout_s=settings.store_wait_s),
             tables=DeltaFormat(),
             start_engine=cache(self._start_engine),
             root=self.root,
@@ -128,15 +133,15 @@ class Workspace:
             scratch=self._scratch,
             clock=self._clock,
             stopwatch=self._stopwatch,
-            emit=self._emit,
+            emit=refreshing(self._emit, lambda: self.reader),
             lease_seconds=self.policy.lease_seconds,
             credential=credential,
             function_of=self.project.function_of,
         )
 
-    @property
+    @cached_property
     def _scratch(self) -> Path:
-        return self.root / ".remint" / "tmp"
+        return own_folder(self) if self._is_reader else self.root / ".remint" / "tmp"
 
     def _start_engine(self) -> Engine:
         from remint.engines.duckdb import DuckDBEngine
@@ -455,7 +460,7 @@ class Workspace:
         """Reads published data through releases."""
         from remint.execution.reading import Reader
 
-        return Reader(self._tools, self.graph)
+        return Reader(self._tools, self.graph, self.project.settings.views)
 
     @cached_property
     def audit_log(self) -> AuditLog:
@@ -521,3 +526,9 @@ class Workspace:
         admission = admission or Admission()
         entry = audit_entry(run, Scope(detail=admission.begun or {}), AuditStatus.STARTED, run.started_at)
         return started(self._tools, run, plan_json, entry, admission)
+
+
+class ReadingWorkspace(Workspace):
+    """A project, opened so that nothing of it is written, not even by who may."""
+
+    _is_reader = True

@@ -1,14 +1,23 @@
-"""``runs``, ``show``, ``verify`` and ``sql``: look without changing anything."""
+"""``runs``, ``show``, ``verify``, ``sql`` and ``views``: look without changing anything."""
 
 from __future__ import annotations
 
 import json
+from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 import click
 
 from remint.cli import render
-from remint.cli.options import RangeType, json_option, limit_option, open_workspace, print_json
+from remint.cli.options import (
+    RangeType,
+    as_of_option,
+    json_option,
+    limit_option,
+    open_to_read,
+    open_workspace,
+    print_json,
+)
 from remint.cli.plans import show_plan
 from remint.model import mapping
 from remint.model.partition import DateRange, Grain
@@ -206,16 +215,15 @@ def _proof_text(unit: VerifiedUnit) -> str:
 
 @click.command()
 @click.argument("query")
-@click.option("--as-of", "run_id", help="As it was published when this run ended.")
+@as_of_option
 @limit_option(1000)
 @json_option
 @click.pass_context
-def sql(ctx: click.Context, query: str, run_id: str | None, limit: int, *, as_json: bool) -> None:
+def sql(ctx: click.Context, query: str, as_of: str | None, limit: int, *, as_json: bool) -> None:
     """Run one SELECT over the published tables, named layer.name; reads a consistent cut, changes nothing."""
-    workspace = open_workspace(ctx, quiet=True)
-    as_of = workspace.store.last_seq_of_run(workspace.store.run(run_id).run_id) if run_id else None
-    rows = workspace.reader.sql(query, as_of=as_of, limit=limit)
-    deprecated = workspace.reader.deprecated_in(query)
+    reader = open_to_read(ctx).reader
+    rows = reader.sql(query, as_of=as_of, limit=limit)
+    deprecated = reader.deprecated_in(query)
     if as_json:
         shown = [list(map(_plain, r)) for r in rows.rows]
         print_json("sql", columns=rows.columns, rows=shown, truncated=rows.truncated, deprecated=deprecated)
@@ -226,8 +234,27 @@ def sql(ctx: click.Context, query: str, run_id: str | None, limit: int, *, as_js
         click.echo(f"note: {note}", err=True)
 
 
+@click.command()
+@click.argument("file", required=False, type=click.Path(dir_okay=False, path_type=Path))
+@as_of_option
+@json_option
+@click.pass_context
+def views(ctx: click.Context, file: Path | None, as_of: str | None, *, as_json: bool) -> None:
+    """Write the published tables as DuckDB views to FILE.sql or FILE.duckdb; without FILE, to [views] path.
+
+    All views of a file show one release until it is written again. A project with [views] path has that file
+    refreshed after every run that ends well.
+    """
+    release, place = open_to_read(ctx).reader.write_views(file, as_of)
+    if as_json:
+        print_json("views", file=str(place), release=release)
+        return
+    click.echo(f"{place}: views of {release.release_id}, as run {release.run_id} left it")
+    click.echo("nothing keeps the files of a release: write the views anew before retention removes them")
+
+
 def _plain(value: Any) -> Any:
     return value if isinstance(value, int | float | str | bool | None) else str(value)
 
 
-COMMANDS = (runs, show, verify, sql)
+COMMANDS = (runs, show, verify, sql, views)

@@ -26,6 +26,7 @@ trigger_option = click.option(
     type=click.Choice([t.value for t in Trigger]),
     help="What brought this about; a fixed list, so that the audit log can be counted.",
 )
+as_of_option = click.option("--as-of", metavar="RELEASE|RUN", help="The cut of this release, or that this run left.")
 
 
 mode_option = click.option(
@@ -81,6 +82,13 @@ def open_workspace(ctx: click.Context, *, quiet: bool = False) -> Workspace:
     announcer = Announcer(quiet=quiet)
     ctx.call_on_close(announcer.close)
     return Workspace.find(Path(ctx.obj), emit=announcer)
+
+
+def open_to_read(ctx: click.Context) -> Workspace:
+    """Open the project that the command was called in, for reading alone."""
+    from remint.workspace import ReadingWorkspace
+
+    return ReadingWorkspace.find(Path(ctx.obj))
 
 
 def print_json(kind: str, **fields: Any) -> None:

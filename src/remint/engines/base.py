@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
+from pathlib import Path
 from typing import Any, Protocol, TypeVar
 
 from remint.model.dataset import Column, Dataset
@@ -226,6 +227,31 @@ class Engine(Protocol):
 
         Raises:
             RefusedQuery: it is not one SELECT, or it fails.
+        """
+        ...
+
+    def arrow(self, sql: str, scans: Mapping[str, Scan]) -> Any:
+        """Run one read-only SELECT over named relations and return all of its rows as an Arrow table.
+
+        Raises:
+            RefusedQuery: it is not one SELECT, or it fails.
+        """
+        ...
+
+    def connection(self, scans: Mapping[str, Scan]) -> Any:
+        """Return a connection of the engine's own kind, for the caller alone, in which every scan is a view."""
+        ...
+
+    def write_views(self, path: Path, scans: Mapping[str, Scan], about: Mapping[str, str]) -> None:
+        """Write the scans as views to a new file that the engine can read elsewhere.
+
+        Args:
+            path: must not exist; its suffix says whether it becomes a script or a database.
+            scans: by the name of the view.
+            about: what the file says about itself, in a view of its own and in words.
+
+        Raises:
+            ReadError: the file cannot be written.
         """
         ...
 

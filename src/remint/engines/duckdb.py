@@ -13,17 +13,7 @@ import duckdb
 
 from remint.checks.judge import UNIQUE_KEY
 from remint.checks.run_now import bind_run_now
-from remint.engines.base import (
-    Comparison,
-    Ingested,
-    IngestWork,
-    Rows,
-    Scan,
-    Staged,
-    StageWork,
-    literal,
-    quoted,
-)
+from remint.engines.base import Comparison, Ingested, IngestWork, Rows, Scan, Staged, StageWork, literal, quoted
 from remint.engines.duckdb_function import RETURNED, call_function
 from remint.engines.duckdb_ingest import ingest_file, measured, row_event_key
 from remint.engines.duckdb_parse import REASON, parsed_sql, rejected_columns, valid_columns
@@ -38,6 +28,7 @@ from remint.engines.duckdb_rows import (
     scan_sql,
 )
 from remint.engines.duckdb_versions import repeated_reads, rival_arrivals, rival_partitions
+from remint.engines.duckdb_views import define, undefine, write_views
 from remint.engines.promised_columns import check_columns
 from remint.errors import RefusedQuery, TieInKeep, TransformFailed
 from remint.model.dataset import Column, Dataset
@@ -172,21 +163,41 @@ class DuckDBEngine:
 
     def query(self, sql: str, scans: Mapping[str, Scan], limit: int) -> Rows:
         """Run one read-only SELECT over relations named ``layer.name`` (or bare)."""
+        with self._defined(sql, scans) as select:
+            names, rows = self._fetch(f"SELECT * FROM ({select}\n) LIMIT {limit + 1}")
+        return Rows(columns=names, rows=rows[:limit], truncated=len(rows) > limit)
+
+    def arrow(self, sql: str, scans: Mapping[str, Scan]) -> Any:
+        """Run one read-only SELECT and return all of its rows as an Arrow table."""
+        with self._defined(sql, scans) as select:
+            return self._con.sql(select).to_arrow_table()
+
+    def connection(self, scans: Mapping[str, Scan]) -> Any:
+        """Return a connection of its own, in which every scan is a view."""
+        con = open_connection(self._memory_limit, self._threads, self._folder / "spill", preserve_insertion_order=True)
+        try:
+            define(con, scans)
+        except duckdb.Error as error:
+            raise RefusedQuery(f"the views cannot be made: {_first_line(error)}") from None
+        return con
+
+    def write_views(self, path: Path, scans: Mapping[str, Scan], about: Mapping[str, str]) -> None:
+        """Write the scans as views to a new file: a database where its name ends in ``.duckdb``, else a script."""
+        write_views(path, scans, about)
+
+    @contextmanager
+    def _defined(self, sql: str, scans: Mapping[str, Scan]) -> Iterator[str]:
+        """Yield the one SELECT that ``sql`` is, while every scan is a view."""
         statements = self._statements(sql)
         if len(statements) != 1 or statements[0].type != duckdb.StatementType.SELECT:
             raise RefusedQuery("only one SELECT is run here, and nothing that writes")
-        for name, scan in scans.items():
-            schema, _, bare = name.rpartition(".")
-            if schema:
-                self._con.execute(f"CREATE SCHEMA IF NOT EXISTS {quoted(schema)}")
-            place = f"{quoted(schema)}.{quoted(bare)}" if schema else quoted(bare)
-            kind = "VIEW" if schema else "TEMP VIEW"
-            self._con.execute(f"CREATE OR REPLACE {kind} {place} AS {scan_sql(scan)}")
         try:
-            names, rows = self._fetch(f"SELECT * FROM ({statements[0].query.rstrip().rstrip(';')}\n) LIMIT {limit + 1}")
+            define(self._con, scans)
+            yield statements[0].query.rstrip().rstrip(";")
         except duckdb.Error as error:
             raise RefusedQuery(f"the query failed: {_first_line(error)}") from None
-        return Rows(columns=names, rows=rows[:limit], truncated=len(rows) > limit)
+        finally:
+            undefine(self._con, scans)
 
     def _fetch(self, sql: str) -> tuple[tuple[str, ...], list[tuple[Any, ...]]]:
         """Return column names and rows; by way of Arrow, because DuckDB itself needs pytz for TIMESTAMPTZ."""

@@ -2,12 +2,10 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Mapping
+from collections.abc import Iterable
 
-from remint.engines.base import Scan
 from remint.errors import FilesExpired
 from remint.model.dataset import DatasetName
-from remint.model.graph import DatasetGraph
 from remint.publishing.tools import Tools
 
 
@@ -32,20 +30,3 @@ def refuse_expired(tools: Tools, dataset: DatasetName, paths: Iterable[str], wha
             f"{gone[0]}",
             hint=f"remint show {run_id}    # who removed them and why; what is not there can only be computed again",
         )
-
-
-def readable(tools: Tools, graph: DatasetGraph, scans: Mapping[str, Scan], query: str) -> dict[str, Scan]:
-    """Return the scans whose files are all there; a query that names another one is refused.
-
-    Raises:
-        FilesExpired: the query reads a state of which retention removed files.
-    """
-    found = {}
-    for name, scan in scans.items():
-        dataset = name if name in graph.datasets else name.removesuffix("_versions")
-        removed = tools.store.expired(dataset)
-        if not removed.keys() & set(scan.paths):
-            found[name] = scan
-        elif name.split(".", 1)[1] in query.lower():
-            refuse_expired(tools, dataset, scan.paths, f"{name} cannot be read")
-    return found

@@ -2,16 +2,21 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
+from pathlib import Path
 
 from remint.engines.base import Rows
+from remint.errors import NothingPublished, RemintError, UnknownRelease, UsageError
+from remint.execution.cut import Cut
 from remint.execution.diff import DatasetDiff, diff_cuts
-from remint.execution.expired import readable
-from remint.execution.versions import cut_scans, deprecated_in, diff_versions
+from remint.execution.versions import deprecated_in, diff_versions
+from remint.execution.views import write_views
 from remint.model.dataset import Dataset, DatasetName
+from remint.model.event import Event, EventKind
 from remint.model.graph import DatasetGraph
 from remint.model.partition import DateRange
+from remint.model.provenance import RELEASE_PREFIX, Release
 from remint.publishing.tools import Tools
 
 
@@ -21,13 +26,56 @@ class Reader:
 
     tools: Tools
     graph: DatasetGraph
+    views: str | None = None
+    """Where the project's views file is."""
 
-    def sql(self, query: str, *, as_of: int | None = None, limit: int = 1000) -> Rows:
-        """Run a SELECT over every dataset, as published now or as of a ledger sequence number."""
-        newest = self.tools.store.releases()[-1:]
-        cut = as_of if as_of is not None else max((r.last_seq for r in newest), default=0)
-        scans = cut_scans(self.tools, self.graph, cut)
-        return self.tools.engine.query(query, readable(self.tools, self.graph, scans, query), limit)
+    def releases(self) -> list[Release]:
+        """Return every release, oldest first."""
+        return self.tools.store.releases()
+
+    def at(self, release: str | Release | None = None) -> Cut:
+        """Return one cut over all tables, pinned: all that is read of it is of one release.
+
+        Args:
+            release: a release or its id, or the id of the run that left it; the newest one without.
+
+        Raises:
+            NothingPublished: there is no release yet.
+            UnknownRelease: no release has this name, or the run made none.
+            UnknownRun: no run has this id.
+        """
+        name = release.release_id if isinstance(release, Release) else release
+        found = self.tools.store.release(self._exact(name))
+        if found is None and name is None:
+            raise NothingPublished("no run has ended well yet: there is no release to read", hint="remint ingest")
+        if found is None:
+            raise UnknownRelease(f"there is no release {name}: no run that ended well made it", hint="remint releases")
+        return Cut(self.tools, self.graph, found)
+
+    def _exact(self, name: str | None) -> str | None:
+        """Return the name in full: of a run, a beginning that only one run has will do."""
+        return name if name is None or name.startswith(RELEASE_PREFIX) else self.tools.store.run(name).run_id
+
+    def sql(self, query: str, *, as_of: str | None = None, limit: int = 1000) -> Rows:
+        """Run a SELECT over every dataset, as published now or as of a release or run."""
+        return self.at(as_of).rows(query, limit)
+
+    def write_views(self, path: Path | None = None, as_of: str | None = None) -> tuple[Release, Path]:
+        """Write a release as views for DuckDB, to the project's views file without a path; return both.
+
+        Raises:
+            UsageError: there is no path, or its suffix is none of a views file.
+            ReadError: the release cannot be read whole, or the file not be written; it is as before.
+        """
+        place = path or (Path(self.views) if self.views else None)
+        if place is None:
+            raise UsageError("no views file is named", hint="remint views views.duckdb    # or [views] path")
+        while True:
+            cut = self.at(as_of)
+            write_views(cut, place)
+            # Runs that end together write one after the other: whoever writes last must have seen all of them.
+            if self.at(as_of).release == cut.release:
+                return cut.release, place
 
     def deprecated_in(self, query: str) -> dict[DatasetName, dict[int, int]]:
         """Return the deprecated partitions that a query over ``_versions`` relations may read.
@@ -50,3 +98,23 @@ class Reader:
         dataset = self.graph.find(name)
         published = self.tools.store.logics([dataset.name])[dataset.name]
         return diff_versions(self.tools, dataset, published, numbers, span)
+
+
+def refreshing(emit: Callable[[Event], None], reader: Callable[[], Reader]) -> Callable[[Event], None]:
+    """Return ``emit`` that also writes the project's views file once a run is recorded.
+
+    Where that fails, the run has ended well all the same: it is announced, and the next run or ``remint views`` repairs
+    it.
+    """
+
+    def emit_and_refresh(event: Event) -> None:
+        emit(event)
+        if event.kind is not EventKind.RECORDED or not reader().views:
+            return
+        try:
+            reader().write_views()
+        except (RemintError, OSError) as error:
+            detail = f"the views in {reader().views} are still those of an earlier run: {error}; next: remint views"
+            emit(Event(kind=EventKind.ALERT, run_id=event.run_id, detail=detail))
+
+    return emit_and_refresh

@@ -5,7 +5,6 @@ from __future__ import annotations
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass, replace
 
-from remint.engines.base import Scan
 from remint.errors import UsageError
 from remint.execution.diff import Content, DatasetDiff, diff_contents, present, scan_of
 from remint.execution.observe import observe_units
@@ -91,29 +90,6 @@ def _within(dataset: Dataset, keys: Iterable[PartitionKey], span: DateRange | No
 
 def _only(contents: Mapping[PartitionKey, Content], keys: set[PartitionKey]) -> dict[PartitionKey, Content]:
     return {k: v for k, v in contents.items() if k in keys}
-
-
-def cut_scans(tools: Tools, datasets: Iterable[Dataset], as_of: int | None) -> dict[str, Scan]:
-    """Return every dataset as it was published at a ledger sequence number (None: now), by the name to read it by.
-
-    Of a dataset cut by its version, its name reads the newest one alone, and the name with ``_versions`` all of them.
-    """
-    found = {}
-    for dataset in datasets:
-        records = present(tools.store.records(dataset.name, None, as_of))
-        current = sorted(records)
-        if dataset.version.column:
-            found[versions_name(dataset)] = scan_of(tools, dataset, records, current)
-            held = PartitionSet.of(dataset.partition.grain, current)
-            newest = max(held.values, key=lambda v: (len(v), v), default="")
-            current = list(held.only([newest]))
-        found[dataset.name] = scan_of(tools, dataset, records, current)
-    return found
-
-
-def versions_name(dataset: Dataset) -> str:
-    """Return the name under which a query reads every version of a dataset."""
-    return f"{dataset.name}_versions"
 
 
 def registry(

@@ -79,11 +79,12 @@ class Project:
         return self.functions[dataset.name]
 
 
-def load_project(root: Path) -> Project:
+def load_project(root: Path, *, keep: bool = True) -> Project:
     """Return the project in ``root``.
 
     Args:
         root: folder that holds ``remint.toml``.
+        keep: whether to write down what the next load can use.
 
     Raises:
         ProjectInvalid: every mistake, with file and line. Nothing is changed.
@@ -101,7 +102,8 @@ def load_project(root: Path) -> Project:
     graph = _graph(draft, datasets, mistakes)
     if mistakes:
         raise ProjectInvalid(_once(mistakes))
-    draft.cache.save()
+    if keep:
+        draft.cache.save()
     return Project(
         name=settings.name,
         root=root,

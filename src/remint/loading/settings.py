@@ -43,6 +43,8 @@ class Settings:
     memory_limit: str
     threads: int
     """0: all cores."""
+    views: str | None
+    """Absolute path of the views file that every run refreshes."""
     policy: Policy
     """Limits, prices, and how many input rows one batch may read."""
     keep_days: int
@@ -100,6 +102,11 @@ def _wrong_hours(windows: list[Any]) -> list[str]:
 _KEYS: Mapping[tuple[str, str], _Key] = {
     ("project", "name"): _Key(None, _is_text, "text", is_required=True),
     ("paths", "lake"): _Key("lake", _is_text, "text"),
+    ("views", "path"): _Key(
+        None,
+        lambda v: _is_text(v) and v.endswith((".sql", ".duckdb")),
+        "the path of a file that ends in .sql or .duckdb",
+    ),
     ("store", "url"): _Key(
         "sqlite:///.remint/state.db", lambda v: _is_text(v) and "://" in v, "a URL such as sqlite:///..."
     ),
@@ -294,6 +301,7 @@ def _resolved(values: Mapping[tuple[str, str], Any], root: Path, env: Mapping[st
         lake=lake if "://" in lake else str(root / lake),
         store_url=url,
         store_wait_s=float(values["store", "wait_seconds"]),
+        views=str(root / values["views", "path"]) if values["views", "path"] else None,
         memory_limit=values["engine", "memory_limit"],
         threads=values["engine", "threads"],
         policy=_policy(values),

@@ -109,6 +109,10 @@ class LogicRecord:
     """The first run that published with it."""
 
 
+RELEASE_PREFIX = "release-"
+"""Ids of releases begin so; the number follows."""
+
+
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Pin:
     """A person's word that the files of a release stay, until it is given up."""

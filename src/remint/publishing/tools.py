@@ -2,6 +2,9 @@
 
 from __future__ import annotations
 
+import shutil
+import tempfile
+import weakref
 from collections.abc import Callable
 from dataclasses import dataclass
 from datetime import UTC, datetime
@@ -66,3 +69,10 @@ class Tools:
 def timestamp(moment: datetime) -> str:
     """Return a moment as the store writes it."""
     return moment.astimezone(UTC).isoformat(timespec="milliseconds").replace("+00:00", "Z")
+
+
+def own_folder(owner: object) -> Path:
+    """Return a new folder for scratch files outside of any project; it goes when ``owner`` does."""
+    folder = Path(tempfile.mkdtemp(prefix="remint-"))
+    weakref.finalize(owner, shutil.rmtree, folder, ignore_errors=True)
+    return folder

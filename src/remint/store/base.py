@@ -198,6 +198,10 @@ class StoreReader(Protocol):
         """Return every release, oldest first."""
         ...
 
+    def release(self, name: str | None = None) -> Release | None:
+        """Return the release of this name, or that a run of exactly this id made, or the last one without a name."""
+        ...
+
     def last_seq_of_run(self, run_id: str) -> int | None:
         """Return the ledger sequence number that a run's release ends with; None when it made no release."""
         ...

@@ -98,7 +98,7 @@ def connect_to(url: str, root: Path, busy_timeout_s: float) -> Database:
         parsed = make_url(url)
     match parsed.get_backend_name():
         case "sqlite":
-            return _sqlite(_file(parsed, root), busy_timeout_s)
+            return _sqlite(_made_file(parsed, root), busy_timeout_s)
         case "postgresql":
             from remint.store.postgres import postgresql  # noqa: PLC0415 - it is made of what is below
 
@@ -107,10 +107,15 @@ def connect_to(url: str, root: Path, busy_timeout_s: float) -> Database:
             raise StoreError(f"the state database can be SQLite or PostgreSQL, not {other}")
 
 
-def _file(url: URL, root: Path) -> Path:
+def sqlite_file(url: URL, root: Path) -> Path:
+    """Return the file of a SQLite database; nothing is made."""
     if not url.database or url.database == ":memory:":
         raise StoreError("the state database needs a file", hint="write it as sqlite:///.remint/state.db")
-    path = root / url.database
+    return root / url.database
+
+
+def _made_file(url: URL, root: Path) -> Path:
+    path = sqlite_file(url, root)
     try:
         path.parent.mkdir(parents=True, exist_ok=True)
     except OSError as error:

@@ -108,15 +108,16 @@ def stored(
     return {entry.record.key: entry for entry in found}
 
 
+_UNTIL = ledger.alias("until")
+
+
 def _newest(dataset: DatasetName) -> Select[Any]:
     return select(ledger).join_from(tables.heads, ledger).where(tables.heads.c.dataset == dataset)
 
 
 def _newest_as_of(dataset: DatasetName, seq: int) -> Select[Any]:
-    until = ledger.alias("until")
-    newest = (
-        select(func.max(until.c.seq)).where(until.c.dataset == dataset, until.c.seq <= seq).group_by(until.c.partition)
-    )
+    until = _UNTIL.c
+    newest = select(func.max(until.seq)).where(until.dataset == dataset, until.seq <= seq).group_by(until.partition)
     return select(ledger).where(ledger.c.seq.in_(newest))
 
 

@@ -9,7 +9,7 @@ from typing import Any
 from sqlalchemy import Connection, Row, func, insert, select, update
 
 from remint.model.dataset import DatasetName
-from remint.model.provenance import Release
+from remint.model.provenance import RELEASE_PREFIX, Release
 from remint.store.database import next_number
 from remint.store.tables import ledger, releases, tables_seen
 
@@ -22,6 +22,18 @@ def every(connection: Connection) -> list[Release]:
 def of_run(connection: Connection, run_id: str) -> Release | None:
     """Return the release that a run made."""
     row = connection.execute(select(releases).where(releases.c.run_id == run_id)).first()
+    return None if row is None else _release(row)
+
+
+def named(connection: Connection, release_id: str) -> Release | None:
+    """Return the release of this name."""
+    row = connection.execute(select(releases).where(releases.c.release_id == release_id)).first()
+    return None if row is None else _release(row)
+
+
+def newest(connection: Connection) -> Release | None:
+    """Return the last release."""
+    row = connection.execute(select(releases).order_by(releases.c.number.desc()).limit(1)).first()
     return None if row is None else _release(row)
 
 
@@ -40,7 +52,7 @@ def append(connection: Connection, run_id: str, versions: Mapping[DatasetName, i
     number = next_number(connection, releases.c.number)
     before = connection.scalar(select(releases.c.versions).where(releases.c.number == number - 1))
     release = Release(
-        release_id=f"release-{number}",
+        release_id=f"{RELEASE_PREFIX}{number}",
         run_id=run_id,
         last_seq=connection.scalar(select(func.max(ledger.c.seq))) or 0,
         versions=_moved_on(json.loads(before or "{}"), versions),

@@ -7,7 +7,7 @@ from typing import Final
 
 from sqlalchemy import Connection, insert, inspect, select
 
-from remint.errors import StoreError, StoreNewer
+from remint.errors import NothingPublished, StoreError, StoreNewer
 from remint.store.database import Database
 from remint.store.tables import metadata, projects, schema_info
 
@@ -36,6 +36,26 @@ def prepare(database: Database, root: Path) -> None:
         if _version(connection) == found:  # else another process was faster
             database.keep_copy(f"before-{VERSION}")
             _upgrade(connection)
+
+
+def require(database: Database) -> None:
+    """Refuse a database that cannot be read as it is; nothing is made or migrated.
+
+    Raises:
+        NothingPublished: it is empty.
+        StoreNewer: a newer remint wrote it.
+        StoreError: an older remint wrote it.
+    """
+    with database.reading() as connection:
+        found = _version(connection)
+    if found is None:
+        raise NothingPublished(f"the state database {database.where} is empty: nothing was published yet")
+    _refuse_newer(found, database.where)
+    if found < VERSION:
+        raise StoreError(
+            f"the state database {database.where} has format {found}; a reader migrates nothing to format {VERSION}",
+            hint="remint status    # by somebody who may write to it; it migrates the database",
+        )
 
 
 def lock(connection: Connection, where: str) -> None:

@@ -255,6 +255,12 @@ class SqlStore:
         with self._database.reading() as connection:
             return releases.every(connection)
 
+    def release(self, name: str | None = None) -> Release | None:
+        with self._database.reading() as connection:
+            if name is None:
+                return releases.newest(connection)
+            return releases.named(connection, name) or releases.of_run(connection, name)
+
     def last_seq_of_run(self, run_id: str) -> int | None:
         with self._database.reading() as connection:
             release = releases.of_run(connection, run_id)
