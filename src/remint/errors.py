@@ -47,7 +47,10 @@ The tree::
     │   ├── HalfPublished     RM410  exit 1   a conflict, and a commit that could not be taken back
     │   ├── SourceRejected    RM409  exit 2   a source file or page was refused as a whole
     │   ├── SourceUnavailable RM411  exit 1   a source did not answer in time (retryable)
-    │   └── AdoptRefused      RM412  exit 6   what somebody else wrote cannot be taken as it is
+    │   ├── AdoptRefused      RM412  exit 6   what somebody else wrote cannot be taken as it is
+    │   ├── FilesDamaged      RM420  exit 6   a published file is not on disk as it was published
+    │   ├── LogDamaged        RM421  exit 6   a table's log cannot be read
+    │   └── RepairRefused     RM422  exit 6   a repair would not be exact, or may not be made now
     ├── StoreError            RM5xx
     │   ├── StoreNewer        RM501  exit 1   state written by a newer remint
     │   └── StoreBusy         RM502  exit 1   another process holds the database (retryable)
@@ -402,6 +405,30 @@ class AdoptRefused(RunError):
     """What somebody else wrote cannot be taken as it is."""
 
     code = "RM412"
+    exit_code = 6
+    leaves = "nothing changed"
+
+
+class FilesDamaged(RunError):
+    """A published file that would be read is gone, or is not the one that was published."""
+
+    code = "RM420"
+    exit_code = 6
+    leaves = "no table changed"
+
+
+class LogDamaged(RunError):
+    """The log of a table cannot be read."""
+
+    code = "RM421"
+    exit_code = 6
+    leaves = "no table changed"
+
+
+class RepairRefused(RunError):
+    """What is damaged cannot be mended, or not now."""
+
+    code = "RM422"
     exit_code = 6
     leaves = "nothing changed"
 

@@ -68,7 +68,9 @@ def _workpiece(tools: Tools, graph: DatasetGraph, plan: Plan, run_id: str) -> Wo
     )
     for entry in tools.store.journal(run_id):
         if entry.kind is StepKind.STAGED:
-            piece.add(entry.payload["dataset"], from_payload(entry.payload["units"]))
+            units = from_payload(entry.payload["units"])
+            piece.prove(graph[entry.payload["dataset"]], [f for u in units if not u.is_confirmed for f in u.files])
+            piece.add(entry.payload["dataset"], units)
     return piece
 
 

@@ -6,7 +6,6 @@ with the runs that stand on it; nothing is put back that is not on disk with the
 
 from __future__ import annotations
 
-import hashlib
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
@@ -16,6 +15,7 @@ from remint.model.dataset import DatasetName
 from remint.model.graph import DatasetGraph
 from remint.model.provenance import Head, ProvenanceRecord
 from remint.model.run import Run, RunKind, RunState
+from remint.publishing.intact import sha256_of
 from remint.publishing.leftovers import discard_leftovers
 from remint.publishing.publish import TableChange, check, intend, intended, publish_tables, record_success
 from remint.publishing.record import Scope, audit_entry, stopped
@@ -175,12 +175,6 @@ def _check_files(folder: str, earlier: ProvenanceRecord) -> None:
                 "restored exactly",
                 hint=f"recompute: remint plan {earlier.dataset} --range {file.key} --rebuild --no-override-state",
             )
-
-
-def sha256_of(path: Path) -> str:
-    """Return the SHA-256 of a file, in hex."""
-    with path.open("rb") as handle:
-        return hashlib.file_digest(handle, "sha256").hexdigest()
 
 
 def _changes(graph: DatasetGraph, steps: Iterable[_Step]) -> Iterable[TableChange]:

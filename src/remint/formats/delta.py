@@ -21,8 +21,9 @@ from deltalake.exceptions import CommitFailedError, TableNotFoundError
 from deltalake.schema import PrimitiveType
 from deltalake.transaction import AddAction, RemoveAction
 
-from remint.errors import InvalidKey, PublishConflict, PublishUnverified, RunError
-from remint.formats.base import Replacement, Table
+from remint.errors import InvalidKey, LogDamaged, PublishConflict, PublishUnverified, RunError
+from remint.formats.base import LogReading, Replacement, Table
+from remint.formats.delta_log import app_id, commit_note, is_logged, partition_values, put_back_commit, read_log
 from remint.model.dataset import Column
 from remint.model.partition import PartitionKey
 
@@ -53,7 +54,7 @@ class DeltaFormat:
     def version(self, table: Table) -> int | None:
         """Return the newest version, None when there is no table."""
         try:
-            return int(DeltaTable(table.location).version())
+            return int(_opened(table).version())
         except TableNotFoundError:
             return None
 
@@ -70,19 +71,19 @@ class DeltaFormat:
             configuration={"delta.appendOnly": "true"} if table.append_only else {},
             mode="ignore",
         )
-        return int(DeltaTable(table.location).version())
+        return int(_opened(table).version())
 
     def live_files(self, table: Table) -> Mapping[PartitionKey, frozenset[str]]:
         """Return the decoded paths of the live files by partition."""
-        return {key: frozenset(paths) for key, paths in _live(DeltaTable(table.location), table).items()}
+        return {key: frozenset(paths) for key, paths in _live(_opened(table), table).items()}
 
     def published_version(self, table: Table, run_id: str, attempt: int) -> int | None:
         """Return the version that holds the commit of (run, attempt)."""
         try:
-            opened = DeltaTable(table.location)
+            opened = _opened(table)
         except TableNotFoundError:
             return None
-        if (opened.transaction_version(_app(run_id)) or 0) < attempt:
+        if (opened.transaction_version(app_id(run_id)) or 0) < attempt:
             return None
         for entry in opened.history():
             note = json.loads(entry.get("remint", "{}"))
@@ -92,14 +93,14 @@ class DeltaFormat:
 
     def check(self, table: Table, replacement: Replacement) -> None:
         """Refuse a replacement whose base is not what is live."""
-        opened = DeltaTable(table.location)
+        opened = _opened(table)
         _refuse_unsupported(opened, table)
         _require_base(table, _live(opened, table), replacement)
 
     def publish(self, table: Table, replacement: Replacement) -> int:
         """Commit the replacement under an exact version check; read it back and make it durable."""
         for _ in range(_CAS_TRIES):
-            opened = DeltaTable(table.location)
+            opened = _opened(table)
             _refuse_unsupported(opened, table)
             before = _live(opened, table)
             _require_base(table, before, replacement)
@@ -120,22 +121,20 @@ class DeltaFormat:
         )
 
     def damaged_commits(self, table: Table) -> list[str]:
-        """Return the log files that are empty, torn or without their commit entry."""
-        damaged = []
-        for path in sorted((Path(table.location) / "_delta_log").glob("*.json")):
-            lines = path.read_text(encoding="utf-8", errors="replace").splitlines()
-            try:
-                entries = [json.loads(line) for line in lines]
-            except json.JSONDecodeError:
-                damaged.append(f"log entry {path.name} is torn")
-                continue
-            if not any("commitInfo" in entry for entry in entries):
-                damaged.append(f"log entry {path.name} is empty or cut off")
-        return damaged
+        """Return the log files that are not as they were written."""
+        return [f"log entry {f.file} {f.detail}" for f in read_log(table).faults]
+
+    def read_log(self, table: Table) -> LogReading:
+        """Return what the log says and what is wrong with it."""
+        return read_log(table)
+
+    def put_back_commit(self, table: Table, version: int, replacement: Replacement) -> None:
+        """Write one of remint's commits anew, from the journal."""
+        put_back_commit(table, version, replacement)
 
     def differences(self, table: Table) -> list[str]:
         """Return where schema, partition columns or features are not those that remint can keep."""
-        opened = DeltaTable(table.location)
+        opened = _opened(table)
         found = [f"it uses {feature}, which file replacement would corrupt" for feature in _dangerous(opened)]
         cut = tuple(opened.metadata().partition_columns)
         if cut != table.partition.columns:
@@ -155,15 +154,35 @@ class DeltaFormat:
 
     def foreign_writer(self, table: Table) -> str:
         """Return who made the newest commit that is not remint's, as its log says."""
-        for entry in DeltaTable(table.location).history(_RECENT):
+        for entry in _opened(table).history(_RECENT):
             if "remint" not in entry:
                 who = entry.get("userName") or entry.get("engineInfo") or entry.get("clientVersion") or "unknown writer"
                 return f"version {entry.get('version')}, {entry.get('operation', 'commit')} by {who}"
         return "no commit of the log's last ones"
 
 
-def _app(run_id: str) -> str:
-    return f"remint:{run_id}"
+def _opened(table: Table) -> DeltaTable:
+    """Return the table as it is now.
+
+    Raises:
+        LogDamaged: its log cannot be read; names the entry.
+    """
+    try:
+        return DeltaTable(table.location)
+    except TableNotFoundError:
+        if is_logged(table):
+            raise _damaged(table, "it has no version that can be read") from None
+        raise
+    except Exception as error:  # noqa: BLE001 - delta-rs raises a dozen kinds, Rust's own among them
+        raise _damaged(table, " ".join(str(error).split())) from error
+
+
+def _damaged(table: Table, said: str) -> LogDamaged:
+    faults = "; ".join(f"{f.file} {f.detail}" for f in read_log(table).faults) or said
+    return LogDamaged(
+        f"{table.name}: the log of the table cannot be read: {faults}",
+        hint=f"remint repair {table.name}    # shows what can be mended",
+    )
 
 
 def _field(column: Column) -> Field:
@@ -204,11 +223,6 @@ def _value_text(value: Any) -> str:
     return value.isoformat() if hasattr(value, "isoformat") else str(value)
 
 
-def _partition_values(table: Table, key: PartitionKey) -> dict[str, str | None]:
-    values: list[str | None] = [value.removesuffix("+00") for value in table.partition.values_of(key)]
-    return dict(zip(table.partition.columns, values, strict=True))
-
-
 def _dangerous(opened: DeltaTable) -> list[str]:
     return sorted(set(opened.protocol().writer_features or ()) & _CORRUPTED)
 
@@ -243,18 +257,17 @@ def _require_base(table: Table, live: Mapping[PartitionKey, set[str]], replaceme
 
 def _commit(opened: DeltaTable, table: Table, replacement: Replacement) -> None:
     now = int(datetime.now().astimezone().timestamp() * 1000)
-    values = {key: _partition_values(table, key) for key in replacement.keys}
+    values = {key: partition_values(table, key) for key in replacement.keys}
     adds = [AddAction(f.path, f.size_bytes, values[f.key], now, True, f.stats) for f in replacement.adds]
     removes = [RemoveAction(f.path, True, now, f.size_bytes, values[f.key]) for f in replacement.removes]
-    note = json.dumps({"run_id": replacement.run_id, "attempt": replacement.attempt, "files": len(adds)})
     opened.create_write_transaction(
         [*adds, *removes],
         "append",
         opened.schema(),
         partition_by=opened.metadata().partition_columns,
         commit_properties=CommitProperties(
-            custom_metadata={"remint": note},
-            app_transactions=[Transaction(_app(replacement.run_id), replacement.attempt)],
+            custom_metadata={"remint": commit_note(replacement)},
+            app_transactions=[Transaction(app_id(replacement.run_id), replacement.attempt)],
             max_commit_retries=0,
         ),
     )

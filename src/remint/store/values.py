@@ -215,6 +215,16 @@ class Outcome:
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
+class Difference:
+    """A row of a derived table that is not what it is derived from."""
+
+    table: str
+    dataset: DatasetName
+    key: str
+    """Partition, event key or content."""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
 class Totals:
     """What a dataset holds in all."""
 

@@ -1,4 +1,4 @@
-"""Leases of runs, pins of releases, and files that retention removed."""
+"""Leases of runs, pins of releases, files that retention removed, and when files were last hashed."""
 
 from __future__ import annotations
 
@@ -16,6 +16,7 @@ def upgrade() -> None:
     _leases()
     _pins()
     _expired()
+    _hashed_files()
 
 
 def _leases() -> None:
@@ -64,3 +65,13 @@ def _expired() -> None:
         sa.PrimaryKeyConstraint("dataset", "path", name="pk_expired"),
     )
     op.create_index("ix_expired_run_id", "expired", ["run_id"])
+
+
+def _hashed_files() -> None:
+    op.create_table(
+        "hashed_files",
+        sa.Column("dataset", sa.Text(), nullable=False),
+        sa.Column("path", sa.Text(), nullable=False),
+        sa.Column("hashed_at", sa.Text(), nullable=False),
+        sa.PrimaryKeyConstraint("dataset", "path", name="pk_hashed_files"),
+    )
