@@ -319,10 +319,10 @@ class Workspace:
             plan = read_plan(self.store.plan_json(run.run_id) or "")
             with watched(self._tools, plan, run.run_id, self.policy.sla_seconds):
                 run_plan(self._tools, plan, run.run_id)
-        elif run.kind is RunKind.ADOPT:
+        elif run.kind in (RunKind.ADOPT, RunKind.REPAIR):
             raise NotResumable(
-                f"run {run.run_id} was interrupted before it adopted anything",
-                hint=f"remint rollback {run.run_id}    # gives it up; then adopt again",
+                f"run {run.run_id} was interrupted before it had recorded anything",
+                hint=f"remint rollback {run.run_id}    # gives it up; then {run.kind} again",
             )
         elif run.kind is RunKind.INGEST:
             pending = pending_files(self._tools, self.graph, begun_of(self._tools, run.run_id))
@@ -440,7 +440,12 @@ class Workspace:
         """Looks after the project."""
         from remint.execution.upkeep import Upkeep
 
-        return Upkeep(self._tools, self.graph)
+        return Upkeep(self._tools, self.graph, self._begin, self.project.settings.user)
+
+    def _begin(self, kind: RunKind, ask: Ask) -> Run:
+        run = self._new_run(kind, ask)
+        self._start(run, None)
+        return run
 
     def versions(self, selectors: Sequence[str] = ()) -> list[Version]:
         """Return the registry of logic versions of the selected datasets, with what is declared and not out yet."""

@@ -58,6 +58,11 @@ def check_rollback(tools: Tools, graph: DatasetGraph, undone: Run) -> None:
             "put back",
             hint="to have these partitions made by their logic: remint plan DATASET --range A..B --rebuild",
         )
+    if undone.kind is RunKind.REPAIR:
+        raise RollbackRefused(
+            f"run {undone.run_id} is a repair: it put back what had been published",
+            hint="what it replaced is kept below .remint/repairs",
+        )
     if undone.state is not RunState.SUCCEEDED:
         raise RollbackRefused(
             f"run {undone.run_id} is {undone.state}: only a run that succeeded is rolled back",

@@ -173,7 +173,7 @@ def _opened(table: Table) -> DeltaTable:
         if is_logged(table):
             raise _damaged(table, "it has no version that can be read") from None
         raise
-    except Exception as error:  # noqa: BLE001 - delta-rs raises a dozen kinds, Rust's own among them
+    except Exception as error:
         raise _damaged(table, " ".join(str(error).split())) from error
 
 

@@ -19,6 +19,8 @@ class RunKind(StrEnum):
     ROLLBACK = "rollback"
     ADOPT = "adopt"
     """Takes what somebody else wrote as it is."""
+    REPAIR = "repair"
+    """Mends what doctor found."""
 
 
 class RunState(StrEnum):
@@ -85,6 +87,8 @@ class StepKind(StrEnum):
     """Bronze and quarantine files of one source file, with arrivals and counts."""
     INGEST_RIVALS = "ingest_rivals"
     """What rows count for besides, since the ingest added versions of what Bronze holds; the newest entry counts."""
+    REPAIRED = "repaired"
+    """One act of a repair, done."""
 
 
 class Stage(StrEnum):

@@ -85,9 +85,9 @@ def remake(connection: Connection) -> None:
         connection.execute(delete(table))
     for part in chunks(_newest(connection)):
         connection.execute(insert(heads), [dict(row._mapping) for row in part])
-    for part in chunks(_summed(connection).items()):
+    for sums in chunks(_summed(connection).items()):
         rows = []
-        for (dataset, scheme, key), total in part:
+        for (dataset, scheme, key), total in sums:
             count, added, parity, files = _bits(total)
             row = {"dataset": dataset, "scheme": scheme, "event_key": key, "files": files}
             rows.append({**row, "rows": count, "total": added, "parity": parity})

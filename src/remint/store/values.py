@@ -116,7 +116,8 @@ class AuditEntry:
     at: str
     """When the entry was written."""
     action: str
-    """``apply``, ``ingest``, ``rollback``, ``adopt``; ``abandon``, ``approve``; ``intend`` and ``publish`` of a forced
+    """``apply``, ``ingest``, ``rollback``, ``adopt``; ``repair``;
+    ``abandon``, ``approve``, ``clean``; ``intend`` and ``publish`` of a forced
     run; ``alert``."""
     actor: str
     run_id: str | None
@@ -200,6 +201,8 @@ class Outcome:
     """Table versions that the run published; the release carries those of all other tables on."""
     tables_seen: Mapping[DatasetName, int] = field(default_factory=dict)
     """Table versions that the ledger accounts for from now on."""
+    tables_unseen: tuple[DatasetName, ...] = ()
+    """Tables that the ledger accounts for in no version: the next look compares every live file."""
     watermarks: Mapping[DatasetName, str] = field(default_factory=dict)
     """Last event key processed; empty for a run whose mode may not move watermarks."""
     cursors: Mapping[DatasetName, CursorMove] = field(default_factory=dict)
