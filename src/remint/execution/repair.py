@@ -306,9 +306,7 @@ def _put_back(tools: Tools, graph: DatasetGraph, act: Act) -> None:
 
 
 def _move_aside(tools: Tools, graph: DatasetGraph, act: Act) -> None:
-    place = Path(tools.folder(graph[act.subject])) / _LOG / act.place
-    place.unlink(missing_ok=True)
-    _sync(place.parent)
+    tools.tables.take_out_entry(tools.table(graph[act.subject]), act.place)
 
 
 def _reingest(tools: Tools, graph: DatasetGraph, act: Act) -> None:

@@ -158,6 +158,10 @@ class TableFormat(Protocol):
         """Return what the log says and what is wrong with it; never raises for a log that is damaged."""
         ...
 
+    def take_out_entry(self, table: Table, file: str) -> None:
+        """Remove an entry of the log, or a checkpoint of it with what points to it."""
+        ...
+
     def put_back_commit(self, table: Table, version: int, replacement: Replacement) -> None:
         """Write one of remint's commits anew, as it was journalled, in the place of what the log holds there."""
         ...

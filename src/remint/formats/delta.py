@@ -23,7 +23,15 @@ from deltalake.transaction import AddAction, RemoveAction
 
 from remint.errors import InvalidKey, LogDamaged, PublishConflict, PublishUnverified, RunError
 from remint.formats.base import LogReading, Replacement, Table
-from remint.formats.delta_log import app_id, commit_note, is_logged, partition_values, put_back_commit, read_log
+from remint.formats.delta_log import (
+    app_id,
+    commit_note,
+    is_logged,
+    partition_values,
+    put_back_commit,
+    read_log,
+    take_out_entry,
+)
 from remint.model.dataset import Column
 from remint.model.partition import PartitionKey
 
@@ -127,6 +135,10 @@ class DeltaFormat:
     def read_log(self, table: Table) -> LogReading:
         """Return what the log says and what is wrong with it."""
         return read_log(table)
+
+    def take_out_entry(self, table: Table, file: str) -> None:
+        """Remove an entry of the log, or a checkpoint of it with what points to it."""
+        take_out_entry(table, file)
 
     def put_back_commit(self, table: Table, version: int, replacement: Replacement) -> None:
         """Write one of remint's commits anew, from the journal."""

@@ -23,7 +23,7 @@ from remint.formats.base import Commit, LogFault, LogFlaw, LoggedFile, LogReadin
 
 _ENTRY = re.compile(r"(\d{20})\.json")
 _CHECKPOINT = re.compile(r"(\d{20})\.checkpoint.*\.parquet")
-_POINTER = "_last_checkpoint"
+POINTER = "_last_checkpoint"
 _SAID = {
     LogFlaw.EMPTY: "is empty: readers take it for a commit that changed nothing",
     LogFlaw.TORN: "is torn",
@@ -84,7 +84,7 @@ def read_log(table: Table) -> LogReading:
             _fault(reading, LogFlaw.GAP, version, entry_name(version))
         for name in checkpoints.get(version, ()):
             _take_checkpoint(reading, version, folder / name)
-    _take_pointer(reading, folder / _POINTER, checkpoints)
+    _take_pointer(reading, folder / POINTER, checkpoints)
     return LogReading(
         newest=reading.newest,
         commits=tuple(reading.commits),
@@ -233,6 +233,15 @@ def app_id(run_id: str) -> str:
     return f"remint:{run_id}"
 
 
+def take_out_entry(table: Table, file: str) -> None:
+    """Remove an entry of the log, durably; of a checkpoint also the pointer, which readers would follow to nothing."""
+    folder = log_folder(table)
+    (folder / file).unlink(missing_ok=True)
+    if not _ENTRY.fullmatch(file):
+        (folder / POINTER).unlink(missing_ok=True)
+    _sync(folder)
+
+
 def put_back_commit(table: Table, version: int, replacement: Replacement) -> None:
     """Write a commit of remint's as an entry of the log, whole and durable, in the place of what is there."""
     text = "".join(f"{json.dumps(action)}\n" for action in _actions(table, replacement))
@@ -243,6 +252,10 @@ def put_back_commit(table: Table, version: int, replacement: Replacement) -> Non
         file.flush()
         os.fsync(file.fileno())
     whole.replace(folder / entry_name(version))
+    _sync(folder)
+
+
+def _sync(folder: Path) -> None:
     handle = os.open(folder, os.O_RDONLY)
     try:
         os.fsync(handle)
