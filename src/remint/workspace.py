@@ -321,7 +321,7 @@ class Workspace:
                 run_plan(self._tools, plan, run.run_id)
         elif run.kind in (RunKind.ADOPT, RunKind.REPAIR):
             raise NotResumable(
-                f"run {run.run_id} was interrupted before it had recorded anything",
+                f"run {run.run_id} was interrupted before it {run.kind}ed anything",
                 hint=f"remint rollback {run.run_id}    # gives it up; then {run.kind} again",
             )
         elif run.kind is RunKind.INGEST:
