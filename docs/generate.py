@@ -90,6 +90,7 @@ _TABLES = {
     "pins": "Releases whose files retention must keep, and why.",
     "unpins": "Pins that were given up.",
     "expired": "Files that retention removed: none of them can be put back.",
+    "hashed_files": "When `doctor --read-data` last hashed a file: `--subset 5%` takes those of longest ago.",
     "watermarks": "Every move of a watermark.",
     "approvals": "One row for each consent of a second person to a plan.",
     "approval_uses": "Which run used which approval up: one each.",

@@ -58,6 +58,9 @@ The tree::
     │   ├── RunAtWork         RM414  exit 6   a process is carrying the run out (retryable)
     │   ├── WaiveRefused      RM415  exit 6   the run can be ended otherwise, or has ended
     │   └── TableBusy         RM416  exit 6   other writers of a table were faster every time (retryable)
+    │   ├── FilesDamaged      RM420  exit 6   a published file is not on disk as it was published
+    │   ├── LogDamaged        RM421  exit 6   a table's log cannot be read
+    │   └── RepairRefused     RM422  exit 6   a repair would not be exact, or may not be made now
     ├── StoreError            RM5xx
     │   ├── StoreNewer        RM501  exit 1   state written by a newer remint
     │   ├── StoreBusy         RM502  exit 1   another process holds the database (retryable)
@@ -491,6 +494,30 @@ class WaiveRefused(RunError):
     """The run has ended, or can be ended by resume."""
 
     code = "RM415"
+    exit_code = 6
+    leaves = "nothing changed"
+
+
+class FilesDamaged(RunError):
+    """A published file that would be read is gone, or is not the one that was published."""
+
+    code = "RM420"
+    exit_code = 6
+    leaves = "no table changed"
+
+
+class LogDamaged(RunError):
+    """The log of a table cannot be read."""
+
+    code = "RM421"
+    exit_code = 6
+    leaves = "no table changed"
+
+
+class RepairRefused(RunError):
+    """What is damaged cannot be mended, or not now."""
+
+    code = "RM422"
     exit_code = 6
     leaves = "nothing changed"
 

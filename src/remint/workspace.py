@@ -331,10 +331,10 @@ class Workspace:
         from remint.loading.plan_file import read_plan
 
         run = self.store.run(run_id)
-        if run.kind is RunKind.ADOPT and run.state in OUTSTANDING:
+        if run.kind in (RunKind.ADOPT, RunKind.REPAIR) and run.state in OUTSTANDING:
             raise NotResumable(
-                f"run {run.run_id} was interrupted before it adopted anything",
-                hint=f"remint rollback {run.run_id}    # gives it up; then adopt again",
+                f"run {run.run_id} was interrupted before it {run.kind}ed anything",
+                hint=f"remint rollback {run.run_id}    # gives it up; then {run.kind} again",
             )
         with taken(self._tools, run.run_id, take_over=take_over):
             log_resumption(self._tools, run, self.project.settings.user)
@@ -474,7 +474,7 @@ class Workspace:
         """Looks after the project."""
         from remint.execution.upkeep import Upkeep
 
-        return Upkeep(self._tools, self.graph)
+        return Upkeep(self._tools, self.graph, self._begun, self.project.settings.user)
 
     @cached_property
     def rollbacks(self) -> Rollbacks:

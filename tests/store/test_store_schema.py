@@ -20,7 +20,7 @@ from remint.store.sql_store import open_store
 from remint.store.tables import APPEND_ONLY, metadata, schema_info
 
 PACKAGE = Path(remint.store.__file__).parent
-CHANGED = {"runs", "leases", "heads", "arrived", "tables_seen"}
+CHANGED = {"runs", "leases", "heads", "arrived", "tables_seen", "hashed_files"}
 
 
 def shape(connection):

@@ -14,7 +14,6 @@ from pathlib import Path
 from remint.engines.base import Scan
 from remint.errors import AdoptRefused
 from remint.execution.observe import observe_units
-from remint.execution.rollback import sha256_of
 from remint.model.dataset import Dataset, Layer
 from remint.model.digest import ContentDigest, fingerprint
 from remint.model.graph import DatasetGraph
@@ -23,6 +22,7 @@ from remint.model.partition import DateRange, PartitionKey, PartitionSet
 from remint.model.provenance import Arrival, DataFile, ProvenanceRecord
 from remint.model.run import RunState
 from remint.planner.staleness import Contents, unit_inputs
+from remint.publishing.intact import sha256_of
 from remint.publishing.publish import record_success
 from remint.publishing.record import Scope, audit_entry, stopped
 from remint.publishing.tools import Tools

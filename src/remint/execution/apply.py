@@ -69,8 +69,9 @@ def _workpiece(tools: Tools, graph: DatasetGraph, plan: Plan, run_id: str) -> Wo
     )
     for entry in tools.store.journal(run_id):
         if entry.kind is StepKind.STAGED:
-            name = entry.payload["dataset"]
-            piece.add(name, _confirmed_again(tools, name, from_payload(entry.payload["units"])))
+            name, units = entry.payload["dataset"], from_payload(entry.payload["units"])
+            piece.prove(graph[name], [f for u in units if not u.is_confirmed for f in u.files])
+            piece.add(name, _confirmed_again(tools, name, units))
     return piece
 
 

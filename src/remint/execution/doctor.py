@@ -1,127 +1,131 @@
-"""Examine a project's tables: ledger, log and disk must say the same. Reads only."""
+"""Examine a project: ledger, journals, logs and disk must say the same. Changes nothing but when a file was hashed.
+
+Rules: damaged input gives a symptom, never an exception; what one dataset is like keeps nobody from looking at the
+next.
+"""
 
 from __future__ import annotations
 
 from collections.abc import Iterable
-from dataclasses import dataclass
-from enum import StrEnum
 from pathlib import Path
 
+from remint.errors import RemintError
 from remint.execution.audit_chain import first_break
-from remint.execution.rollback import sha256_of
+from remint.execution.doctor_files import (
+    Records,
+    file_symptoms,
+    live_symptoms,
+    unnamed_files,
+    unnamed_symptoms,
+)
+from remint.execution.doctor_log import Journalled, log_symptoms
+from remint.execution.doctor_state import database_symptoms, derived_symptoms, projection_symptoms
+from remint.execution.symptom import Health, Kind, Symptom, bad, mending, note
 from remint.model.dataset import Dataset, DatasetName
 from remint.model.graph import DatasetGraph
 from remint.model.observation import behind
 from remint.model.run import RunState
+from remint.model.subset import Subset
 from remint.publishing.tools import Tools
 from remint.publishing.unrecorded import unrecorded_runs
-
-
-class Health(StrEnum):
-    """How bad a symptom is."""
-
-    OK = "ok"
-    NOTE = "note"
-    """Nothing is wrong with published data."""
-    BAD = "bad"
-
-
-@dataclass(frozen=True, slots=True, kw_only=True)
-class Symptom:
-    """One thing that doctor looked at."""
-
-    subject: DatasetName
-    health: Health
-    detail: str
-    hint: str = ""
-
 
 _STATE_IS_OLDER = "put the newest copy of the state database back; without one, take what is there: remint adopt {}"
 _GIVE_UP = ", or give it up: remint rollback "
 
 
-def examine(tools: Tools, graph: DatasetGraph, names: Iterable[DatasetName], *, read_data: bool) -> list[Symptom]:
+def examine(
+    tools: Tools, graph: DatasetGraph, names: Iterable[DatasetName], *, read_data: bool, subset: Subset | None = None
+) -> list[Symptom]:
     """Return what is well and what is not, by dataset.
 
     Args:
         tools: adapters.
         graph: the declared datasets.
         names: datasets to look at.
-        read_data: also hash every published file.
+        read_data: also hash published files, and compare what is kept of their contents.
+        subset: which files are hashed; all of them without it.
     """
-    symptoms = list(_examine_log(tools))
-    for run in tools.store.outstanding():
-        symptoms.append(
-            Symptom(
-                subject=run.run_id,
-                health=Health.NOTE,
-                detail=f"{run.kind} run is {run.state}: {run.error or 'it was interrupted'}",
-                hint=f"remint resume {run.run_id}{'' if run.state is RunState.PUBLISHING else _GIVE_UP + run.run_id}",
-            )
-        )
-    for name in names:
-        found = list(_examine(tools, graph[name], read_data=read_data))
+    chosen = [graph[name] for name in names]
+    symptoms = list(database_symptoms(tools))
+    try:
+        symptoms.append(_audit_log(tools))
+        symptoms += _runs(tools)
+        symptoms += derived_symptoms(tools, graph)
+        journalled = Journalled.of(tools)
+    except RemintError as error:
+        return [*symptoms, _failed("state database", Kind.DATABASE_DAMAGED, error)]
+    hashed = (subset or Subset()) if read_data else None
+    for dataset in chosen:
+        found: list[Symptom] = []
+        try:
+            found += _examined(tools, dataset, journalled, hashed)
+        except RemintError as error:
+            found.append(_failed(dataset.name, Kind.LOG_UNREADABLE, error))
         if not found:
-            count = sum(len(r.files) for r in tools.store.records(name).values())
-            words = f"{count} files as published" + (", contents hashed" if read_data else "")
-            found = [Symptom(subject=name, health=Health.OK, detail=words)]
+            count = sum(len(r.files) for r in tools.store.records(dataset.name).values())
+            words = f"{count} files as published" + (_hashed(subset) if read_data else "")
+            found = [Symptom(subject=dataset.name, health=Health.OK, detail=words)]
         symptoms += found
+    if read_data and not any(s.health is Health.BAD for s in symptoms):
+        symptoms += projection_symptoms(tools, chosen)
     return symptoms
 
 
-def _examine_log(tools: Tools) -> Iterable[Symptom]:
+def _hashed(subset: Subset | None) -> str:
+    return ", contents hashed" if subset is None else ", contents of some hashed"
+
+
+def _failed(subject: str, kind: Kind, error: RemintError) -> Symptom:
+    return Symptom(subject=subject, health=Health.BAD, kind=kind, detail=error.message, hint=error.hint or "")
+
+
+def _audit_log(tools: Tools) -> Symptom:
     broken = first_break(tools.store)
-    if broken:
-        detail, hint = f"{broken.kind} at seq {broken.seq}: {broken.found}", "remint audit verify CHECKPOINT"
-        yield Symptom(subject="audit log", health=Health.BAD, detail=detail, hint=hint)
-    else:
-        yield Symptom(subject="audit log", health=Health.OK, detail="every entry has the hash that it was written with")
+    if broken is None:
+        return Symptom(
+            subject="audit log", health=Health.OK, detail="every entry has the hash that it was written with"
+        )
+    detail, hint = f"{broken.kind} at seq {broken.seq}: {broken.found}", "remint audit verify CHECKPOINT"
+    return Symptom(subject="audit log", health=Health.BAD, kind=Kind.AUDIT_LOG_BROKEN, detail=detail, hint=hint)
 
 
-def _examine(tools: Tools, dataset: Dataset, *, read_data: bool) -> Iterable[Symptom]:
-    table, folder = tools.table(dataset), Path(tools.folder(dataset))
-    records = {k: r for k, r in tools.store.records(dataset.name).items() if r.files}
-    version = tools.tables.version(table)
-    if version is None:
-        if records:
-            yield _bad(dataset, "the table is gone", f"restore {folder}, or rebuild: remint plan {dataset.name}")
-        return
-    for detail in tools.tables.damaged_commits(table):
-        yield _bad(dataset, detail, "restore the log file from a backup; readers may silently miss rows")
-    lost = unrecorded_runs(tools, dataset)
-    if lost:
-        yield _bad(dataset, behind({dataset.name: lost}), _STATE_IS_OLDER.format(dataset.name))
-    live = tools.tables.live_files(table)
-    published = {f.path: f for r in records.values() for f in r.files}
-    listed = {path for paths in live.values() for path in paths}
-    halves = [r.run_id for r in tools.store.outstanding() if r.state is RunState.PUBLISHING]
-    if halves:
-        words = f"run {halves[0]} is half published: what is live is compared once it is resumed"
-        yield Symptom(subject=dataset.name, health=Health.NOTE, detail=words)
-        return
-    for path in sorted(listed - published.keys()):
-        yield _bad(dataset, f"{path} is live but remint did not publish it", tools.tables.foreign_writer(table))
-    for path in sorted(published.keys() - listed):
-        yield _bad(dataset, f"{path} was published but is not live", tools.tables.foreign_writer(table))
-    for path, file in sorted(published.items()):
-        place = folder / path
-        if not place.exists():
-            yield _bad(dataset, f"{path} is missing on disk", f"remint plan {dataset.name} --range {file.key}")
-        elif place.stat().st_size != file.size_bytes:
-            yield _bad(dataset, f"{path}: expected {file.size_bytes} bytes, found {place.stat().st_size}")
-        elif read_data and sha256_of(place) != file.sha256:
-            yield _bad(dataset, f"{path}: its SHA-256 is not the one that was published")
-    unnamed = {str(p.relative_to(folder)) for p in folder.glob("**/part-*.parquet")} - listed
-    orphans = unnamed - tools.store.paths_ever(dataset.name)
-    if orphans:
-        detail = f"{len(orphans)} staged files that no table version names, for example {sorted(orphans)[0]}"
+def _runs(tools: Tools) -> Iterable[Symptom]:
+    for run in tools.store.outstanding():
         yield Symptom(
-            subject=dataset.name,
+            subject=run.run_id,
             health=Health.NOTE,
-            detail=detail,
-            hint="they belong to runs that are outstanding or were killed; resume or roll those back",
+            kind=Kind.OUTSTANDING_RUN,
+            detail=f"{run.kind} run is {run.state}: {run.error or 'it was interrupted'}",
+            hint=f"remint resume {run.run_id}{'' if run.state is RunState.PUBLISHING else _GIVE_UP + run.run_id}",
         )
 
 
-def _bad(dataset: Dataset, detail: str, hint: str = "") -> Symptom:
-    return Symptom(subject=dataset.name, health=Health.BAD, detail=detail, hint=hint)
+def _examined(tools: Tools, dataset: Dataset, journalled: Journalled, hashed: Subset | None) -> Iterable[Symptom]:
+    table, folder = tools.table(dataset), Path(tools.folder(dataset))
+    records: Records = {k: r for k, r in tools.store.records(dataset.name).items() if r.files}
+    reading = tools.tables.read_log(table)
+    halves = [r for r in journalled.runs.values() if r.state is RunState.PUBLISHING]
+    if reading.newest < 0:
+        if records:
+            words = f"the table is gone: there is no log below {folder}"
+            hint = f"restore {folder}, or rebuild: remint plan {dataset.name}"
+            yield bad(dataset, Kind.TABLE_GONE, words, hint)
+    elif halves:
+        words = f"run {halves[0].run_id} is half published: what is live is compared once it is resumed"
+        yield from log_symptoms(dataset, reading, journalled)
+        yield note(dataset, Kind.HALF_PUBLISHED, words)
+    else:
+        lost = unrecorded_runs(tools, dataset)
+        if lost:
+            yield bad(dataset, Kind.STATE_BEHIND, behind({dataset.name: lost}), _STATE_IS_OLDER.format(dataset.name))
+        found = list(log_symptoms(dataset, reading, journalled))
+        yield from found
+        try:
+            yield from live_symptoms(tools, dataset, records, reading)
+        except RemintError as error:
+            if not found:
+                yield bad(dataset, Kind.LOG_UNREADABLE, error.message, mending(dataset))
+    yield from file_symptoms(tools, dataset, records, hashed)
+    if not halves:
+        ever = tools.store.paths_ever(dataset.name)
+        yield from unnamed_symptoms(dataset, unnamed_files(tools, dataset, journalled.runs, ever, reading))

@@ -6,11 +6,12 @@ import time
 from collections.abc import Callable, Iterable, Mapping
 from contextlib import suppress
 from dataclasses import replace
+from pathlib import Path
 from typing import TypeVar
 
 from remint.engines.base import Scan
 from remint.errors import PlanError, StoreError
-from remint.model.dataset import Dataset, DatasetName
+from remint.model.dataset import Dataset, DatasetName, Layer
 from remint.model.graph import DatasetGraph
 from remint.model.observation import Columns, Foreign, Observed
 from remint.model.partition import PartitionKey, PartitionSet, gathered
@@ -23,6 +24,7 @@ from remint.planner.folding import fold, usable
 from remint.planner.scope import concerned, read_by
 from remint.planner.staleness import changed_heads
 from remint.planner.survey import World
+from remint.publishing.intact import flawed_files, published_files, require_intact
 from remint.publishing.lease import at_work
 from remint.publishing.tools import Tools
 from remint.publishing.unrecorded import unrecorded_runs
@@ -34,6 +36,8 @@ _LOADED_AT_ONCE = 50_000
 PATIENCE_S = 10.0
 """How long a look at the tables waits for runs that are publishing."""
 _PAUSE_S = 0.05
+_LOOKED_AT = 20_000
+"""Event partitions whose files a plan looks at; those of more are looked at when they are staged."""
 
 
 def observe(tools: Tools, graph: DatasetGraph, request: Request | None = None) -> Observed:
@@ -77,7 +81,7 @@ def _looked(tools: Tools, graph: DatasetGraph, last: tuple[int, str]) -> Observe
         standings=standings,
         last_seq=last_seq,
         last_run=last_run,
-        foreign=dict(_foreign(tools, graph)),
+        foreign=_foreign(tools, _moved(tools, graph)),
         outstanding=tuple(tools.store.outstanding()),
         logics=tools.store.logics([d.name for d in graph]),
         covered=dict(_covered(tools, graph, standings)),
@@ -108,8 +112,12 @@ def _close_up(tools: Tools, world: World, units: dict[DatasetName, PartitionSet]
     held = ((name, keys & (standings[name].present | standings[name].withdrawn)) for name, keys in units.items())
     wanted = gathered([*published.items(), *held])
     heads = tools.store.heads(list(wanted), wanted)
+    read = {name for found in (published, arrived) for name, keys in found.items() if keys}
+    bronze = [d for d in graph if d.layer is Layer.BRONZE and d.name in read]
     return replace(
         observed,
+        foreign={**observed.foreign, **_foreign(tools, [d for d in bronze if d.name not in observed.foreign])},
+        damaged=dict(_damaged(tools, bronze, arrived)),
         heads={d.name: heads.get(d.name, {}) for d in graph},
         arrivals={name: tools.store.arrivals(name, keys) for name, keys in arrived.items()},
         projections=_projections(tools, graph, heads, published),
@@ -138,6 +146,8 @@ def _projections(
 def project(tools: Tools, dataset: Dataset, columns: Columns, contents: Mapping[PartitionKey, str]) -> dict[str, str]:
     """Compute, keep and return the digests over ``columns`` of published partitions, by their content."""
     records = tools.store.records(dataset.name, list(contents))
+    # What is learned of a content is kept for ever, so a damaged file must not speak for it.
+    require_intact(tools, dataset, [f for r in records.values() for f in r.files])
     scan = Scan(
         root=tools.folder(dataset),
         paths=tuple(f.path for r in records.values() for f in r.files),
@@ -203,18 +213,69 @@ def _covered(
             yield dataset.name, days
 
 
-def _foreign(tools: Tools, graph: DatasetGraph) -> Iterable[tuple[DatasetName, Foreign]]:
-    """Yield what somebody else did to the tables; only tables that moved are opened."""
+def _moved(tools: Tools, graph: DatasetGraph) -> Iterable[Dataset]:
+    """Yield the datasets whose table has another version than the ledger accounts for."""
     seen = tools.store.tables_seen()
     for dataset in graph:
-        table = tools.table(dataset)
-        version = tools.tables.version(table)
-        if version == seen.get(dataset.name):
+        if tools.tables.version(tools.table(dataset)) != seen.get(dataset.name):
+            yield dataset
+
+
+def _foreign(tools: Tools, datasets: Iterable[Dataset]) -> dict[DatasetName, Foreign]:
+    """Return what somebody else did to tables, which are opened.
+
+    That a table has the version which was seen last says nothing of what its log holds now: of Bronze that is about to
+    be read, the log is read anew.
+    """
+    found = {}
+    for dataset in datasets:
+        keys = foreign_keys(tools, dataset)
+        if dataset.layer is Layer.BRONZE and keys:
+            same = rewritten_keys(tools, dataset, keys)
+            keys = keys - same
+            if same and not keys:
+                tools.store.account_for({dataset.name: tools.tables.version(tools.table(dataset)) or 0})
+        if keys:
+            by = tools.tables.foreign_writer(tools.table(dataset))
+            found[dataset.name] = Foreign(keys=keys, by=by, unrecorded=unrecorded_runs(tools, dataset))
+    return found
+
+
+def rewritten_keys(tools: Tools, dataset: Dataset, keys: Iterable[PartitionKey]) -> PartitionSet:
+    """Return those of ``keys`` whose live files, though not remint's, hold the very rows that remint published.
+
+    That is what compaction does. The rows are read and digested: what a commit says of itself proves nothing.
+    """
+    live, records = tools.tables.live_files(tools.table(dataset)), tools.store.records(dataset.name, list(keys))
+    folder, same = Path(tools.folder(dataset)), []
+    for key in sorted(k for k, record in records.items() if record.files and live.get(k)):
+        scan = Scan(
+            root=str(folder), paths=tuple(sorted(live[key])), columns=dataset.columns, partition=dataset.partition
+        )
+        if not all((folder / path).is_file() for path in live[key]):
             continue
-        found = foreign_keys(tools, dataset)
-        if found:
-            lost = unrecorded_runs(tools, dataset)
-            yield dataset.name, Foreign(keys=found, by=tools.tables.foreign_writer(table), unrecorded=lost)
+        try:
+            digests = tools.engine.digests(scan)
+        except Exception:  # noqa: BLE001, S112 - a file that no engine can read holds nothing that was published
+            continue
+        if {k: str(d) for k, d in digests.items()} == {key: records[key].digest}:
+            same.append(key)
+    return PartitionSet.of(dataset.partition.grain, same)
+
+
+def _damaged(
+    tools: Tools, bronze: Iterable[Dataset], arrived: Mapping[DatasetName, PartitionSet]
+) -> Iterable[tuple[DatasetName, tuple[str, ...]]]:
+    """Yield files of Bronze that would be read and are gone or of another size; staging hashes them as well."""
+    for dataset in bronze:
+        keys = arrived.get(dataset.name)
+        if not keys or len(keys) > _LOOKED_AT:
+            continue
+        paths = {p for rivals in (False, True) for p in tools.store.arrival_files(dataset.name, keys, rivals=rivals)}
+        files = published_files(tools, dataset, paths) if paths else []
+        flawed = flawed_files(tools.folder(dataset), files, hashed=False)
+        if flawed:
+            yield dataset.name, tuple(map(str, flawed))
 
 
 def foreign_keys(tools: Tools, dataset: Dataset) -> PartitionSet:

@@ -7,7 +7,6 @@ is put back that is not on disk with the recorded size and SHA-256. Which units 
 
 from __future__ import annotations
 
-import hashlib
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from contextlib import AbstractContextManager
 from dataclasses import dataclass, replace
@@ -24,6 +23,7 @@ from remint.model.request import Ask, UndoRequest
 from remint.model.run import Run, RunKind, RunState, StepKind
 from remint.model.wording import counted
 from remint.planner.undo import Past, Stack, Undo, Unit, chosen, plan_undo, undone_by
+from remint.publishing.intact import sha256_of
 from remint.publishing.lease import taken
 from remint.publishing.leftovers import discard, leftovers
 from remint.publishing.publish import (
@@ -260,6 +260,11 @@ def _refuse_state(undone: Run) -> None:
         )
     if undone.kind is RunKind.EXPIRE:
         raise RollbackRefused(f"run {run_id} removed files, and they cannot be brought back", hint="remint releases")
+    if undone.kind is RunKind.REPAIR:
+        raise RollbackRefused(
+            f"run {run_id} is a repair: it put back what had been published",
+            hint="what it replaced is kept below .remint/repairs",
+        )
     if undone.state is not RunState.SUCCEEDED:
         raise RollbackRefused(
             f"run {run_id} is {undone.state}: only a run that succeeded is rolled back", hint=f"remint show {run_id}"
@@ -317,12 +322,6 @@ def _check_files(tools: Tools, graph: DatasetGraph, records: Sequence[Provenance
                     f"{name}: {file.path} is not on disk as it was published, so {file.key} cannot be restored exactly",
                     hint=f"recompute: remint plan {name} --range {file.key} --rebuild --no-override-state",
                 )
-
-
-def sha256_of(path: Path) -> str:
-    """Return the SHA-256 of a file, in hex."""
-    with path.open("rb") as handle:
-        return hashlib.file_digest(handle, "sha256").hexdigest()
 
 
 def abandon(tools: Tools, graph: DatasetGraph, run: Run, asked: tuple[str, str]) -> int:

@@ -17,6 +17,7 @@ from remint.model.observation import Observed
 from remint.model.partition import PartitionKey, PartitionSet
 from remint.model.provenance import DataFile
 from remint.planner.staleness import Contents, domains, input_keys, unit_inputs
+from remint.publishing.intact import flawed_files, published_files, require_intact
 from remint.publishing.tools import Tools
 
 
@@ -50,6 +51,8 @@ class Workpiece:
     beside: Path | None = None
     """Folder to stage below instead of the tables' own folders: for what is never published."""
     staged: dict[DatasetName, dict[PartitionKey, StagedUnit]] = field(default_factory=dict)
+    proven: set[str] = field(default_factory=set)
+    """Absolute paths of files that this command has written or compared with what was published."""
     before: Contents = field(init=False)
     """The content of every input as it was before this run."""
     after: Contents = field(init=False)
@@ -67,6 +70,8 @@ class Workpiece:
         if not made:
             return
         dataset = self.graph[name]
+        folder = Path(self.tools.folder(dataset))
+        self.proven.update(str(folder / f.path) for u in made.values() if not u.is_confirmed for f in u.files)
         projected = {}
         for columns in dataset.read_as:
             spelled = ",".join(columns)
@@ -122,23 +127,38 @@ class Workpiece:
         source = self.graph[entry.dataset]
         if isinstance(entry.mapping, ByArrival) and source.arrivals is not None:
             days, files = list(wanted), self.tools.store.arrival_files
+            paths, rivals = files(source.name, days), files(source.name, days, rivals=True)
+            self.prove(source, published_files(self.tools, source, {*paths, *rivals}))
             return Scan(
                 root=self.tools.folder(source),
-                paths=tuple(files(source.name, days)),
+                paths=tuple(paths),
                 columns=source.columns,
                 partition=source.partition,
                 only=wanted,
                 only_column=source.arrivals.column,
                 only_label=source.arrivals.label or "",
                 key=source.arrivals.key,
-                rivals=tuple(files(source.name, days, rivals=True)),
+                rivals=tuple(rivals),
             )
+        held = self.files(source, wanted)
+        self.prove(source, held)
         return Scan(
             root=self.tools.folder(source),
-            paths=tuple(f.path for f in self.files(source, wanted)),
+            paths=tuple(f.path for f in held),
             columns=source.columns,
             partition=source.partition,
         )
+
+    def prove(self, dataset: Dataset, files: Iterable[DataFile]) -> None:
+        """Hash the files that this command has not hashed yet; nothing is read that is not as it was published.
+
+        Raises:
+            FilesDamaged: names the files, with what was expected and found.
+        """
+        folder = Path(self.tools.folder(dataset))
+        new = {path: f for f in files if (path := str(folder / f.path)) not in self.proven}
+        require_intact(self.tools, dataset, list(new.values()))
+        self.proven.update(new)
 
     def rows_arrived(self, dataset: Dataset, keys: PartitionSet) -> int | None:
         """Return the rows that ingest recorded for the units of a parsing dataset; None where it reads no arrivals."""
@@ -167,7 +187,12 @@ class Workpiece:
             inputs = unit_inputs(self.graph, dataset, key, self.after)
             kept = tuple(files)
             if same:
-                kept = self.tools.store.records(dataset.name, [key])[key].files
+                live = self.tools.store.records(dataset.name, [key])[key].files
+                # What is live must hold that content on disk too; else the new files take its place.
+                same = not flawed_files(self.tools.folder(dataset), live, hashed=True)
+            if same:
+                kept = live
+                self.proven.update(str(Path(self.tools.folder(dataset)) / f.path) for f in live)
                 discard(self.tools.folder(dataset), files)
             made.append(
                 StagedUnit(

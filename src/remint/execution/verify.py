@@ -221,8 +221,8 @@ class _Bench:
         if foreign and unit.key in foreign.keys:
             return f"its files are not those that remint published: {foreign.by}"
         return (
-            "alone and in a batch it comes out the same, but not as published: its files or those of an input were "
-            "changed (remint doctor --read-data finds them)"
+            "alone and in a batch it comes out the same, from inputs that are as published, but not as published: it "
+            "was adopted, or another version of the engine made it"
         )
 
     def _culprits(self, alone: StageWork, wide: StageWork, key: PartitionKey, digest: str) -> str:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Collection, Mapping, Sequence
 from dataclasses import dataclass
+from enum import StrEnum
 from typing import Protocol
 
 from remint.model.dataset import Column
@@ -39,6 +40,75 @@ class Replacement:
     def keys(self) -> frozenset[PartitionKey]:
         """Partitions that the commit touches."""
         return frozenset(f.key for f in (*self.adds, *self.removes))
+
+
+class LogFlaw(StrEnum):
+    """What is wrong with an entry of a table's log."""
+
+    EMPTY = "empty"
+    """Readers take it for a commit that changed nothing."""
+    TORN = "torn"
+    """A line of it is no JSON."""
+    CUT = "cut"
+    """It says nothing of who made it: its end or its beginning is gone."""
+    GAP = "gap"
+    """There is none of that version."""
+    DUPLICATE = "duplicate"
+    """It says what an earlier one says."""
+    CHECKPOINT = "checkpoint"
+    """A summary of the log, which readers trust more than its entries, cannot be read or says something else."""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class LogFault:
+    """One entry of a log that is not as it was written."""
+
+    flaw: LogFlaw
+    file: str
+    """Name of the entry, below the table's log."""
+    version: int
+    detail: str
+    is_newest: bool = False
+    """No version comes after it, so that it can be taken out of the log."""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class LoggedFile:
+    """A data file as the log names it."""
+
+    path: str
+    key: PartitionKey
+    """Empty where the partition value is none that the table can have."""
+    size_bytes: int
+    stats: str
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Commit:
+    """One entry of a log that can be read."""
+
+    version: int
+    file: str
+    run_id: str
+    """Empty for a commit that is not remint's."""
+    attempt: int
+    adds: tuple[LoggedFile, ...]
+    removes: tuple[str, ...]
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class LogReading:
+    """All that a table's log says, entry by entry, read without the format's library."""
+
+    newest: int
+    """Newest version; -1 where there is none."""
+    commits: tuple[Commit, ...]
+    """In order of version; entries before the oldest checkpoint may have been cleaned up."""
+    faults: tuple[LogFault, ...]
+    live: Mapping[str, LoggedFile] | None
+    """Live files by path, as the entries add up; None where a fault leaves that open."""
+    named: frozenset[str]
+    """Every path that any version which the log can still give names."""
 
 
 class TableFormat(Protocol):
@@ -106,6 +176,18 @@ class TableFormat(Protocol):
 
     def damaged_commits(self, table: Table) -> list[str]:
         """Return in words every commit of the log that is not whole; readers may take it for an empty one."""
+        ...
+
+    def read_log(self, table: Table) -> LogReading:
+        """Return what the log says and what is wrong with it; never raises for a log that is damaged."""
+        ...
+
+    def take_out_entry(self, table: Table, file: str) -> None:
+        """Remove an entry of the log, or a checkpoint of it with what points to it."""
+        ...
+
+    def put_back_commit(self, table: Table, version: int, replacement: Replacement) -> None:
+        """Write one of remint's commits anew, as it was journalled, in the place of what the log holds there."""
         ...
 
     def differences(self, table: Table) -> list[str]:

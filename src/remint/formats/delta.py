@@ -23,8 +23,17 @@ from deltalake.exceptions import CommitFailedError, TableNotFoundError
 from deltalake.schema import PrimitiveType
 from deltalake.transaction import AddAction, RemoveAction
 
-from remint.errors import InvalidKey, PublishConflict, PublishUnverified, RunError, TableBusy
-from remint.formats.base import Replacement, Table
+from remint.errors import InvalidKey, LogDamaged, PublishConflict, PublishUnverified, RunError, TableBusy
+from remint.formats.base import LogReading, Replacement, Table
+from remint.formats.delta_log import (
+    app_id,
+    commit_note,
+    is_logged,
+    partition_values,
+    put_back_commit,
+    read_log,
+    take_out_entry,
+)
 from remint.model.dataset import Column
 from remint.model.partition import PartitionKey
 
@@ -56,7 +65,7 @@ class DeltaFormat:
     def version(self, table: Table) -> int | None:
         """Return the newest version, None when there is no table."""
         try:
-            return int(DeltaTable(table.location).version())
+            return int(_opened(table).version())
         except TableNotFoundError:
             return None
 
@@ -73,16 +82,16 @@ class DeltaFormat:
             configuration={"delta.appendOnly": "true"} if table.append_only else {},
             mode="ignore",
         )
-        return int(DeltaTable(table.location).version())
+        return int(_opened(table).version())
 
     def live_files(self, table: Table) -> Mapping[PartitionKey, frozenset[str]]:
         """Return the decoded paths of the live files by partition."""
-        return {key: frozenset(paths) for key, paths in _live(DeltaTable(table.location), table).items()}
+        return {key: frozenset(paths) for key, paths in _live(_opened(table), table).items()}
 
     def published_version(self, table: Table, run_id: str, attempt: int) -> int | None:
         """Return the version that holds the commit of (run, attempt)."""
         try:
-            opened = DeltaTable(table.location)
+            opened = _opened(table)
         except TableNotFoundError:
             return None
         if _reached(opened, run_id) < attempt:
@@ -91,7 +100,7 @@ class DeltaFormat:
 
     def check(self, table: Table, replacement: Replacement) -> None:
         """Refuse a replacement whose base is not what is live."""
-        opened = DeltaTable(table.location)
+        opened = _opened(table)
         _refuse_unsupported(opened, table)
         _require_base(table, _live(opened, table), replacement)
 
@@ -152,22 +161,24 @@ class DeltaFormat:
         return sorted(live & set(paths))
 
     def damaged_commits(self, table: Table) -> list[str]:
-        """Return the log files that are empty, torn or without their commit entry."""
-        damaged = []
-        for path in sorted((Path(table.location) / "_delta_log").glob("*.json")):
-            lines = path.read_text(encoding="utf-8", errors="replace").splitlines()
-            try:
-                entries = [json.loads(line) for line in lines]
-            except json.JSONDecodeError:
-                damaged.append(f"log entry {path.name} is torn")
-                continue
-            if not any("commitInfo" in entry for entry in entries):
-                damaged.append(f"log entry {path.name} is empty or cut off")
-        return damaged
+        """Return the log files that are not as they were written."""
+        return [f"log entry {f.file} {f.detail}" for f in read_log(table).faults]
+
+    def read_log(self, table: Table) -> LogReading:
+        """Return what the log says and what is wrong with it."""
+        return read_log(table)
+
+    def take_out_entry(self, table: Table, file: str) -> None:
+        """Remove an entry of the log, or a checkpoint of it with what points to it."""
+        take_out_entry(table, file)
+
+    def put_back_commit(self, table: Table, version: int, replacement: Replacement) -> None:
+        """Write one of remint's commits anew, from the journal."""
+        put_back_commit(table, version, replacement)
 
     def differences(self, table: Table) -> list[str]:
         """Return where schema, partition columns or features are not those that remint can keep."""
-        opened = DeltaTable(table.location)
+        opened = _opened(table)
         found = [f"it uses {feature}, which file replacement would corrupt" for feature in _dangerous(opened)]
         cut = tuple(opened.metadata().partition_columns)
         if cut != table.partition.columns:
@@ -187,20 +198,40 @@ class DeltaFormat:
 
     def foreign_writer(self, table: Table) -> str:
         """Return who made the newest commit that is not remint's, as its log says."""
-        for entry in DeltaTable(table.location).history(_RECENT):
+        for entry in _opened(table).history(_RECENT):
             if "remint" not in entry:
                 who = entry.get("userName") or entry.get("engineInfo") or entry.get("clientVersion") or "unknown writer"
                 return f"version {entry.get('version')}, {entry.get('operation', 'commit')} by {who}"
         return "no commit of the log's last ones"
 
 
-def _app(run_id: str) -> str:
-    return f"remint:{run_id}"
+def _opened(table: Table) -> DeltaTable:
+    """Return the table as it is now.
+
+    Raises:
+        LogDamaged: its log cannot be read; names the entry.
+    """
+    try:
+        return DeltaTable(table.location)
+    except TableNotFoundError:
+        if is_logged(table):
+            raise _damaged(table, "it has no version that can be read") from None
+        raise
+    except Exception as error:
+        raise _damaged(table, " ".join(str(error).split())) from error
+
+
+def _damaged(table: Table, said: str) -> LogDamaged:
+    faults = "; ".join(f"{f.file} {f.detail}" for f in read_log(table).faults) or said
+    return LogDamaged(
+        f"{table.name}: the log of the table cannot be read: {faults}",
+        hint=f"remint repair {table.name}    # shows what can be mended",
+    )
 
 
 def _reached(opened: DeltaTable, run_id: str) -> int:
     """Return the last attempt of a run that the table took; 0 when it took none."""
-    return opened.transaction_version(_app(run_id)) or 0
+    return opened.transaction_version(app_id(run_id)) or 0
 
 
 def _version_of(opened: DeltaTable, run_id: str, attempt: int) -> int:
@@ -217,7 +248,7 @@ def _tries(table: Table) -> Iterator[DeltaTable]:
     for lost in range(_CAS_TRIES):
         if lost:
             time.sleep(random.uniform(0, _PAUSE_S * lost))  # noqa: S311 - spreads writers, keeps no secret
-        yield DeltaTable(table.location)
+        yield _opened(table)
 
 
 def _busy(table: Table) -> TableBusy:
@@ -265,11 +296,6 @@ def _value_text(value: Any) -> str:
     return value.isoformat() if hasattr(value, "isoformat") else str(value)
 
 
-def _partition_values(table: Table, key: PartitionKey) -> dict[str, str | None]:
-    values: list[str | None] = [value.removesuffix("+00") for value in table.partition.values_of(key)]
-    return dict(zip(table.partition.columns, values, strict=True))
-
-
 def _dangerous(opened: DeltaTable) -> list[str]:
     return sorted(set(opened.protocol().writer_features or ()) & _CORRUPTED)
 
@@ -304,18 +330,17 @@ def _require_base(table: Table, live: Mapping[PartitionKey, set[str]], replaceme
 
 def _commit(opened: DeltaTable, table: Table, replacement: Replacement) -> None:
     now = int(datetime.now().astimezone().timestamp() * 1000)
-    values = {key: _partition_values(table, key) for key in replacement.keys}
+    values = {key: partition_values(table, key) for key in replacement.keys}
     adds = [AddAction(f.path, f.size_bytes, values[f.key], now, True, f.stats) for f in replacement.adds]
     removes = [RemoveAction(f.path, True, now, f.size_bytes, values[f.key]) for f in replacement.removes]
-    note = json.dumps({"run_id": replacement.run_id, "attempt": replacement.attempt, "files": len(adds)})
     opened.create_write_transaction(
         [*adds, *removes],
         "append",
         opened.schema(),
         partition_by=opened.metadata().partition_columns,
         commit_properties=CommitProperties(
-            custom_metadata={"remint": note},
-            app_transactions=[Transaction(_app(replacement.run_id), replacement.attempt)],
+            custom_metadata={"remint": commit_note(replacement)},
+            app_transactions=[Transaction(app_id(replacement.run_id), replacement.attempt)],
             max_commit_retries=0,
         ),
     )

@@ -26,6 +26,7 @@ from remint.model.partition import Grain, PartitionSet
 from remint.model.provenance import Arrival, DataFile, ProvenanceRecord
 from remint.model.request import Extraction
 from remint.model.run import RunState, StepKind
+from remint.publishing.intact import require_intact
 from remint.publishing.leftovers import discard, leftovers, token
 from remint.publishing.publish import TableChange, intend, intended, intended_fence, publish_tables, record_success
 from remint.publishing.record import Scope, audit_entry, stopped
@@ -135,6 +136,7 @@ def run_ingest(tools: Tools, graph: DatasetGraph, run_id: str, pending: Iterable
 
     Raises:
         ArrivalsRedeclared: rows of the dataset were counted in another way; nothing changed.
+        FilesDamaged: a file of Bronze is gone or of another size, so that duplicates cannot be told.
         SourceRejected: a file or page as a whole is unusable; nothing of the run is published.
         SourceUnavailable: a page could not be had; nothing of the run is published.
     """
@@ -146,6 +148,9 @@ def run_ingest(tools: Tools, graph: DatasetGraph, run_id: str, pending: Iterable
         intake = _journalled(tools, graph, run_id, again=state is not RunState.PUBLISHING)
         if state is not RunState.PUBLISHING:
             refuse_unrecorded(tools, [d for d in graph if d.layer is Layer.BRONZE])
+            for name in begun_of(tools, run_id).datasets:
+                # Their keys decide what is new; they are too many to be hashed for every few rows that arrive.
+                require_intact(tools, graph[name], _held(tools, graph[name]), hashed=False)
             due = pages_due(tools, graph, begun_of(tools, run_id).windows, tuple(intake.taken))
             _stage(tools, graph, run_id, intake, pending, due)
             intend(tools, run_id, list(_changes(graph, intake)), _fence(tools, graph, intake), newest=intake.newest)

@@ -71,6 +71,8 @@ class Observed:
     arrivals: Mapping[DatasetName, Mapping[PartitionKey, ArrivedContent]] = field(default_factory=dict)
     """By Bronze dataset and event key."""
     foreign: Mapping[DatasetName, Foreign] = field(default_factory=dict)
+    damaged: Mapping[DatasetName, tuple[str, ...]] = field(default_factory=dict)
+    """In words, files of Bronze that would be read and are not on disk as they were published."""
     logics: Mapping[DatasetName, tuple[LogicRecord, ...]] = field(default_factory=dict)
     """Logic versions that were published, in order of number."""
     logic_changes: Mapping[DatasetName, Mapping[str, LogicChange]] = field(default_factory=dict)

@@ -21,6 +21,8 @@ class RunKind(StrEnum):
     """Takes what somebody else wrote as it is."""
     EXPIRE = "expire"
     """Removes replaced files that nothing holds any more."""
+    REPAIR = "repair"
+    """Mends what doctor found."""
 
 
 class RunState(StrEnum):
@@ -100,6 +102,8 @@ class StepKind(StrEnum):
     """Bronze and quarantine files of one source file, with arrivals and counts."""
     INGEST_RIVALS = "ingest_rivals"
     """What rows count for besides, since the ingest added versions of what Bronze holds; the newest entry counts."""
+    REPAIRED = "repaired"
+    """One act of a repair, done."""
 
 
 BEGUN = {

@@ -13,6 +13,7 @@ from enum import StrEnum
 
 from remint.errors import (
     BronzeChanged,
+    FilesDamaged,
     InvalidRange,
     PeakHours,
     PlanError,
@@ -362,6 +363,7 @@ def refuse_unsettled(graph: DatasetGraph, observed: Observed) -> None:
         PlanError: a run has begun to commit and was interrupted; names it.
         StateBehind: tables hold runs that the state database does not know.
         BronzeChanged: anything but remint's appends happened; names the table and the partitions.
+        FilesDamaged: a file of Bronze that would be read is gone or of another size; names each.
     """
     for run in observed.outstanding:
         if run.state is RunState.PUBLISHING:
@@ -380,3 +382,9 @@ def refuse_unsettled(graph: DatasetGraph, observed: Observed) -> None:
                 f"remint ingested ({changed.by})",
                 hint=f"remint doctor {dataset.name}    # lists the files; restore them before planning",
             )
+    for name, lines in sorted(observed.damaged.items()):
+        shown = "\n  ".join(lines[:5])
+        raise FilesDamaged(
+            f"{name}: {counted(len(lines), 'file')} of it not as published\n  {shown}",
+            hint=f"remint doctor {name} --read-data    # finds all; remint repair {name} mends what it can",
+        )

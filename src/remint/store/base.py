@@ -23,6 +23,7 @@ from remint.store.values import (
     AuditRecord,
     Claim,
     Coverage,
+    Difference,
     InputDigests,
     JournalEntry,
     Outcome,
@@ -194,6 +195,22 @@ class StoreReader(Protocol):
         """Return a run's steps in the order in which they were taken."""
         ...
 
+    def steps(self, kinds: Collection[StepKind]) -> Iterator[tuple[str, JournalEntry]]:
+        """Yield the steps of some kinds of every run, with its id, in the order in which each took them."""
+        ...
+
+    def differences(self) -> list[Difference]:
+        """Return where what is derived (heads, totals of arrivals, projections) is not what it is derived from."""
+        ...
+
+    def damage(self) -> list[str]:
+        """Return in words what the database says is wrong with itself."""
+        ...
+
+    def hashed_files(self, dataset: DatasetName) -> dict[str, str]:
+        """Return when each file of a dataset was last hashed by doctor, by path."""
+        ...
+
     def releases(self) -> list[Release]:
         """Return every release, oldest first."""
         ...
@@ -299,6 +316,18 @@ class StoreWriter(StoreReader, Protocol):
 
     def save_standings(self, standings: Mapping[DatasetName, Standing]) -> None:
         """Keep how datasets stand; one that was saved as of a later ledger record stays."""
+        ...
+
+    def account_for(self, versions: Mapping[DatasetName, int]) -> None:
+        """Note that every live file of these table versions holds what the ledger says; an older one stays."""
+        ...
+
+    def note_hashed(self, dataset: DatasetName, paths: Collection[str], at: str) -> None:
+        """Note that doctor hashed files of a dataset."""
+        ...
+
+    def remake_derived(self) -> None:
+        """Make heads, totals of arrivals, standings and projections again from the append-only tables."""
         ...
 
     def learn(self, projections: Collection[Projection]) -> None:

@@ -188,6 +188,18 @@ def _sync(path: Path) -> None:
         os.close(handle)
 
 
+def damage(connection: Connection) -> list[str]:
+    """Return in words what the database finds wrong with itself; PostgreSQL keeps that to its own tools."""
+    if connection.dialect.name != "sqlite":
+        return []
+    found = [str(row[0]) for row in connection.exec_driver_sql("PRAGMA quick_check(20)")]
+    found = [] if found == ["ok"] else found
+    return found + [
+        f"{row[0]}: a row refers to none of {row[2]}"
+        for row in connection.exec_driver_sql("PRAGMA foreign_key_check").fetchmany(20)
+    ]
+
+
 def chunks(values: Iterable[T]) -> Iterator[Sequence[T]]:
     """Cut ``values`` into lists short enough to be bound in one statement."""
     remaining = iter(values)

@@ -3,10 +3,10 @@
 from __future__ import annotations
 
 import json
-from collections.abc import Mapping
+from collections.abc import Collection, Mapping
 from typing import Any
 
-from sqlalchemy import Connection, Row, func, insert, select, update
+from sqlalchemy import Connection, Row, delete, func, insert, select, update
 
 from remint.model.dataset import DatasetName
 from remint.model.provenance import RELEASE_PREFIX, Release
@@ -88,3 +88,8 @@ def see(connection: Connection, versions: Mapping[DatasetName, int]) -> None:
             connection.execute(insert(tables_seen), {"dataset": dataset, "version": version})
         elif version > known[dataset]:
             connection.execute(update(tables_seen).where(tables_seen.c.dataset == dataset).values(version=version))
+
+
+def forget(connection: Connection, datasets: Collection[DatasetName]) -> None:
+    """Account for no version of these tables."""
+    connection.execute(delete(tables_seen).where(tables_seen.c.dataset.in_(sorted(datasets))))

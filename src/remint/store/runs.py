@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import json
-from collections.abc import Collection, Mapping
+from collections.abc import Collection, Iterator, Mapping
 from dataclasses import asdict, fields
 from difflib import get_close_matches
 from typing import Any
@@ -129,6 +129,13 @@ def journal(connection: Connection, run_id: str) -> list[JournalEntry]:
         JournalEntry(seq=row.seq, kind=StepKind(row.kind), payload=json.loads(row.payload))
         for row in connection.execute(wanted)
     ]
+
+
+def steps(connection: Connection, kinds: Collection[StepKind]) -> Iterator[tuple[str, JournalEntry]]:
+    """Yield the steps of some kinds of all runs, one run after the other."""
+    wanted = select(tables.journal).where(tables.journal.c.kind.in_(sorted(kinds)))
+    for row in connection.execute(wanted.order_by(tables.journal.c.run_id, tables.journal.c.seq)):
+        yield row.run_id, JournalEntry(seq=row.seq, kind=StepKind(row.kind), payload=json.loads(row.payload))
 
 
 def append_step(connection: Connection, run_id: str, kind: StepKind, payload: Mapping[str, Any]) -> int:

@@ -24,6 +24,7 @@ from remint.store import (
     arrivals,
     audit_log,
     coverage,
+    derived,
     leases,
     ledger,
     projections,
@@ -36,7 +37,7 @@ from remint.store import (
     watermarks,
 )
 from remint.store.admission import admit
-from remint.store.database import Database, connect_to
+from remint.store.database import Database, connect_to, damage
 from remint.store.finish import finish
 from remint.store.intent import intend
 from remint.store.values import (
@@ -45,6 +46,7 @@ from remint.store.values import (
     AuditRecord,
     Claim,
     Coverage,
+    Difference,
     InputDigests,
     JournalEntry,
     Outcome,
@@ -251,6 +253,22 @@ class SqlStore:
         with self._database.reading() as connection:
             return runs.journal(connection, run_id)
 
+    def steps(self, kinds: Collection[StepKind]) -> Iterator[tuple[str, JournalEntry]]:
+        with self._database.reading() as connection:
+            yield from runs.steps(connection, kinds)
+
+    def differences(self) -> list[Difference]:
+        with self._database.reading() as connection:
+            return derived.differences(connection)
+
+    def damage(self) -> list[str]:
+        with self._database.reading() as connection:
+            return damage(connection)
+
+    def hashed_files(self, dataset: DatasetName) -> dict[str, str]:
+        with self._database.reading() as connection:
+            return derived.hashed_files(connection, dataset)
+
     def releases(self) -> list[Release]:
         with self._database.reading() as connection:
             return releases.every(connection)
@@ -340,6 +358,18 @@ class SqlStore:
     def save_standings(self, found: Mapping[DatasetName, Standing]) -> None:
         with self._writing() as connection:
             standings.save(connection, found)
+
+    def account_for(self, versions: Mapping[DatasetName, int]) -> None:
+        with self._writing() as connection:
+            releases.see(connection, versions)
+
+    def note_hashed(self, dataset: DatasetName, paths: Collection[str], at: str) -> None:
+        with self._writing() as connection:
+            derived.note_hashed(connection, dataset, paths, at)
+
+    def remake_derived(self) -> None:
+        with self._writing() as connection:
+            derived.remake(connection)
 
     def learn(self, found: Collection[Projection]) -> None:
         with self._writing() as connection:

@@ -1,7 +1,8 @@
 """Tables of the state database; ``migrations`` brings older databases to this shape.
 
 Rules: the tables of ``APPEND_ONLY`` are append-only: nothing in remint updates or deletes their rows. ``heads``,
-``arrived`` and ``standings`` are derived from them and can be made again; ``projections`` are facts about content,
+``arrived`` and ``standings`` are derived from them and can be made again; ``hashed_files`` only says what doctor may
+leave for later; ``projections`` are facts about content,
 added as they are learned. Sequence numbers are given under the write lock, so their order is the order of commits on
 every database.
 """
@@ -308,6 +309,14 @@ expired = Table(
     Column("dataset", Text, primary_key=True),
     Column("path", Text, primary_key=True),
     Column("run_id", Text, ForeignKey("runs.run_id"), nullable=False, index=True),
+)
+
+hashed_files = Table(
+    "hashed_files",
+    metadata,
+    Column("dataset", Text, primary_key=True),
+    Column("path", Text, primary_key=True),
+    Column("hashed_at", UtcText, nullable=False),
 )
 
 watermarks = Table(

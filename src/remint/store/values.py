@@ -118,8 +118,8 @@ class AuditEntry:
     at: str
     """When the entry was written."""
     action: str
-    """``apply``, ``ingest``, ``rollback``, ``adopt``, ``expire``; ``abandon``, ``approve``; ``intend`` and ``publish``
-    of a forced run; ``pin``, ``unpin``; ``alert``."""
+    """``apply``, ``ingest``, ``rollback``, ``adopt``, ``expire``, ``repair``; ``abandon``, ``waive``, ``approve``;
+    ``clean``; ``intend`` and ``publish`` of a forced run; ``resume``, ``withdraw``; ``pin``, ``unpin``; ``alert``."""
     actor: str
     run_id: str | None
     """The reprocessing id; None for an act that is no run."""
@@ -217,6 +217,8 @@ class Outcome:
     """Table versions that the run published; the release carries those of all other tables on."""
     tables_seen: Mapping[DatasetName, int] = field(default_factory=dict)
     """Table versions that the ledger accounts for from now on."""
+    tables_unseen: tuple[DatasetName, ...] = ()
+    """Tables that the ledger accounts for in no version: the next look compares every live file."""
     watermarks: Mapping[DatasetName, str] = field(default_factory=dict)
     """Last event key processed; empty for a run whose mode may not move watermarks."""
     cursors: Mapping[DatasetName, CursorMove] = field(default_factory=dict)
@@ -241,6 +243,16 @@ class RetentionBase:
     """Runs that somebody must end, but for the one that removes."""
     pins: int
     """Pins that were ever set."""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Difference:
+    """A row of a derived table that is not what it is derived from."""
+
+    table: str
+    dataset: DatasetName
+    key: str
+    """Partition, event key or content."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

@@ -1,4 +1,4 @@
-"""Leases of runs, pins of releases, files that retention removed, and a hash chain over the audit log."""
+"""Leases, pins, files that retention removed, when files were hashed, and a hash chain over the audit log."""
 
 from __future__ import annotations
 
@@ -19,6 +19,7 @@ def upgrade() -> None:
     _leases()
     _pins()
     _expired()
+    _hashed_files()
     _chain()
 
 
@@ -70,6 +71,16 @@ def _expired() -> None:
         sa.PrimaryKeyConstraint("dataset", "path", name="pk_expired"),
     )
     op.create_index("ix_expired_run_id", "expired", ["run_id"])
+
+
+def _hashed_files() -> None:
+    op.create_table(
+        "hashed_files",
+        sa.Column("dataset", sa.Text(), nullable=False),
+        sa.Column("path", sa.Text(), nullable=False),
+        sa.Column("hashed_at", sa.Text(), nullable=False),
+        sa.PrimaryKeyConstraint("dataset", "path", name="pk_hashed_files"),
+    )
 
 
 def _chain() -> None:

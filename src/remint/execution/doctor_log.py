@@ -1,0 +1,136 @@
+"""Compare the log of a table with the journals of the runs that wrote it: commit by commit, in both directions."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Mapping, Sequence
+from dataclasses import dataclass, field
+
+from remint.execution.symptom import Kind, Symptom, bad, mending
+from remint.formats.base import Commit, LogReading, Replacement
+from remint.model.dataset import Dataset, DatasetName
+from remint.model.provenance import DataFile
+from remint.model.run import Run, StepKind
+from remint.publishing.tools import Tools
+
+_KINDS = frozenset({StepKind.PUBLISH_INTENT, StepKind.PUBLISHED})
+
+
+@dataclass(frozen=True, slots=True)
+class Intent:
+    """Files that a run meant to put into a table and to take out."""
+
+    adds: tuple[DataFile, ...]
+    removes: tuple[DataFile, ...]
+
+
+@dataclass(slots=True)
+class Journalled:
+    """What all runs journalled about their commits."""
+
+    runs: dict[str, Run]
+    intents: dict[tuple[DatasetName, str], list[Intent]] = field(default_factory=dict)
+    """By dataset and run, in the order in which the run wrote them down."""
+    published: dict[DatasetName, dict[int, str]] = field(default_factory=dict)
+    """By dataset and table version, the run whose commit it is."""
+
+    @classmethod
+    def of(cls, tools: Tools) -> Journalled:
+        """Read the journals."""
+        found = cls({run.run_id: run for run in tools.store.runs(_ALL)})
+        for run_id, step in tools.store.steps(_KINDS):
+            if step.kind is StepKind.PUBLISHED:
+                found.published.setdefault(step.payload["dataset"], {})[step.payload["version"]] = run_id
+                continue
+            for table in step.payload["tables"]:
+                intent = Intent(_files(table["adds"]), _files(table["removes"]))
+                if intent.adds or intent.removes:
+                    found.intents.setdefault((table["dataset"], run_id), []).append(intent)
+        return found
+
+    def replacement(self, name: DatasetName, version: int) -> Replacement | None:
+        """Return the commit that a table version must hold; None where no run journalled one."""
+        run_id = self.published.get(name, {}).get(version, "")
+        meant = self.intents.get((name, run_id))
+        if not meant:
+            return None
+        versions = sorted(v for v, run in self.published[name].items() if run == run_id)
+        place = versions.index(version)
+        intent = meant[min(place, len(meant) - 1)]
+        return Replacement(run_id=run_id, attempt=2 * place + 1, adds=intent.adds, removes=intent.removes)
+
+
+_ALL = 1 << 40
+
+
+def _files(rows: Sequence[Mapping[str, object]]) -> tuple[DataFile, ...]:
+    return tuple(DataFile(**row) for row in rows)  # type: ignore[arg-type]
+
+
+def log_symptoms(dataset: Dataset, reading: LogReading, journalled: Journalled) -> Iterable[Symptom]:
+    """Yield what is wrong with the entries of a log, and where they and the journals disagree."""
+    faulty = {fault.version for fault in reading.faults}
+    for fault in reading.faults:
+        kind, words = Kind(f"log_{fault.flaw}"), f"log entry {fault.file} {fault.detail}"
+        yield bad(dataset, kind, words, mending(dataset), place=fault.file)
+    seen: dict[tuple[str, int], int] = {}
+    for commit in (c for c in reading.commits if c.run_id):
+        first = seen.setdefault((commit.run_id, commit.attempt), commit.version)
+        if commit.version in faulty:
+            continue
+        if first != commit.version:
+            words = f"log entry {commit.file} is the commit of run {commit.run_id}, which is version {first} already"
+            yield bad(dataset, Kind.LOG_DUPLICATE, words, mending(dataset), place=commit.file)
+        else:
+            yield from _compared(dataset, commit, journalled)
+    yield from _lost(dataset, reading, journalled, faulty)
+
+
+def _compared(dataset: Dataset, commit: Commit, journalled: Journalled) -> Iterable[Symptom]:
+    name = dataset.name
+    if commit.run_id not in journalled.runs:
+        words = f"log entry {commit.file} is of run {commit.run_id}, which the state database does not know"
+        hint = "restore the state database that knows it; or remint adopt takes the rows as they are"
+        yield bad(dataset, Kind.COMMIT_UNKNOWN, words, hint, place=commit.file)
+        return
+    meant = journalled.intents.get((name, commit.run_id), [])
+    found = (
+        frozenset((f.path, f.key, f.size_bytes, f.stats) for f in commit.adds),
+        frozenset(commit.removes),
+    )
+    wanted = [_sides(i.adds, i.removes) if commit.attempt % 2 else _sides(i.removes, i.adds) for i in meant]
+    if not wanted:
+        words = f"log entry {commit.file} is of run {commit.run_id}, which never meant to commit here"
+        yield bad(dataset, Kind.COMMIT_UNKNOWN, words, place=commit.file)
+    elif found not in wanted:
+        different = sorted({p for side in (0, 1) for p in _paths(wanted[-1][side]) ^ _paths(found[side])})
+        about = f", for example of {different[0]}" if different else " of a file's partition, size or statistics"
+        words = f"log entry {commit.file} is not what run {commit.run_id} committed{about}"
+        yield bad(dataset, Kind.COMMIT_CHANGED, words, mending(dataset), place=commit.file)
+
+
+_Side = frozenset[tuple[str, str, int, str]]
+
+
+def _sides(adds: Iterable[DataFile], removes: Iterable[DataFile]) -> tuple[_Side, frozenset[str]]:
+    added = frozenset((f.path, f.key, f.size_bytes, f.stats) for f in adds)
+    return added, frozenset(f.path for f in removes)
+
+
+def _paths(side: Iterable[object]) -> set[str]:
+    return {entry[0] if isinstance(entry, tuple) else str(entry) for entry in side}
+
+
+def _lost(dataset: Dataset, reading: LogReading, journalled: Journalled, faulty: set[int]) -> Iterable[Symptom]:
+    """Yield the commits that runs journalled as made and that the log does not hold."""
+    there = {c.version: c.run_id for c in reading.commits}
+    oldest = min(there, default=0)
+    for version, run_id in sorted(journalled.published.get(dataset.name, {}).items()):
+        # What was before the oldest entry was cleaned up; a run without files for the table made no commit.
+        if version in faulty or version < oldest or (dataset.name, run_id) not in journalled.intents:
+            continue
+        if there.get(version) != run_id:
+            held = there.get(version)
+            words = f"run {run_id} committed version {version}, and the log holds " + (
+                "no such version" if held is None else f"a commit of {held or 'somebody else'} there"
+            )
+            yield bad(dataset, Kind.COMMIT_LOST, words, mending(dataset), place=f"{version:020d}.json")

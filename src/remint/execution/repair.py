@@ -1,0 +1,361 @@
+"""Repair what doctor finds: what is mended is mended to the byte or made again by a plan; the rest is said.
+
+Rules: nothing is replaced of which no copy is kept; a file is put in place only with the SHA-256 that was published;
+a Bronze row is never made up. Every act can be done again, so an interrupted repair is given up and made anew.
+"""
+
+from __future__ import annotations
+
+import os
+import shutil
+from collections.abc import Callable, Iterable, Sequence
+from dataclasses import dataclass, replace
+from enum import StrEnum
+from pathlib import Path
+
+from remint.errors import RepairRefused
+from remint.execution.doctor import examine
+from remint.execution.doctor_log import Journalled
+from remint.execution.reingest import Origin, Origins, made_again
+from remint.execution.symptom import Health, Kind, Symptom
+from remint.formats.base import Replacement
+from remint.model.dataset import Dataset, DatasetName
+from remint.model.graph import DatasetGraph
+from remint.model.provenance import DataFile, ProvenanceRecord
+from remint.model.run import RunState, StepKind
+from remint.model.wording import counted
+from remint.publishing.intact import flawed_files, sha256_of
+from remint.publishing.publish import record_success
+from remint.publishing.record import Scope, audit_entry, stopped
+from remint.publishing.tools import Tools
+from remint.store.values import AuditStatus, Outcome
+
+_DERIVED = {
+    Kind.HEADS_WRONG,
+    Kind.ARRIVED_WRONG,
+    Kind.STANDINGS_WRONG,
+    Kind.PROJECTION_UNKNOWN,
+    Kind.PROJECTION_WRONG,
+}
+_ENTRIES = {
+    Kind.LOG_EMPTY,
+    Kind.LOG_TORN,
+    Kind.LOG_CUT,
+    Kind.LOG_GAP,
+    Kind.LOG_DUPLICATE,
+    Kind.COMMIT_LOST,
+    Kind.COMMIT_CHANGED,
+}
+_FOLLOWS = {Kind.NOT_LIVE, Kind.FOREIGN_FILE, Kind.WRONG_ENTRY, Kind.LOG_UNREADABLE}
+"""What a log that is mended may mend as well."""
+_LOG = "_delta_log"
+
+
+class ActKind(StrEnum):
+    """How something is mended."""
+
+    PUT_BACK = "put_back"
+    """A log entry is written anew as its run journalled it."""
+    MOVE_ASIDE = "move_aside"
+    """A log entry that no run vouches for is taken out of the log."""
+    COPY = "copy"
+    """The very bytes were found elsewhere."""
+    REINGEST = "reingest"
+    """The very bytes are made again from the source file."""
+    WITHDRAW = "withdraw"
+    """A partition counts as not published, so that the next plan makes it again."""
+    REMAKE = "remake"
+    """What is derived is made again."""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Act:
+    """One thing that a repair does."""
+
+    kind: ActKind
+    subject: str
+    place: str
+    words: str
+    file: DataFile | None = None
+    source: str = ""
+    """Absolute path of the bytes that are copied."""
+    origin: Origin | None = None
+    version: int = -1
+    replacement: Replacement | None = None
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Repair:
+    """What can be mended, in the order in which it is, and what cannot."""
+
+    acts: tuple[Act, ...]
+    hopeless: tuple[Symptom, ...]
+    """What stays as it is; the hint says what a person can do."""
+
+
+def find_repair(tools: Tools, graph: DatasetGraph, names: Sequence[DatasetName]) -> Repair:
+    """Return how what is wrong with datasets can be mended; nothing is changed."""
+    symptoms = [s for s in examine(tools, graph, names, read_data=True) if s.health is Health.BAD]
+    bench = _Bench(tools, graph, Journalled.of(tools), {s.subject: [] for s in symptoms})
+    acts: list[Act] = []
+    hopeless: list[Symptom] = []
+    for symptom in symptoms:
+        act = bench.act(symptom, symptoms)
+        if isinstance(act, Symptom):
+            hopeless.append(act)
+        elif act is not None and (act.kind, act.subject, act.place) not in {(a.kind, a.subject, a.place) for a in acts}:
+            acts.append(act)
+    mended = {a.subject for a in acts if a.kind in (ActKind.PUT_BACK, ActKind.MOVE_ASIDE)}
+    left = [s for s in hopeless if not (s.kind in _FOLLOWS and s.subject in mended)]
+    order = list(ActKind)
+    acts.sort(key=lambda act: (order.index(act.kind), act.subject, act.place))
+    return Repair(acts=tuple(acts), hopeless=tuple(left))
+
+
+@dataclass(slots=True)
+class _Bench:
+    """What finding a repair needs to know."""
+
+    tools: Tools
+    graph: DatasetGraph
+    journalled: Journalled
+    flawed: dict[str, list[str]]
+    origins: Origins | None = None
+
+    def act(self, symptom: Symptom, symptoms: Sequence[Symptom]) -> Act | Symptom | None:
+        """Return what mends a symptom, or the symptom with words on why nothing does."""
+        if symptom.kind in _DERIVED:
+            words = "heads, totals of arrivals, standings and digests over columns are made again from the ledger"
+            return Act(kind=ActKind.REMAKE, subject="state database", place="derived tables", words=words)
+        if symptom.subject not in self.graph.datasets:
+            return symptom
+        dataset = self.graph[symptom.subject]
+        if symptom.kind in _ENTRIES:
+            return self._on_entry(dataset, symptom)
+        if symptom.kind is Kind.LOG_CHECKPOINT:
+            return self._on_checkpoint(dataset, symptom)
+        if symptom.kind.startswith("file_") and symptom.kind is not Kind.FILE_OF_TWO:
+            others = [s.place for s in symptoms if s.subject == symptom.subject and s.kind is Kind.FILE_REPLACED]
+            return self._on_file(dataset, symptom, others)
+        return symptom
+
+    def _on_entry(self, dataset: Dataset, symptom: Symptom) -> Act | Symptom:
+        version = int(symptom.place.partition(".")[0])
+        reading = self.tools.tables.read_log(self.tools.table(dataset))
+        there = {c.version: c.run_id for c in reading.commits}
+        meant = self.journalled.replacement(dataset.name, version)
+        if meant is None and there.get(version) and symptom.kind is Kind.COMMIT_CHANGED:
+            return symptom
+        if (
+            meant is not None
+            and there.get(version, meant.run_id) in (meant.run_id, "")
+            and not (symptom.kind is Kind.COMMIT_LOST and version in there)
+        ):
+            words = f"{symptom.place} is written anew as run {meant.run_id} journalled it"
+            return self._act(ActKind.PUT_BACK, symptom, words, version=version, replacement=meant)
+        if meant is None and version == reading.newest and symptom.kind is not Kind.COMMIT_LOST:
+            words = f"{symptom.place} is taken out of the log: no run that ended made it"
+            return self._act(ActKind.MOVE_ASIDE, symptom, words, version=version)
+        return _left(symptom, "no journal says what stood there: restore it from a backup of the table")
+
+    def _on_checkpoint(self, dataset: Dataset, symptom: Symptom) -> Act | Symptom:
+        reading = self.tools.tables.read_log(self.tools.table(dataset))
+        is_whole = [c.version for c in reading.commits] == list(range(reading.newest + 1))
+        if is_whole or symptom.place.startswith("_"):
+            words = f"{symptom.place} is taken out of the log, whose entries say all that it said"
+            return self._act(ActKind.MOVE_ASIDE, symptom, words)
+        return _left(symptom, "the entries that it sums up are gone: restore it from a backup of the table")
+
+    def _act(
+        self, kind: ActKind, symptom: Symptom, words: str, *, version: int = -1, replacement: Replacement | None = None
+    ) -> Act:
+        return Act(
+            kind=kind,
+            subject=symptom.subject,
+            place=symptom.place,
+            words=words,
+            version=version,
+            replacement=replacement,
+        )
+
+    def _on_file(self, dataset: Dataset, symptom: Symptom, others: Sequence[str]) -> Act | Symptom:
+        records = self.tools.store.records(dataset.name).values()
+        record, file = next((r, f) for r in records for f in r.files if f.path == symptom.place)
+        act = Act(kind=ActKind.COPY, subject=dataset.name, place=file.path, words="", file=file)
+        found = self._copy_of(dataset, file, others)
+        if found is not None:
+            return replace(act, source=str(found), words=f"its bytes are put back from {found}")
+        if dataset.transform is not None:
+            words = f"{record.key} counts as not published, so that remint plan {dataset.name} makes it again"
+            return replace(act, kind=ActKind.WITHDRAW, place=record.key, words=words)
+        self.origins = self.origins or Origins.of(self.tools)
+        origin = self.origins.known.get((dataset.name, file.path))
+        if origin is None:
+            return _left(symptom, "it was adopted: restore it from a backup of the table")
+        with made_again(self.tools, self.graph, self.origins, origin, file) as (place, why):
+            if place is not None:
+                words = f"its bytes are made again from {origin.uri}"
+                return replace(act, kind=ActKind.REINGEST, origin=origin, words=words)
+        days = f" of {', '.join(origin.event_keys[:5])}" if origin.event_keys else ""
+        lost = f"{counted(origin.rows, 'row')}{days} came from {origin.uri} by run {origin.run_id}"
+        return _left(symptom, f"{why}; {lost}: restore the file from a backup")
+
+    def _copy_of(self, dataset: Dataset, file: DataFile, others: Sequence[str]) -> Path | None:
+        """Return a file with the very bytes: an earlier or exchanged one of the table, or one that a repair kept."""
+        folder = Path(self.tools.folder(dataset))
+        near = (folder / file.path).parent
+        places = [folder / path for path in others]
+        places += sorted(near.iterdir()) if near.is_dir() else []
+        kept = kept_below(self.tools)
+        places += sorted(p for p in kept.rglob("*") if p.is_file()) if kept.is_dir() else []
+        for place in places:
+            try:
+                if place.stat().st_size == file.size_bytes and sha256_of(place) == file.sha256:
+                    return place
+            except OSError:
+                continue
+        return None
+
+
+def _left(symptom: Symptom, why: str) -> Symptom:
+    return replace(symptom, hint=why)
+
+
+def kept_below(tools: Tools) -> Path:
+    """Return the folder in which repairs keep what they replace."""
+    return tools.root / ".remint" / "repairs"
+
+
+def run_repair(tools: Tools, graph: DatasetGraph, run_id: str, found: Repair) -> None:
+    """Carry out a repair under an existing run; what is replaced is kept below ``.remint/repairs/<run>``.
+
+    Raises:
+        RepairRefused: something is not as it was found, or could not be made as it was published.
+    """
+    try:
+        units = _withdrawable(tools, found)
+        kept = _keep_all(tools, graph, run_id, found.acts)
+        steps: dict[ActKind, Callable[[Act], None]] = {
+            ActKind.PUT_BACK: lambda act: _put_back(tools, graph, act),
+            ActKind.MOVE_ASIDE: lambda act: _move_aside(tools, graph, act),
+            ActKind.COPY: lambda act: _place(tools, graph, act, kept.get(act.source, Path(act.source))),
+            ActKind.REINGEST: lambda act: _reingest(tools, graph, act),
+            ActKind.REMAKE: lambda _: tools.store.remake_derived(),
+        }
+        for act in found.acts:
+            if act.kind in steps:
+                steps[act.kind](act)
+                payload = {"act": act.kind, "subject": act.subject, "place": act.place}
+                tools.store.journal_append(run_id, StepKind.REPAIRED, payload)
+        _record(tools, graph, run_id, found, units)
+    except Exception as error:
+        raise stopped(tools, run_id, error) from error
+
+
+def _withdrawable(tools: Tools, found: Repair) -> list[tuple[DatasetName, str]]:
+    units = sorted({(a.subject, a.place) for a in found.acts if a.kind is ActKind.WITHDRAW})
+    halves = [r for r in tools.store.outstanding() if r.state is RunState.PUBLISHING]
+    if units and halves:
+        raise RepairRefused(
+            f"run {halves[0].run_id} was interrupted while it published",
+            hint=f"finish it first: remint resume {halves[0].run_id}; then repair again",
+        )
+    return units
+
+
+def _keep_all(tools: Tools, graph: DatasetGraph, run_id: str, acts: Iterable[Act]) -> dict[str, Path]:
+    """Copy everything that is about to be replaced, durably; return the copies by the absolute path of the original."""
+    copies = {}
+    for act in acts:
+        if act.subject not in graph.datasets or act.kind is ActKind.WITHDRAW:
+            continue
+        below = f"{_LOG}/{act.place}" if act.file is None else act.place
+        original = Path(tools.folder(graph[act.subject])) / below
+        if original.is_file():
+            copy = kept_below(tools) / run_id / act.subject / below
+            _copy(original, copy)
+            copies[str(original)] = copy
+    return copies
+
+
+def _copy(original: Path, copy: Path) -> None:
+    """Copy a file so that the copy is whole and durable, or not there."""
+    copy.parent.mkdir(parents=True, exist_ok=True)
+    half = copy.with_name(f".{copy.name}.half")
+    shutil.copyfile(original, half)
+    for place in (half, half.parent):
+        _sync(place)
+    half.replace(copy)
+    _sync(copy.parent)
+
+
+def _sync(place: Path) -> None:
+    handle = os.open(place, os.O_RDONLY)
+    try:
+        os.fsync(handle)
+    finally:
+        os.close(handle)
+
+
+def _put_back(tools: Tools, graph: DatasetGraph, act: Act) -> None:
+    if act.replacement is not None:
+        tools.tables.put_back_commit(tools.table(graph[act.subject]), act.version, act.replacement)
+    reading = tools.tables.read_log(tools.table(graph[act.subject]))
+    if any(f.file == act.place for f in reading.faults):
+        raise RepairRefused(f"{act.subject}: log entry {act.place} is not whole after it was written anew")
+
+
+def _move_aside(tools: Tools, graph: DatasetGraph, act: Act) -> None:
+    tools.tables.take_out_entry(tools.table(graph[act.subject]), act.place)
+
+
+def _reingest(tools: Tools, graph: DatasetGraph, act: Act) -> None:
+    if act.origin is None or act.file is None:
+        return
+    with made_again(tools, graph, Origins.of(tools), act.origin, act.file) as (place, why):
+        if place is None:
+            raise RepairRefused(f"{act.subject}: {act.place} could not be made again: {why}")
+        _place(tools, graph, act, place)
+
+
+def _place(tools: Tools, graph: DatasetGraph, act: Act, source: Path) -> None:
+    """Put bytes in the place of a published file, if they are the published ones."""
+    dataset, file = graph[act.subject], act.file
+    if file is None or not source.is_file() or sha256_of(source) != file.sha256:
+        raise RepairRefused(f"{act.subject}: {source} does not hold the bytes of {act.place} any more")
+    _copy(source, Path(tools.folder(dataset)) / file.path)
+    wrong = flawed_files(tools.folder(dataset), [file], hashed=True)
+    if wrong:
+        raise RepairRefused(f"{act.subject}: {wrong[0]}, after it was put back")
+
+
+def _record(
+    tools: Tools, graph: DatasetGraph, run_id: str, found: Repair, units: Sequence[tuple[DatasetName, str]]
+) -> None:
+    run, ended = tools.store.run(run_id), tools.now()
+    records, fence = [], {}
+    for name, key in units:
+        held = tools.store.records(name, [key])[key]
+        fence[name, key] = tools.store.heads([name])[name][key].seq
+        records.append(_withdrawn(tools, graph[name], held, run_id))
+    acts = [{"act": a.kind.value, "subject": a.subject, "place": a.place} for a in found.acts]
+    detail = {"acts": acts, "kept": str(kept_below(tools) / run_id), "left": len(found.hopeless)}
+    scope = Scope.of(graph, units, 0, detail)
+    touched = {a.subject for a in found.acts if a.subject in graph.datasets}
+    outcome = Outcome(
+        run_id=run_id,
+        ended_at=ended,
+        audit=audit_entry(run, scope, AuditStatus.SUCCESS, ended),
+        summary=scope.summary(),
+        records=tuple(records),
+        fence=fence,
+        tables_unseen=tuple(sorted(touched)),
+    )
+    record_success(tools, [], outcome)
+
+
+def _withdrawn(tools: Tools, dataset: Dataset, held: ProvenanceRecord, run_id: str) -> ProvenanceRecord:
+    """Return the record by which a unit counts as not published; its files stay live until a plan replaces them."""
+    version = tools.tables.version(tools.table(dataset)) or 0
+    gone = replace(held, fingerprint="", logic="", inputs={}, digest="", files=())
+    return replace(gone, run_id=run_id, table_version=version, published=True)

@@ -1,0 +1,304 @@
+"""Read a Delta log entry by entry, without delta-rs: it takes an empty entry for a commit and fails on a torn one.
+
+Rules: nothing here raises for a log that is damaged; every fault is named with its file.
+"""
+
+from __future__ import annotations
+
+import json
+import os
+import re
+from collections.abc import Iterable, Mapping, Sequence
+from dataclasses import dataclass, field
+from datetime import datetime
+from pathlib import Path
+from typing import Any
+from urllib.parse import quote, unquote
+
+import pyarrow.parquet as pq
+from pyarrow import ArrowException
+
+from remint.errors import InvalidKey
+from remint.formats.base import Commit, LogFault, LogFlaw, LoggedFile, LogReading, Replacement, Table
+
+_ENTRY = re.compile(r"(\d{20})\.json")
+_CHECKPOINT = re.compile(r"(\d{20})\.checkpoint.*\.parquet")
+POINTER = "_last_checkpoint"
+_SAID = {
+    LogFlaw.EMPTY: "is empty: readers take it for a commit that changed nothing",
+    LogFlaw.TORN: "is torn",
+    LogFlaw.CUT: "is cut off: it does not say who made it",
+    LogFlaw.GAP: "is gone, and later ones are there",
+}
+
+_Actions = list[dict[str, Any]]
+
+
+@dataclass(slots=True)
+class _Reading:
+    """A log while it is read."""
+
+    table: Table
+    commits: list[Commit] = field(default_factory=list)
+    faults: list[LogFault] = field(default_factory=list)
+    live: dict[str, LoggedFile] = field(default_factory=dict)
+    is_sure: bool = True
+    named: set[str] = field(default_factory=set)
+    newest: int = -1
+
+
+def log_folder(table: Table) -> Path:
+    """Return the folder of the table's log."""
+    return Path(table.location) / "_delta_log"
+
+
+def entry_name(version: int) -> str:
+    """Return the name of the log entry of a version."""
+    return f"{version:020d}.json"
+
+
+def is_logged(table: Table) -> bool:
+    """Return whether the table has any log."""
+    return log_folder(table).is_dir() and any(_ENTRY.fullmatch(p.name) for p in log_folder(table).iterdir())
+
+
+def read_log(table: Table) -> LogReading:
+    """Return what the log of a table says and what is wrong with it."""
+    folder = log_folder(table)
+    names = sorted(p.name for p in folder.iterdir()) if folder.is_dir() else []
+    entries = {int(m[1]): n for n in names if (m := _ENTRY.fullmatch(n))}
+    checkpoints: dict[int, list[str]] = {}
+    for name in names:
+        if found := _CHECKPOINT.fullmatch(name):
+            checkpoints.setdefault(int(found[1]), []).append(name)
+    reading = _Reading(table, newest=max([*entries, *checkpoints], default=-1))
+    first = min(entries, default=0)
+    # Cleaning up removes the oldest entries, once a checkpoint says what they said.
+    start = first if any(v >= first - 1 for v in checkpoints) else 0
+    reading.is_sure = start == 0
+    seen: dict[bytes, str] = {}
+    for version in range(min([start, *checkpoints]), reading.newest + 1):
+        if version in entries:
+            _take_entry(reading, version, (folder / entries[version]), seen)
+        elif version >= start:
+            _fault(reading, LogFlaw.GAP, version, entry_name(version))
+        for name in checkpoints.get(version, ()):
+            _take_checkpoint(reading, version, folder / name)
+    _take_pointer(reading, folder / POINTER, checkpoints)
+    return LogReading(
+        newest=reading.newest,
+        commits=tuple(reading.commits),
+        faults=tuple(reading.faults),
+        live=reading.live if reading.is_sure else None,
+        named=frozenset(reading.named),
+    )
+
+
+def _fault(reading: _Reading, flaw: LogFlaw, version: int, name: str, detail: str = "") -> None:
+    is_newest = version == reading.newest and flaw is not LogFlaw.CHECKPOINT
+    found = LogFault(flaw=flaw, file=name, version=version, detail=detail or _SAID.get(flaw, ""), is_newest=is_newest)
+    reading.faults.append(found)
+    if flaw not in (LogFlaw.CHECKPOINT, LogFlaw.DUPLICATE):
+        reading.is_sure = False
+
+
+def _take_entry(reading: _Reading, version: int, path: Path, seen: dict[bytes, str]) -> None:
+    try:
+        content = path.read_bytes()
+    except OSError as error:
+        _fault(reading, LogFlaw.TORN, version, path.name, f"cannot be read: {error.strerror}")
+        return
+    if content and content in seen:
+        _fault(reading, LogFlaw.DUPLICATE, version, path.name, f"says the same as {seen[content]}")
+    seen[content] = path.name
+    actions = _parsed(content)
+    if not content.strip():
+        _fault(reading, LogFlaw.EMPTY, version, path.name)
+    elif actions is None:
+        _fault(reading, LogFlaw.TORN, version, path.name)
+    elif not any("commitInfo" in action for action in actions):
+        _fault(reading, LogFlaw.CUT, version, path.name)
+    else:
+        commit = _commit(reading.table, version, path.name, actions)
+        reading.commits.append(commit)
+        for gone in commit.removes:
+            reading.live.pop(gone, None)
+        reading.live.update((f.path, f) for f in commit.adds)
+        reading.named.update(commit.removes, (f.path for f in commit.adds))
+
+
+def _parsed(content: bytes) -> _Actions | None:
+    """Return the actions of an entry; None where it is torn."""
+    try:
+        found = [json.loads(line) for line in content.decode("utf-8").splitlines() if line.strip()]
+    except ValueError:
+        return None
+    return found if all(isinstance(action, dict) for action in found) else None
+
+
+def _commit(table: Table, version: int, name: str, actions: _Actions) -> Commit:
+    note = _note(actions)
+    adds = [a["add"] for a in actions if isinstance(a.get("add"), dict)]
+    removes = [a["remove"] for a in actions if isinstance(a.get("remove"), dict)]
+    return Commit(
+        version=version,
+        file=name,
+        run_id=str(note.get("run_id", "")),
+        attempt=int(note.get("attempt", 0)),
+        adds=tuple(_logged(table, a) for a in adds),
+        removes=tuple(unquote(str(r.get("path", ""))) for r in removes),
+    )
+
+
+def _note(actions: _Actions) -> Mapping[str, Any]:
+    for action in actions:
+        info = action.get("commitInfo")
+        if isinstance(info, dict) and "remint" in info:
+            try:
+                found = json.loads(info["remint"])
+            except (ValueError, TypeError):
+                return {}
+            return found if isinstance(found, dict) else {}
+    return {}
+
+
+def _logged(table: Table, add: Mapping[str, Any]) -> LoggedFile:
+    size = add.get("size")
+    return LoggedFile(
+        path=unquote(str(add.get("path", ""))),
+        key=_key(table, add.get("partitionValues")),
+        size_bytes=size if isinstance(size, int) else -1,
+        stats=str(add.get("stats") or ""),
+    )
+
+
+def _key(table: Table, values: Any) -> str:
+    pairs = dict(values or ()) if isinstance(values, dict | list) else {}
+    texts = [pairs.get(name) for name in table.partition.columns]
+    # The log spells a timestamp without its zone.
+    for spelled in (texts, [f"{t}+00" for t in texts[:1]] + texts[1:]):
+        try:
+            return table.partition.key_of(spelled)
+        except (InvalidKey, ValueError):
+            continue
+    return ""
+
+
+def _take_checkpoint(reading: _Reading, version: int, path: Path) -> None:
+    """Compare a checkpoint with what the entries before it add up to; begin with it where those are gone."""
+    try:
+        rows = pq.read_table(path, columns=["add"]).column("add").to_pylist()
+    except (ArrowException, OSError, KeyError, ValueError) as error:
+        _fault(reading, LogFlaw.CHECKPOINT, version, path.name, f"cannot be read: {' '.join(str(error).split())[:200]}")
+        return
+    adds = [_logged(reading.table, row) for row in rows if row]
+    reading.named.update(f.path for f in adds)
+    held = {f.path: f for f in adds}
+    if "checkpoint.parquet" not in path.name:
+        return  # one part of several
+    if not reading.is_sure and not reading.faults:
+        reading.live, reading.is_sure = dict(held), True
+    elif reading.is_sure and held != reading.live:
+        different = sorted(p for p in {*held, *reading.live} if held.get(p) != reading.live.get(p))
+        words = f"does not say what the log before it says, of {len(different)} files, for example {different[0]}"
+        _fault(reading, LogFlaw.CHECKPOINT, version, path.name, words)
+
+
+def _take_pointer(reading: _Reading, path: Path, checkpoints: Mapping[int, Sequence[str]]) -> None:
+    if not path.exists():
+        return
+    try:
+        named = int(json.loads(path.read_text("utf-8"))["version"])
+    except (OSError, ValueError, KeyError, TypeError):
+        _fault(reading, LogFlaw.CHECKPOINT, -1, path.name, "cannot be read")
+        return
+    if named not in checkpoints:
+        _fault(reading, LogFlaw.CHECKPOINT, named, path.name, f"names a checkpoint of version {named}, which is gone")
+
+
+def partition_values(table: Table, key: str) -> dict[str, str | None]:
+    """Return the partition values of a key as the log spells them."""
+    values: list[str | None] = [value.removesuffix("+00") for value in table.partition.values_of(key)]
+    return dict(zip(table.partition.columns, values, strict=True))
+
+
+def commit_note(replacement: Replacement) -> str:
+    """Return what remint writes into a commit, to find it again."""
+    note = {"run_id": replacement.run_id, "attempt": replacement.attempt, "files": len(replacement.adds)}
+    return json.dumps(note)
+
+
+def app_id(run_id: str) -> str:
+    """Return the name under which the log keeps a run's transaction."""
+    return f"remint:{run_id}"
+
+
+def take_out_entry(table: Table, file: str) -> None:
+    """Remove an entry of the log, durably; of a checkpoint also the pointer, which readers would follow to nothing."""
+    folder = log_folder(table)
+    (folder / file).unlink(missing_ok=True)
+    if not _ENTRY.fullmatch(file):
+        (folder / POINTER).unlink(missing_ok=True)
+    _sync(folder)
+
+
+def put_back_commit(table: Table, version: int, replacement: Replacement) -> None:
+    """Write a commit of remint's as an entry of the log, whole and durable, in the place of what is there."""
+    text = "".join(f"{json.dumps(action)}\n" for action in _actions(table, replacement))
+    folder = log_folder(table)
+    whole = folder / f".{entry_name(version)}.repair"
+    with whole.open("w", encoding="utf-8") as file:
+        file.write(text)
+        file.flush()
+        os.fsync(file.fileno())
+    whole.replace(folder / entry_name(version))
+    _sync(folder)
+
+
+def _sync(folder: Path) -> None:
+    handle = os.open(folder, os.O_RDONLY)
+    try:
+        os.fsync(handle)
+    finally:
+        os.close(handle)
+
+
+def _actions(table: Table, replacement: Replacement) -> Iterable[dict[str, Any]]:
+    now = int(datetime.now().astimezone().timestamp() * 1000)
+    parameters = {"mode": "Append", "partitionBy": json.dumps(list(table.partition.columns))}
+    yield {
+        "commitInfo": {
+            "timestamp": now,
+            "operation": "WRITE",
+            "operationParameters": parameters,
+            "engineInfo": "remint",
+            "remint": commit_note(replacement),
+        }
+    }
+    for file in replacement.adds:
+        yield {
+            "add": {
+                "path": _quoted(file.path),
+                "partitionValues": partition_values(table, file.key),
+                "size": file.size_bytes,
+                "modificationTime": now,
+                "dataChange": True,
+                "stats": file.stats,
+            }
+        }
+    for file in replacement.removes:
+        yield {
+            "remove": {
+                "path": _quoted(file.path),
+                "deletionTimestamp": now,
+                "dataChange": True,
+                "extendedFileMetadata": True,
+                "partitionValues": partition_values(table, file.key),
+                "size": file.size_bytes,
+            }
+        }
+    yield {"txn": {"appId": app_id(replacement.run_id), "version": replacement.attempt}}
+
+
+def _quoted(path: str) -> str:
+    return quote(path, safe="/=!$&'()*+,;:@-._~")
