@@ -47,10 +47,17 @@ The tree::
     │   ├── HalfPublished     RM410  exit 1   a conflict, and a commit that could not be taken back
     │   ├── SourceRejected    RM409  exit 2   a source file or page was refused as a whole
     │   ├── SourceUnavailable RM411  exit 1   a source did not answer in time (retryable)
-    │   └── AdoptRefused      RM412  exit 6   what somebody else wrote cannot be taken as it is
+    │   ├── AdoptRefused      RM412  exit 6   what somebody else wrote cannot be taken as it is
+    │   ├── DiskFailed        RM441  exit 1   the disk or the system refused a file
+    │   │   ├── DiskFull      RM440  exit 1   no room left on the disk (retryable)
+    │   │   └── NotPermitted  RM442  exit 1   a file or folder may not be read or written
+    │   ├── OutOfMemory       RM443  exit 1   not enough memory
+    │   └── TableDamaged      RM444  exit 1   the log of a table cannot be read
     ├── StoreError            RM5xx
     │   ├── StoreNewer        RM501  exit 1   state written by a newer remint
-    │   └── StoreBusy         RM502  exit 1   another process holds the database (retryable)
+    │   ├── StoreBusy         RM502  exit 1   another process holds the database (retryable)
+    │   ├── StoreFull         RM503  exit 1   the database cannot grow: the disk is full (retryable)
+    │   └── StoreReadOnly     RM504  exit 1   the database, or its folder, may not be written
     └── InternalError         RM900  exit 1   a defect of remint itself
 
 Rules: the message says what, where, expected and found; ``hint`` says the next command.
@@ -406,6 +413,38 @@ class AdoptRefused(RunError):
     leaves = "nothing changed"
 
 
+class DiskFailed(RunError):
+    """The disk, or the system, refused to read or write a file."""
+
+    code = "RM441"
+
+
+class DiskFull(DiskFailed):
+    """There is no room left on the disk, or in the user's share of it."""
+
+    code = "RM440"
+    retryable = True
+
+
+class NotPermitted(DiskFailed):
+    """A file or folder may not be read or written by this user."""
+
+    code = "RM442"
+
+
+class OutOfMemory(RunError):
+    """The process or the engine may not have the memory that the step needs."""
+
+    code = "RM443"
+
+
+class TableDamaged(RunError):
+    """The log of a table is torn, empty or gone in part, so that nobody can read the table."""
+
+    code = "RM444"
+    leaves = "nothing changed"
+
+
 class SourceRejected(RunError):
     """A source file or page was refused as a whole."""
 
@@ -439,6 +478,19 @@ class StoreBusy(StoreError):
 
     code = "RM502"
     retryable = True
+
+
+class StoreFull(StoreError):
+    """The state database cannot grow."""
+
+    code = "RM503"
+    retryable = True
+
+
+class StoreReadOnly(StoreError):
+    """The state database or its folder may not be written."""
+
+    code = "RM504"
 
 
 class InternalError(RemintError):

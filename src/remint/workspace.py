@@ -311,10 +311,13 @@ class Workspace:
         from remint.execution.rollback import run_rollback
         from remint.ingestion.ingest import begun_of, pending_files, run_ingest
         from remint.loading.plan_file import read_plan
+        from remint.publishing.publish import mend_tables
 
         run = self.store.run(run_id)
         if run.state not in OUTSTANDING:
             raise NotResumable(f"run {run.run_id} is {run.state}: there is nothing to resume", hint="remint status")
+        if run.state is RunState.PUBLISHING:
+            mend_tables(self._tools, self._graph_of(run), run.run_id)
         if run.kind is RunKind.APPLY:
             plan = read_plan(self.store.plan_json(run.run_id) or "")
             with watched(self._tools, plan, run.run_id, self.policy.sla_seconds):

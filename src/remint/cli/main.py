@@ -16,6 +16,7 @@ import click
 from remint import __version__
 from remint.cli import bring, care, compare, look, plans, project, undo
 from remint.errors import InternalError, RemintError
+from remint.failures import machine_failure
 
 
 class _Main(click.Group):
@@ -35,12 +36,12 @@ class _Main(click.Group):
         except Exception as error:
             if ctx.params.get("debug"):
                 raise
-            unexpected = InternalError(
+            found = machine_failure(error) or InternalError(
                 f"{type(error).__name__}: {error}",
                 hint="this is a defect of remint: run again with --debug and report it",
             )
-            _report(unexpected, as_json="--json" in sys.argv)
-            ctx.exit(unexpected.exit_code)
+            _report(found, as_json="--json" in sys.argv)
+            ctx.exit(found.exit_code)
 
 
 def _report(error: RemintError, *, as_json: bool) -> None:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
+from pathlib import Path
 from typing import Protocol
 
 from remint.model.dataset import Column
@@ -70,8 +71,16 @@ class TableFormat(Protocol):
         """
         ...
 
+    def mend(self, table: Table, expected: Sequence[Replacement], aside: Path) -> list[str]:
+        """Move what a loss of power tore at the end of the table's log into ``aside``; return in words what it was.
+
+        Only what a run that was publishing can have left: the newest commit, where it is empty or torn, or is one of
+        the ``expected`` and does not hold all of it. It can be made again then.
+        """
+        ...
+
     def publish(self, table: Table, replacement: Replacement) -> int:
-        """Commit the replacement and return the new version, read back and durable.
+        """Commit the replacement, unless it is committed already, and return its version, read back and durable.
 
         Raises:
             PublishConflict: the live files of a touched partition are not ``replacement.removes``; nothing is

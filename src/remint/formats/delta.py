@@ -3,26 +3,36 @@
 Rules (each from a measured loss of data by the defaults of the library):
 - never let delta-rs retry a commit: its retry accepts a stale replacement over a compaction and doubles the rows;
 - add and remove files by explicit, decoded paths: a wrong path is removed silently, not refused;
-- after a commit, read the file set back; after an unknown outcome, look the run up by its transaction id.
+- after a commit, read the file set back; after an unknown outcome, look the run up by its transaction id;
+- a commit counts once it is synced; delta-rs deletes no log entry, so that a torn checkpoint loses nothing.
 """
 
 from __future__ import annotations
 
 import json
-import os
 from collections.abc import Iterable, Mapping, Sequence
 from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any
 from urllib.parse import unquote
 
-from deltalake import CommitProperties, DeltaTable, Field, Schema, Transaction
-from deltalake.exceptions import CommitFailedError, TableNotFoundError
+from deltalake import CommitProperties, DeltaTable, Field, PostCommitHookProperties, Schema, Transaction
+from deltalake.exceptions import CommitFailedError, DeltaError, TableNotFoundError
 from deltalake.schema import PrimitiveType
 from deltalake.transaction import AddAction, RemoveAction
 
-from remint.errors import InvalidKey, PublishConflict, PublishUnverified, RunError
+from remint.errors import InvalidKey, PublishConflict, PublishUnverified, RunError, TableDamaged
+from remint.failures import machine_failure
 from remint.formats.base import Replacement, Table
+from remint.formats.delta_log import (
+    actions_of,
+    app_id,
+    damaged_entries,
+    entry_path,
+    is_whole,
+    move_torn_aside,
+    sync_version,
+)
 from remint.model.dataset import Column
 from remint.model.partition import PartitionKey
 
@@ -53,14 +63,16 @@ class DeltaFormat:
     def version(self, table: Table) -> int | None:
         """Return the newest version, None when there is no table."""
         try:
-            return int(DeltaTable(table.location).version())
+            return int(_open(table).version())
         except TableNotFoundError:
             return None
 
     def create(self, table: Table) -> int:
-        """Create the table, empty; leave an existing one as it is."""
+        """Create the table, empty and durable; leave an existing one as it is."""
         found = self.version(table)
         if found is not None:
+            if not found:  # whoever created it may have died before it was durable
+                sync_version(table.location, found)
             return found
         DeltaTable.create(
             table.location,
@@ -70,19 +82,21 @@ class DeltaFormat:
             configuration={"delta.appendOnly": "true"} if table.append_only else {},
             mode="ignore",
         )
-        return int(DeltaTable(table.location).version())
+        version = int(_open(table).version())
+        sync_version(table.location, 0)
+        return version
 
     def live_files(self, table: Table) -> Mapping[PartitionKey, frozenset[str]]:
         """Return the decoded paths of the live files by partition."""
-        return {key: frozenset(paths) for key, paths in _live(DeltaTable(table.location), table).items()}
+        return {key: frozenset(paths) for key, paths in _live(_open(table), table).items()}
 
     def published_version(self, table: Table, run_id: str, attempt: int) -> int | None:
         """Return the version that holds the commit of (run, attempt)."""
         try:
-            opened = DeltaTable(table.location)
+            opened = _open(table)
         except TableNotFoundError:
             return None
-        if (opened.transaction_version(_app(run_id)) or 0) < attempt:
+        if (opened.transaction_version(app_id(run_id)) or 0) < attempt:
             return None
         for entry in opened.history():
             note = json.loads(entry.get("remint", "{}"))
@@ -92,27 +106,33 @@ class DeltaFormat:
 
     def check(self, table: Table, replacement: Replacement) -> None:
         """Refuse a replacement whose base is not what is live."""
-        opened = DeltaTable(table.location)
+        opened = _open(table)
         _refuse_unsupported(opened, table)
         _require_base(table, _live(opened, table), replacement)
 
+    def mend(self, table: Table, expected: Sequence[Replacement], aside: Path) -> list[str]:
+        """Move what a power failure tore at the end of the log into ``aside``."""
+        return move_torn_aside(table.location, expected, aside)
+
     def publish(self, table: Table, replacement: Replacement) -> int:
-        """Commit the replacement under an exact version check; read it back and make it durable."""
+        """Commit the replacement, once, under an exact version check; read it back and make it durable."""
         for _ in range(_CAS_TRIES):
-            opened = DeltaTable(table.location)
+            landed = self.published_version(table, replacement.run_id, replacement.attempt)
+            if landed is not None:
+                _verify_landed(table, landed, replacement)
+                sync_version(table.location, landed)
+                return landed
+            opened = _open(table)
             _refuse_unsupported(opened, table)
             before = _live(opened, table)
             _require_base(table, before, replacement)
             try:
                 _commit(opened, table, replacement)
             except CommitFailedError:
-                landed = self.published_version(table, replacement.run_id, replacement.attempt)
-                if landed is not None:
-                    return landed
                 continue
             version = int(opened.version()) + 1
             _verify(table, version, before, replacement)
-            _sync_log(table, version)
+            sync_version(table.location, version)
             return version
         raise PublishConflict(
             f"{table.name}: {_CAS_TRIES} commits in a row were lost to other writers of the table",
@@ -121,21 +141,11 @@ class DeltaFormat:
 
     def damaged_commits(self, table: Table) -> list[str]:
         """Return the log files that are empty, torn or without their commit entry."""
-        damaged = []
-        for path in sorted((Path(table.location) / "_delta_log").glob("*.json")):
-            lines = path.read_text(encoding="utf-8", errors="replace").splitlines()
-            try:
-                entries = [json.loads(line) for line in lines]
-            except json.JSONDecodeError:
-                damaged.append(f"log entry {path.name} is torn")
-                continue
-            if not any("commitInfo" in entry for entry in entries):
-                damaged.append(f"log entry {path.name} is empty or cut off")
-        return damaged
+        return damaged_entries(table.location)
 
     def differences(self, table: Table) -> list[str]:
         """Return where schema, partition columns or features are not those that remint can keep."""
-        opened = DeltaTable(table.location)
+        opened = _open(table)
         found = [f"it uses {feature}, which file replacement would corrupt" for feature in _dangerous(opened)]
         cut = tuple(opened.metadata().partition_columns)
         if cut != table.partition.columns:
@@ -155,15 +165,33 @@ class DeltaFormat:
 
     def foreign_writer(self, table: Table) -> str:
         """Return who made the newest commit that is not remint's, as its log says."""
-        for entry in DeltaTable(table.location).history(_RECENT):
+        for entry in _open(table).history(_RECENT):
             if "remint" not in entry:
                 who = entry.get("userName") or entry.get("engineInfo") or entry.get("clientVersion") or "unknown writer"
                 return f"version {entry.get('version')}, {entry.get('operation', 'commit')} by {who}"
         return "no commit of the log's last ones"
 
 
-def _app(run_id: str) -> str:
-    return f"remint:{run_id}"
+def _open(table: Table, version: int | None = None) -> DeltaTable:
+    """Return the table, opened anew.
+
+    Raises:
+        TableNotFoundError: there is none.
+        TableDamaged: its log cannot be read.
+    """
+    try:
+        return DeltaTable(table.location, version=version)
+    except TableNotFoundError:
+        raise
+    except (DeltaError, OSError) as error:
+        refused = machine_failure(error)
+        if refused is not None:
+            raise refused from error
+        said = " ".join(str(error).split("\n", 1)[0].split())
+        raise TableDamaged(
+            f"{table.name}: its log cannot be read: {said}",
+            hint="remint status    # resuming an outstanding run mends what it left; else remint doctor",
+        ) from error
 
 
 def _field(column: Column) -> Field:
@@ -254,15 +282,16 @@ def _commit(opened: DeltaTable, table: Table, replacement: Replacement) -> None:
         partition_by=opened.metadata().partition_columns,
         commit_properties=CommitProperties(
             custom_metadata={"remint": note},
-            app_transactions=[Transaction(_app(replacement.run_id), replacement.attempt)],
+            app_transactions=[Transaction(app_id(replacement.run_id), replacement.attempt)],
             max_commit_retries=0,
         ),
+        post_commithook_properties=PostCommitHookProperties(cleanup_expired_logs=False),
     )
 
 
 def _verify(table: Table, version: int, before: Mapping[PartitionKey, set[str]], replacement: Replacement) -> None:
     expected = _paths(before.values()) - {f.path for f in replacement.removes} | {f.path for f in replacement.adds}
-    found = _paths(_live(DeltaTable(table.location, version=version), table).values())
+    found = _paths(_live(_open(table, version), table).values())
     if found != expected:
         raise PublishUnverified(
             f"{table.name}: version {version} should list {len(expected)} files and lists {len(found)} "
@@ -271,16 +300,17 @@ def _verify(table: Table, version: int, before: Mapping[PartitionKey, set[str]],
         )
 
 
+def _verify_landed(table: Table, version: int, replacement: Replacement) -> None:
+    """Refuse to take a commit of an earlier try for this one unless its log entry lists exactly the files."""
+    path = entry_path(table.location, version)
+    actions = actions_of(path) if path.exists() else None
+    if actions is None or not is_whole(actions, replacement):
+        raise PublishUnverified(
+            f"{table.name}: version {version} is the commit of run {replacement.run_id}, and its log entry does not "
+            f"list exactly the {len(replacement.adds)} files in and {len(replacement.removes)} out",
+            hint="remint doctor    # compares ledger, log and disk",
+        )
+
+
 def _paths(groups: Iterable[set[str]]) -> set[str]:
     return set().union(*groups)
-
-
-def _sync_log(table: Table, version: int) -> None:
-    """Make the commit survive power loss: delta-rs never syncs what it writes."""
-    folder = Path(table.location) / "_delta_log"
-    for path in (folder / f"{version:020d}.json", folder):
-        handle = os.open(path, os.O_RDONLY)
-        try:
-            os.fsync(handle)
-        finally:
-            os.close(handle)

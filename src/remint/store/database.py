@@ -14,7 +14,8 @@ from sqlalchemy import URL, Column, Connection, Engine, create_engine, event, fu
 from sqlalchemy.exc import SQLAlchemyError
 from sqlalchemy.pool import ConnectionPoolEntry
 
-from remint.errors import StoreBusy, StoreError
+from remint.disk import make_folder, sync
+from remint.errors import StoreBusy, StoreError, StoreFull, StoreReadOnly
 
 T = TypeVar("T")
 
@@ -22,14 +23,24 @@ _FOR_WRITING = "remint_for_writing"
 _MANY = 500  # bound values in one statement; SQLite once allowed 999
 _LOCK_NOT_AVAILABLE = "55P03"  # SQLSTATE of PostgreSQL
 
-_SAID_BY_SQLITE = {
-    "SQLITE_CANTOPEN": "cannot be opened; its folder is missing or not permitted, or it is not a file",
-    "SQLITE_READONLY": "is read-only",
-    "SQLITE_PERM": "is not permitted",
-    "SQLITE_NOTADB": "is not a SQLite database",
-    "SQLITE_CORRUPT": "is damaged",
-    "SQLITE_FULL": "cannot grow; the disk is full",
-    "SQLITE_IOERR": "cannot be read or written; the disk reports an error",
+_AGAIN = "remint status    # what is outstanding, and the command that goes on"
+_SAID_BY_SQLITE: dict[str, tuple[type[StoreError], str, str]] = {
+    "SQLITE_CANTOPEN": (
+        StoreReadOnly,
+        "cannot be opened; its folder is missing or not permitted, or it is not a file",
+        f"put that right, then: {_AGAIN}",
+    ),
+    "SQLITE_READONLY": (StoreReadOnly, "is read-only", f"give this user the right to write it, then: {_AGAIN}"),
+    "SQLITE_PERM": (StoreReadOnly, "is not permitted", f"give this user the right to write it, then: {_AGAIN}"),
+    "SQLITE_NOTADB": (StoreError, "is not a SQLite database", "restore it, or name another one in [store] url"),
+    "SQLITE_CORRUPT": (StoreError, "is damaged", "restore it from a backup, then: remint doctor"),
+    "SQLITE_FULL": (StoreFull, "cannot grow; the disk is full", f"make room, then: {_AGAIN}"),
+    "SQLITE_IOERR": (
+        StoreError,
+        "cannot be read or written; the disk reports an error",
+        f"mend the cause, then: {_AGAIN}",
+    ),
+    "SQLITE_NOMEM": (StoreError, "needs more memory than there is", f"free some, then: {_AGAIN}"),
 }
 
 
@@ -83,9 +94,14 @@ def _file(url: URL, root: Path) -> Path:
         raise StoreError("the state database needs a file", hint="write it as sqlite:///.remint/state.db")
     path = root / url.database
     try:
-        path.parent.mkdir(parents=True, exist_ok=True)
+        make_folder(path.parent)
+        if not path.exists():
+            sync(path.parent.parent)
     except OSError as error:
-        raise StoreError(f"the folder of the state database {path} cannot be made: {error.strerror}") from error
+        raise StoreReadOnly(
+            f"the folder of the state database {path} cannot be made: {error.strerror}",
+            hint="give this user the right to write there, or make room; then type the command again",
+        ) from error
     return path
 
 
@@ -136,9 +152,9 @@ def _explained(where: str, error: Exception) -> StoreError:
             f"another process is writing to the state database {where}",
             hint="try again when it has ended: remint status    # shows outstanding runs",
         )
-    for prefix, said in _SAID_BY_SQLITE.items():
+    for prefix, (kind, said, hint) in _SAID_BY_SQLITE.items():
         if name.startswith(prefix):
-            return StoreError(f"the state database {where} {said}")
+            return kind(f"the state database {where} {said}", hint=hint)
     return StoreError(f"the state database {where} refused: {cause}")
 
 
