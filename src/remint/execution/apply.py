@@ -10,6 +10,7 @@ from collections.abc import Iterable, Mapping
 from pathlib import Path
 
 from remint.checks.judge import Verdict
+from remint.disk import sync_names
 from remint.errors import PlanOutdated
 from remint.execution.audit import audit
 from remint.execution.observe import observe_units
@@ -188,6 +189,7 @@ def _stage_step(piece: Workpiece, step: Step, place: tuple[int, int]) -> str:
     if due:
         work = piece.work(dataset, due, f"{piece.run_id}-{place[0]}-{place[1]}")
         staged = piece.tools.engine.stage(work)
+        sync_names(Path(work.root), piece.tools.lake)
         watch.lap(Stage.STAGE)
         warnings = audit(dataset, due, staged, piece.rows_arrived(dataset, due))
         watch.lap(Stage.AUDIT)
