@@ -24,6 +24,8 @@ _WORDS = {
     "Too many open files": errno.EMFILE,
     "Cannot allocate memory": errno.ENOMEM,
     "memory allocation of": errno.ENOMEM,
+    "can't start new thread": errno.EAGAIN,
+    "Resource temporarily unavailable": errno.EAGAIN,
     "Stale file handle": errno.ESTALE,
 }
 _FULL = frozenset({errno.ENOSPC, errno.EDQUOT, errno.EFBIG})
@@ -77,7 +79,7 @@ def _of_number(number: int, error: BaseException, again: str) -> RemintError:
         return DiskFull(f"no room left on the disk: {said}", hint=f"make room, then: {again}")
     if number in _DENIED:
         return NotPermitted(f"not permitted: {said}", hint=f"give this user the right to write there, then: {again}")
-    if number == errno.ENOMEM:
+    if number in (errno.ENOMEM, errno.EAGAIN):
         return _out_of_memory(error, again)
     if number in (errno.EMFILE, errno.ENFILE):
         return DiskFailed(f"too many open files: {said}", hint=f"raise the limit (ulimit -n), then: {again}")

@@ -86,8 +86,10 @@ class Server:
     def close(self) -> None:
         """End the server."""
         assert self.process.stdin is not None
+        assert self.process.stdout is not None
         self.process.stdin.close()
         self.process.wait(10)
+        self.process.stdout.close()
 
     def preload(self, root: Path, *commands: Sequence[str]) -> None:
         """Run commands, and have the server import what they needed: later ones start at once."""

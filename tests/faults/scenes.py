@@ -208,5 +208,3 @@ def _log_entries(project: Project, table: str) -> int:
 def _counts(summary: str) -> str:
     found = json.loads(summary) if summary else {}
     return json.dumps({k: v for k, v in found.items() if k not in ("plan_id", "undoes")}, sort_keys=True)
-
-

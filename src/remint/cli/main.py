@@ -33,8 +33,11 @@ class _Main(click.Group):
         except KeyboardInterrupt:
             click.echo("interrupted; what was staged is kept: remint status shows how to go on", err=True)
             ctx.exit(130)
-        except Exception as error:
-            if ctx.params.get("debug"):
+        except BaseException as error:
+            # A panic of a library written in Rust is no Exception.
+            if ctx.params.get("debug") or not (
+                isinstance(error, Exception) or type(error).__name__ == "PanicException"
+            ):
                 raise
             found = machine_failure(error) or InternalError(
                 f"{type(error).__name__}: {error}",
