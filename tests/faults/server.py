@@ -68,6 +68,11 @@ def _preload(path: str) -> None:
             importlib.import_module(name)
 
 
+def _answer(value: dict[str, Any]) -> None:
+    sys.stdout.write(json.dumps(value) + "\n")
+    sys.stdout.flush()
+
+
 def serve() -> bool:
     """Answer requests; True in a child, which has a command to run."""
     for line in sys.stdin:
@@ -75,7 +80,7 @@ def serve() -> bool:
         if asked.get("preload"):
             _preload(asked["preload"])
             names = [path.read_text().strip() for path in Path("/proc/self/task").glob("*/comm")]
-            print(json.dumps({"threads": names}), flush=True)
+            _answer({"threads": names})
             continue
         child = os.fork()
         if not child:
@@ -87,7 +92,7 @@ def serve() -> bool:
             return True
         _, status, used = os.wait4(child, 0)
         answer = {"code": os.waitstatus_to_exitcode(status), "seconds": used.ru_utime + used.ru_stime}
-        print(json.dumps(answer), flush=True)
+        _answer(answer)
     return False
 
 

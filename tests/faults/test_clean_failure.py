@@ -1,4 +1,4 @@
-"""A machine that refuses: full, read-only, out of memory, out of files, locked. Said once, changes nothing, can go on."""
+"""A machine that refuses: full, read-only, out of memory or files, locked. It is said once, and changes nothing."""
 
 from __future__ import annotations
 

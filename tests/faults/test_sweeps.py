@@ -8,6 +8,7 @@ from __future__ import annotations
 import errno
 import random
 import shutil
+import sys
 from collections.abc import Iterator, Sequence
 from pathlib import Path
 
@@ -156,7 +157,7 @@ def chosen(points: Sequence[int], small: int, seed: str) -> list[int]:
 
 
 def _told(row: str, wrong: list[str], *, cases: int, silent: int, part: str = "") -> None:
-    print("\n".join(wrong))
+    sys.stderr.write("".join(f"{line}\n" for line in wrong))
     report(row, part=part, cases=cases, wrong=len(wrong), silent=silent)
 
 
@@ -164,7 +165,7 @@ def _goes_on(server: Server, played: Played, project: Project, what: str) -> lis
     """Go on as an operator would, and return what is not as it must be in the end."""
     try:
         ended = played.scene.go_on(server, project)
-    except Exception as error:  # what cannot even be looked at is the finding
+    except Exception as error:  # noqa: BLE001 - what cannot even be looked at is the finding
         return [f"{what}: {type(error).__name__}: {error}"]
     if ended is not None and ended.code != 0:
         return [f"{what}: going on ends with {ended.code}: {ended.err[-600:]}"]

@@ -1,4 +1,4 @@
-"""The files of a Delta log on disk: whether they are whole, durable, and out of the way where a power failure tore them.
+"""The files of a Delta log on disk: whether they are whole and durable, and out of the way where they are torn.
 
 delta-rs syncs nothing that it writes. Rules: a commit counts once its entry and its folder are synced; only the newest
 entry can be torn by a power failure that remint must mend, because remint syncs every commit before it makes another;

@@ -17,7 +17,6 @@ from remint.model.run import Run, RunState, Stage
 from remint.publishing.tools import Tools
 from remint.store.values import AuditEntry, AuditStatus
 
-
 _AGAIN = "remint status    # what is outstanding, and the command that goes on"
 _OUTSTANDING = "the run is outstanding, as its last recorded step left it; until it published, no table changed"
 
