@@ -93,7 +93,8 @@ static int below_fd(int fd, char *path) {
     ssize_t length = readlink(link, path, PATH_MAX - 1);
     if (length < 0) return 0;
     path[length] = 0;
-    return !strncmp(path, fp.root, fp.root_length) && path[fp.root_length] == '/' && !strstr(path, " (deleted)");
+    return !strncmp(path, fp.root, fp.root_length) && (path[fp.root_length] == '/' || !path[fp.root_length]) &&
+           !strstr(path, " (deleted)");
 }
 
 /* What the caller of count_call has to do. */

@@ -117,7 +117,7 @@ def test_a_loss_of_power_at_any_call_is_brought_to_the_same_end(
     _told("power-loss", wrong, cases=len(points), part=f"{name}-{loss}", silent=0)
 
 
-@pytest.mark.parametrize("loss", Loss)
+@pytest.mark.parametrize("loss", list(Loss) if FULL else [Loss.ALL, Loss.EMPTIED])
 @pytest.mark.parametrize("name", NAMES)
 def test_what_was_said_to_be_done_survives_a_loss_of_power(
     stage: tuple[Path, Server], plays: dict[str, Played], loss: Loss, name: str
