@@ -10,6 +10,8 @@ SRC = Path(__file__).parents[1] / "src" / "remint"
 
 RANKS = {
     "errors": 0,
+    "failures": 1,
+    "disk": 1,
     "model": 1,
     "planner": 2,
     "checks": 2,

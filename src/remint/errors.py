@@ -57,10 +57,14 @@ The tree::
     │   ├── Superseded        RM413  exit 6   another process has taken the run over
     │   ├── RunAtWork         RM414  exit 6   a process is carrying the run out (retryable)
     │   ├── WaiveRefused      RM415  exit 6   the run can be ended otherwise, or has ended
-    │   └── TableBusy         RM416  exit 6   other writers of a table were faster every time (retryable)
+    │   ├── TableBusy         RM416  exit 6   other writers of a table were faster every time (retryable)
     │   ├── FilesDamaged      RM420  exit 6   a published file is not on disk as it was published
     │   ├── LogDamaged        RM421  exit 6   a table's log cannot be read
-    │   └── RepairRefused     RM422  exit 6   a repair would not be exact, or may not be made now
+    │   ├── RepairRefused     RM422  exit 6   a repair would not be exact, or may not be made now
+    │   ├── DiskFailed        RM441  exit 1   the disk or the system refused a file
+    │   │   ├── DiskFull      RM440  exit 1   no room left on the disk (retryable)
+    │   │   └── NotPermitted  RM442  exit 1   a file or folder may not be read or written
+    │   └── OutOfMemory       RM443  exit 1   not enough memory
     ├── StoreError            RM5xx
     │   ├── StoreNewer        RM501  exit 1   state written by a newer remint
     │   ├── StoreBusy         RM502  exit 1   another process holds the database (retryable)
@@ -68,7 +72,9 @@ The tree::
     │   ├── CheckpointInvalid RM521  exit 2   a file is not a checkpoint of an audit log
     │   ├── CheckpointForged  RM522  exit 1   a checkpoint is not signed as it must be
     │   ├── SigningMissing    RM523  exit 1   the package that signs is not installed
-    │   └── KeyRefused        RM524  exit 2   a key cannot be read, or would be overwritten
+    │   ├── KeyRefused        RM524  exit 2   a key cannot be read, or would be overwritten
+    │   ├── StoreFull         RM503  exit 1   the database cannot grow: the disk is full (retryable)
+    │   ├── StoreReadOnly     RM504  exit 1   the database, or its folder, may not be written
     │   ├── StoreUnreachable  RM506  exit 1   no connection, or it was lost (retryable)
     │   ├── OutcomeUnknown    RM507  exit 1   it was lost while it committed
     │   └── StateBehind       RM508  exit 6   tables hold runs that the state database does not know
@@ -530,6 +536,31 @@ class TableBusy(RunError):
     retryable = True
 
 
+class DiskFailed(RunError):
+    """The disk, or the system, refused to read or write a file."""
+
+    code = "RM441"
+
+
+class DiskFull(DiskFailed):
+    """There is no room left on the disk, or in the user's share of it."""
+
+    code = "RM440"
+    retryable = True
+
+
+class NotPermitted(DiskFailed):
+    """A file or folder may not be read or written by this user."""
+
+    code = "RM442"
+
+
+class OutOfMemory(RunError):
+    """The process or the engine may not have the memory that the step needs."""
+
+    code = "RM443"
+
+
 class SourceRejected(RunError):
     """A source file or page was refused as a whole."""
 
@@ -641,6 +672,19 @@ class ReleaseIncomplete(ReadError):
 
     code = "RM533"
     exit_code = 6
+
+
+class StoreFull(StoreError):
+    """The state database cannot grow."""
+
+    code = "RM503"
+    retryable = True
+
+
+class StoreReadOnly(StoreError):
+    """The state database or its folder may not be written."""
+
+    code = "RM504"
 
 
 class InternalError(RemintError):

@@ -329,6 +329,7 @@ class Workspace:
         from remint.execution.apply import run_plan
         from remint.ingestion.ingest import begun_of, pending_files, run_ingest
         from remint.loading.plan_file import read_plan
+        from remint.publishing.publish import mend_tables
 
         run = self.store.run(run_id)
         if run.kind in (RunKind.ADOPT, RunKind.REPAIR) and run.state in OUTSTANDING:
@@ -338,6 +339,8 @@ class Workspace:
             )
         with taken(self._tools, run.run_id, take_over=take_over):
             log_resumption(self._tools, run, self.project.settings.user)
+            if run.state is RunState.PUBLISHING:
+                mend_tables(self._tools, self._graph_of(run), run.run_id)
             if run.kind is RunKind.APPLY:
                 plan = read_plan(self.store.plan_json(run.run_id) or "")
                 with watched(self._tools, plan, run.run_id, self.policy.sla_seconds):

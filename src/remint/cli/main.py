@@ -16,6 +16,7 @@ import click
 from remint import __version__
 from remint.cli import audit, bring, care, compare, look, plans, project, retention, undo
 from remint.errors import InternalError, RemintError
+from remint.failures import machine_failure
 
 
 class _Main(click.Group):
@@ -32,15 +33,18 @@ class _Main(click.Group):
         except KeyboardInterrupt:
             click.echo("interrupted; what was staged is kept: remint status shows how to go on", err=True)
             ctx.exit(130)
-        except Exception as error:
-            if ctx.params.get("debug"):
+        except BaseException as error:
+            # A panic of a library written in Rust is no Exception.
+            if ctx.params.get("debug") or not (
+                isinstance(error, Exception) or type(error).__name__ == "PanicException"
+            ):
                 raise
-            unexpected = InternalError(
+            found = machine_failure(error) or InternalError(
                 f"{type(error).__name__}: {error}",
                 hint="this is a defect of remint: run again with --debug and report it",
             )
-            _report(unexpected, as_json="--json" in sys.argv)
-            ctx.exit(unexpected.exit_code)
+            _report(found, as_json="--json" in sys.argv)
+            ctx.exit(found.exit_code)
 
 
 def _report(error: RemintError, *, as_json: bool) -> None:

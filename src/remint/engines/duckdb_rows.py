@@ -17,6 +17,7 @@ from typing import Any
 
 import duckdb
 
+from remint.disk import folders_between, sync
 from remint.engines.base import Scan, literal, quoted
 from remint.errors import InvalidKey
 from remint.model.calendar import UTC_ZONE, column_value
@@ -292,7 +293,7 @@ def _sealed(paths: Sequence[str], root: str) -> list[str]:
     """Make the files durable and return their SHA-256, in order."""
     with ThreadPoolExecutor(max_workers=4) as pool:
         hashes = list(pool.map(_hash_and_sync, paths))
-        list(pool.map(_sync_folder, sorted({os.path.dirname(p) for p in paths} | {root})))
+        list(pool.map(sync, folders_between(paths, root)))
     return hashes
 
 
@@ -301,14 +302,6 @@ def _hash_and_sync(path: str) -> str:
         digest = hashlib.file_digest(file, "sha256").hexdigest()
         os.fsync(file.fileno())
     return digest
-
-
-def _sync_folder(path: str) -> None:
-    handle = os.open(path, os.O_RDONLY)
-    try:
-        os.fsync(handle)
-    finally:
-        os.close(handle)
 
 
 def _delta_stats(rows: int, columns: Mapping[str, Mapping[str, str]], types: Mapping[str, str]) -> str:

@@ -11,6 +11,7 @@ from dataclasses import replace
 from pathlib import Path
 
 from remint.checks.judge import Verdict
+from remint.disk import sync_names
 from remint.errors import PlanOutdated
 from remint.execution.audit import audit
 from remint.execution.observe import observe_units
@@ -203,6 +204,7 @@ def _stage_step(piece: Workpiece, step: Step, place: tuple[int, int]) -> str:
     if due:
         work = piece.work(dataset, due, token(piece.tools, piece.run_id, *place))
         staged = piece.tools.engine.stage(work)
+        sync_names(Path(work.root), piece.tools.lake)
         watch.lap(Stage.STAGE)
         warnings = audit(dataset, due, staged, piece.rows_arrived(dataset, due))
         watch.lap(Stage.AUDIT)

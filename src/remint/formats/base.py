@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Collection, Mapping, Sequence
 from dataclasses import dataclass
 from enum import StrEnum
+from pathlib import Path
 from typing import Protocol
 
 from remint.model.dataset import Column
@@ -148,6 +149,14 @@ class TableFormat(Protocol):
 
         Raises:
             PublishConflict: the live files of a touched partition are not ``replacement.removes``.
+        """
+        ...
+
+    def mend(self, table: Table, expected: Sequence[Replacement], aside: Path) -> list[str]:
+        """Move what a loss of power tore at the end of the table's log into ``aside``; return in words what it was.
+
+        Only what a run that was publishing can have left: the newest commit, where it is empty or torn, or is one of
+        the ``expected`` and does not hold all of it. It can be made again then.
         """
         ...
 

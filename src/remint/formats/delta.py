@@ -3,13 +3,13 @@
 Rules (each from a measured loss of data by the defaults of the library):
 - never let delta-rs retry a commit: its retry accepts a stale replacement over a compaction and doubles the rows;
 - add and remove files by explicit, decoded paths: a wrong path is removed silently, not refused;
-- after a commit, read the file set back; after an unknown outcome, look the run up by its transaction id.
+- after a commit, read the file set back; after an unknown outcome, look the run up by its transaction id;
+- a commit counts once it is synced; delta-rs deletes no log entry, so that a torn checkpoint loses nothing.
 """
 
 from __future__ import annotations
 
 import json
-import os
 import random
 import time
 from collections.abc import Collection, Iterable, Iterator, Mapping, Sequence
@@ -18,13 +18,16 @@ from pathlib import Path
 from typing import Any
 from urllib.parse import unquote
 
-from deltalake import CommitProperties, DeltaTable, Field, Schema, Transaction
+from deltalake import CommitProperties, DeltaTable, Field, PostCommitHookProperties, Schema, Transaction
 from deltalake.exceptions import CommitFailedError, TableNotFoundError
 from deltalake.schema import PrimitiveType
 from deltalake.transaction import AddAction, RemoveAction
 
+from remint.disk import sync
 from remint.errors import InvalidKey, LogDamaged, PublishConflict, PublishUnverified, RunError, TableBusy
+from remint.failures import machine_failure
 from remint.formats.base import LogReading, Replacement, Table
+from remint.formats.delta_disk import actions_of, entry_path, is_whole, move_torn_aside, sync_version
 from remint.formats.delta_log import (
     app_id,
     commit_note,
@@ -70,9 +73,11 @@ class DeltaFormat:
             return None
 
     def create(self, table: Table) -> int:
-        """Create the table, empty; leave an existing one as it is."""
+        """Create the table, empty and durable; leave an existing one as it is."""
         found = self.version(table)
         if found is not None:
+            if not found:  # whoever created it may have died before it was durable
+                sync_version(table, found)
             return found
         DeltaTable.create(
             table.location,
@@ -82,7 +87,9 @@ class DeltaFormat:
             configuration={"delta.appendOnly": "true"} if table.append_only else {},
             mode="ignore",
         )
-        return int(_opened(table).version())
+        version = int(_opened(table).version())
+        sync_version(table, 0)
+        return version
 
     def live_files(self, table: Table) -> Mapping[PartitionKey, frozenset[str]]:
         """Return the decoded paths of the live files by partition."""
@@ -104,12 +111,20 @@ class DeltaFormat:
         _refuse_unsupported(opened, table)
         _require_base(table, _live(opened, table), replacement)
 
+    def mend(self, table: Table, expected: Sequence[Replacement], aside: Path) -> list[str]:
+        """Move what a power failure tore at the end of the log into ``aside``."""
+        return move_torn_aside(table, expected, aside)
+
     def publish(self, table: Table, replacement: Replacement) -> int:
-        """Commit the replacement under an exact version check; read it back and make it durable."""
+        """Commit the replacement, once, under an exact version check; read it back and make it durable."""
         for opened in _tries(table):
             # Looked at in the snapshot that the commit is bound to: another holder of the run may have been faster.
-            if _reached(opened, replacement.run_id) >= replacement.attempt:
-                return _version_of(opened, replacement.run_id, replacement.attempt)
+            if (reached := _reached(opened, replacement.run_id)) >= replacement.attempt:
+                landed = _version_of(opened, replacement.run_id, replacement.attempt)
+                if reached == replacement.attempt:
+                    _verify_landed(table, landed, replacement)
+                    sync_version(table, landed)
+                return landed
             _refuse_unsupported(opened, table)
             before = _live(opened, table)
             _require_base(table, before, replacement)
@@ -119,7 +134,7 @@ class DeltaFormat:
                 continue
             version = int(opened.version()) + 1
             _verify(table, version, before, replacement)
-            _sync_log(table, version)
+            sync_version(table, version)
             return version
         raise _busy(table)
 
@@ -134,7 +149,7 @@ class DeltaFormat:
                 _commit(opened, table, Replacement(run_id=run_id, attempt=attempt + 1, adds=(), removes=()))
             except CommitFailedError:
                 continue
-            _sync_log(table, int(opened.version()) + 1)
+            sync_version(table, int(opened.version()) + 1)
             return False
         raise _busy(table)
 
@@ -157,7 +172,7 @@ class DeltaFormat:
             if place.parent.is_dir():
                 folders.add(place.parent)
         for folder in sorted(folders):
-            _sync(folder)
+            sync(folder)
         return sorted(live & set(paths))
 
     def damaged_commits(self, table: Table) -> list[str]:
@@ -205,19 +220,23 @@ class DeltaFormat:
         return "no commit of the log's last ones"
 
 
-def _opened(table: Table) -> DeltaTable:
-    """Return the table as it is now.
+def _opened(table: Table, version: int | None = None) -> DeltaTable:
+    """Return the table as it is now, or as it was in a version.
 
     Raises:
+        DiskFailed: the machine refused to read it.
         LogDamaged: its log cannot be read; names the entry.
     """
     try:
-        return DeltaTable(table.location)
+        return DeltaTable(table.location, version=version)
     except TableNotFoundError:
         if is_logged(table):
             raise _damaged(table, "it has no version that can be read") from None
         raise
     except Exception as error:
+        refused = machine_failure(error)
+        if refused is not None:
+            raise refused from error
         raise _damaged(table, " ".join(str(error).split())) from error
 
 
@@ -343,12 +362,13 @@ def _commit(opened: DeltaTable, table: Table, replacement: Replacement) -> None:
             app_transactions=[Transaction(app_id(replacement.run_id), replacement.attempt)],
             max_commit_retries=0,
         ),
+        post_commithook_properties=PostCommitHookProperties(cleanup_expired_logs=False),
     )
 
 
 def _verify(table: Table, version: int, before: Mapping[PartitionKey, set[str]], replacement: Replacement) -> None:
     expected = _paths(before.values()) - {f.path for f in replacement.removes} | {f.path for f in replacement.adds}
-    found = _paths(_live(DeltaTable(table.location, version=version), table).values())
+    found = _paths(_live(_opened(table, version), table).values())
     if found != expected:
         raise PublishUnverified(
             f"{table.name}: version {version} should list {len(expected)} files and lists {len(found)} "
@@ -357,20 +377,17 @@ def _verify(table: Table, version: int, before: Mapping[PartitionKey, set[str]],
         )
 
 
+def _verify_landed(table: Table, version: int, replacement: Replacement) -> None:
+    """Refuse to take a commit of an earlier try for this one unless its log entry lists exactly the files."""
+    path = entry_path(table, version)
+    actions = actions_of(path) if path.exists() else None
+    if actions is None or not is_whole(actions, replacement):
+        raise PublishUnverified(
+            f"{table.name}: version {version} is the commit of run {replacement.run_id}, and its log entry does not "
+            f"list exactly the {len(replacement.adds)} files in and {len(replacement.removes)} out",
+            hint="remint doctor    # compares ledger, log and disk",
+        )
+
+
 def _paths(groups: Iterable[set[str]]) -> set[str]:
     return set().union(*groups)
-
-
-def _sync_log(table: Table, version: int) -> None:
-    """Make the commit survive power loss: delta-rs never syncs what it writes."""
-    folder = Path(table.location) / "_delta_log"
-    for path in (folder / f"{version:020d}.json", folder):
-        _sync(path)
-
-
-def _sync(path: Path) -> None:
-    handle = os.open(path, os.O_RDONLY)
-    try:
-        os.fsync(handle)
-    finally:
-        os.close(handle)

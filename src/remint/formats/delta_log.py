@@ -18,11 +18,12 @@ from urllib.parse import quote, unquote
 import pyarrow.parquet as pq
 from pyarrow import ArrowException
 
+from remint.disk import sync
 from remint.errors import InvalidKey
 from remint.formats.base import Commit, LogFault, LogFlaw, LoggedFile, LogReading, Replacement, Table
 
-_ENTRY = re.compile(r"(\d{20})\.json")
-_CHECKPOINT = re.compile(r"(\d{20})\.checkpoint.*\.parquet")
+ENTRY = re.compile(r"(\d{20})\.json")
+CHECKPOINT = re.compile(r"(\d{20})\.checkpoint.*\.parquet")
 POINTER = "_last_checkpoint"
 _SAID = {
     LogFlaw.EMPTY: "is empty: readers take it for a commit that changed nothing",
@@ -59,17 +60,17 @@ def entry_name(version: int) -> str:
 
 def is_logged(table: Table) -> bool:
     """Return whether the table has any log."""
-    return log_folder(table).is_dir() and any(_ENTRY.fullmatch(p.name) for p in log_folder(table).iterdir())
+    return log_folder(table).is_dir() and any(ENTRY.fullmatch(p.name) for p in log_folder(table).iterdir())
 
 
 def read_log(table: Table) -> LogReading:
     """Return what the log of a table says and what is wrong with it."""
     folder = log_folder(table)
     names = sorted(p.name for p in folder.iterdir()) if folder.is_dir() else []
-    entries = {int(m[1]): n for n in names if (m := _ENTRY.fullmatch(n))}
+    entries = {int(m[1]): n for n in names if (m := ENTRY.fullmatch(n))}
     checkpoints: dict[int, list[str]] = {}
     for name in names:
-        if found := _CHECKPOINT.fullmatch(name):
+        if found := CHECKPOINT.fullmatch(name):
             checkpoints.setdefault(int(found[1]), []).append(name)
     reading = _Reading(table, newest=max([*entries, *checkpoints], default=-1))
     first = min(entries, default=0)
@@ -237,9 +238,9 @@ def take_out_entry(table: Table, file: str) -> None:
     """Remove an entry of the log, durably; of a checkpoint also the pointer, which readers would follow to nothing."""
     folder = log_folder(table)
     (folder / file).unlink(missing_ok=True)
-    if not _ENTRY.fullmatch(file):
+    if not ENTRY.fullmatch(file):
         (folder / POINTER).unlink(missing_ok=True)
-    _sync(folder)
+    sync(folder)
 
 
 def put_back_commit(table: Table, version: int, replacement: Replacement) -> None:
@@ -252,15 +253,7 @@ def put_back_commit(table: Table, version: int, replacement: Replacement) -> Non
         file.flush()
         os.fsync(file.fileno())
     whole.replace(folder / entry_name(version))
-    _sync(folder)
-
-
-def _sync(folder: Path) -> None:
-    handle = os.open(folder, os.O_RDONLY)
-    try:
-        os.fsync(handle)
-    finally:
-        os.close(handle)
+    sync(folder)
 
 
 def _actions(table: Table, replacement: Replacement) -> Iterable[dict[str, Any]]:

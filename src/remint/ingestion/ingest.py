@@ -13,6 +13,7 @@ from itertools import chain
 from pathlib import Path
 from typing import Any
 
+from remint.disk import sync_names
 from remint.engines.base import Ingested, IngestWork, Scan
 from remint.errors import ArrivalsRedeclared
 from remint.formats.base import by_key
@@ -211,6 +212,8 @@ def _stage(
         newest = intake.newest.setdefault(bronze.name, _newest(tools, bronze.name))
         with tempfile.TemporaryDirectory(dir=tools.scratch) as folder:
             made, source = _stage_one(tools, graph, entry, (run_id, token(tools, run_id, number), Path(folder), intake))
+        for name in (bronze.name, quarantine_name(bronze.name)) if made.digests else ():
+            sync_names(Path(tools.folder(graph[name])), tools.lake)
         intake.add(bronze, made, source, entry.place)
         counted = bronze.arrivals.in_words if bronze.arrivals else ""
         payload = {

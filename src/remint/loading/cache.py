@@ -8,8 +8,6 @@ from __future__ import annotations
 
 import contextlib
 import json
-import os
-import tempfile
 from collections.abc import Callable
 from importlib.metadata import version
 from pathlib import Path
@@ -17,6 +15,7 @@ from typing import Any, TypeVar
 
 import remint.checks
 import remint.loading
+from remint.disk import write_atomically
 from remint.model.digest import canonical_json, text_digest
 
 CACHE_FILE = ".remint/cache/project.json"
@@ -62,25 +61,6 @@ class ProjectCache:
 
     def _key(self, content: Any) -> str:
         return text_digest(canonical_json([self._readers, content]))
-
-
-def write_atomically(path: Path, text: str) -> None:
-    """Write a file so that a reader, or a crash, sees the old content or the new one.
-
-    Raises:
-        OSError: it could not be written; ``path`` is as before.
-    """
-    handle, name = tempfile.mkstemp(dir=path.parent, prefix=f".{path.name}.")
-    try:
-        with os.fdopen(handle, "w", encoding="utf-8", newline="\n") as file:
-            file.write(text)
-            file.flush()
-            os.fsync(file.fileno())
-        os.replace(name, path)
-    except BaseException:
-        with contextlib.suppress(OSError):
-            os.unlink(name)
-        raise
 
 
 def _read(path: Path) -> dict[str, Any]:

@@ -9,8 +9,8 @@ from typing import Any, Literal
 
 from pydantic import TypeAdapter, ValidationError
 
+from remint.disk import make_folder, write_atomically
 from remint.errors import UnknownPlan
-from remint.loading.cache import write_atomically
 from remint.model.approval import Approval
 from remint.model.digest import canonical
 from remint.model.matrix import MatrixRow
@@ -77,7 +77,7 @@ def plan_schema() -> dict[str, Any]:
 
 def write_plan(plan: Plan, folder: Path) -> Path:
     """Write the plan to ``<plan_id>.json`` in ``folder``, which is made where it is missing, and return the file."""
-    folder.mkdir(parents=True, exist_ok=True)
+    make_folder(folder)
     path = folder / f"{plan.plan_id}.json"
     write_atomically(path, plan_text(plan))
     return path

@@ -13,6 +13,8 @@ class EventKind(StrEnum):
     STAGED = "staged"
     AUDITED = "audited"
     SKIPPED = "skipped"
+    MENDED = "mended"
+    """What a loss of power tore was moved out of a table's log."""
     PUBLISHED = "published"
     RECORDED = "recorded"
     FAILED = "failed"

@@ -9,9 +9,11 @@ from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, replace
+from pathlib import Path
 from types import MappingProxyType
 from typing import Any
 
+from remint.disk import sync_names
 from remint.errors import HalfPublished, PublishConflict
 from remint.formats.base import Replacement
 from remint.model.dataset import Dataset, DatasetName
@@ -107,6 +109,19 @@ def _intent(tools: Tools, run_id: str) -> Mapping[str, Any]:
     return [e.payload for e in tools.store.journal(run_id) if e.kind is StepKind.PUBLISH_INTENT][-1]
 
 
+def mend_tables(tools: Tools, graph: DatasetGraph, run_id: str) -> None:
+    """Make the tables that a run was committing to readable again after a loss of power; what is moved is kept."""
+    changes = intended(tools, graph, run_id)
+    last = _count(tools, run_id, StepKind.WITHDRAW_INTENT) * 2 + 2
+    for change in changes:
+        back = TableChange(dataset=change.dataset, adds=change.removes, removes=change.adds)
+        tries = [_replacement(run_id, back if n % 2 == 0 else change, n) for n in range(1, last + 1)]
+        aside = tools.root / ".remint" / "repairs" / run_id / change.dataset.name
+        for words in tools.tables.mend(tools.table(change.dataset), tries, aside):
+            detail = f"{words}, as a loss of power leaves it: moved to {aside}"
+            tools.emit(Event(kind=EventKind.MENDED, run_id=run_id, dataset=change.dataset.name, detail=detail))
+
+
 def publish_tables(tools: Tools, run_id: str, changes: Sequence[TableChange]) -> Published:
     """Commit every intended change, upstream first.
 
@@ -120,6 +135,7 @@ def publish_tables(tools: Tools, run_id: str, changes: Sequence[TableChange]) ->
     attempt = _attempt(tools, run_id, changes)
     for change in changes:
         tools.tables.create(tools.table(change.dataset))
+        sync_names(Path(tools.folder(change.dataset)), tools.lake)
     versions: dict[DatasetName, int] = {}
     try:
         for change in changes:
@@ -258,9 +274,7 @@ def _publish(tools: Tools, run_id: str, change: TableChange, attempt: int) -> in
     if change.is_empty:
         return tools.tables.create(table)
     began = tools.stopwatch()
-    version = _landed(tools, run_id, change, attempt)
-    if version is None:
-        version = tools.tables.publish(table, _replacement(run_id, change, attempt))
+    version = tools.tables.publish(table, _replacement(run_id, change, attempt))
     seconds = round(tools.stopwatch() - began, 6)
     payload = {"dataset": table.name, "version": version, "seconds": seconds}
     tools.store.journal_append(run_id, StepKind.PUBLISHED, payload, audit=_logged(tools, run_id, change, version))

@@ -7,7 +7,8 @@ from collections.abc import Iterable, Mapping
 from dataclasses import dataclass, field, replace
 from typing import Any
 
-from remint.errors import ChecksFailed, PublishConflict, RemintError, RunError, StoreError, Superseded
+from remint.errors import ChecksFailed, PublishConflict, RemintError, RunError, StoreError, Superseded, TransformFailed
+from remint.failures import machine_failure
 from remint.model.dataset import DatasetName, Layer
 from remint.model.event import Event, EventKind
 from remint.model.graph import DatasetGraph
@@ -15,6 +16,8 @@ from remint.model.partition import PartitionKey, PartitionSet, days_of
 from remint.model.run import Run, RunState, Stage
 from remint.publishing.tools import Tools
 from remint.store.values import AuditEntry, AuditStatus
+
+_OUTSTANDING = "the run is outstanding, as its last recorded step left it; until it published, no table changed"
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -121,36 +124,48 @@ def stopped(tools: Tools, run_id: str, error: Exception) -> RemintError:
     Of a run that another process has taken over nothing is recorded. A run that had begun to commit keeps its state,
     so that resume finds what it committed; unless a conflict made it take everything back.
     """
+    found = _said(run_id, error)
+    again = f"when the state database can be used again: remint resume {run_id}"
     try:
         # Looked at first: what stopped a superseded process may be that its files are gone.
         tools.store.require_held(run_id)
-        found = _recorded(tools, run_id, error)
+        state = _recorded(tools, run_id, found)
     except Superseded as newer:
         return newer
-    except StoreError as lost:
-        found = error if isinstance(error, StoreError) else lost
-        found.leaves = "the run is outstanding; tables may hold some of its partitions already"
+    except StoreError as worse:
+        # Where the state database fails too, the run is what it was when its last step was written down.
+        worse.message = f"{found.message}; and {worse.message}" if found is not worse else worse.message
+        worse.hint, worse.leaves = again, _OUTSTANDING
+        return worse
+    tools.emit(Event(kind=EventKind.FAILED, run_id=run_id, detail=str(found)))
+    if state is RunState.PUBLISHING:
+        found.leaves = "some tables may hold the run's partitions already; the run is outstanding until it is resumed"
     if isinstance(found, StoreError):
-        found.hint = f"when the state database can be used again: remint resume {run_id}"
+        found.hint = again
     return found
 
 
-def _recorded(tools: Tools, run_id: str, error: Exception) -> RemintError:
-    run = tools.store.run(run_id)
-    now = tools.now()
-    code = error.code if isinstance(error, RemintError) else type(error).__name__
-    detail = {"error": str(error), "code": code, "stage": _stage_of(run, error)}
-    entry = audit_entry(run, Scope(detail=detail), AuditStatus.FAILED, now)
-    if run.state is RunState.STAGING or (run.state is RunState.PUBLISHING and isinstance(error, PublishConflict)):
-        tools.store.set_state(run_id, RunState.FAILED, error=str(error), ended_at=now, audit=entry)
-    else:
-        tools.store.log(entry)
-    tools.emit(Event(kind=EventKind.FAILED, run_id=run_id, detail=str(error)))
-    found = error
-    if not isinstance(found, RemintError):
+def _said(run_id: str, error: Exception) -> RemintError:
+    """Return ``error`` as one of remint's, with the command that goes on."""
+    found: RemintError | None = error if isinstance(error, RemintError) else None
+    if found is None or isinstance(found, TransformFailed):
+        # A library's error that says, somewhere in its chain, what the machine refused.
+        found = machine_failure(error, f"remint resume {run_id}") or found
+    if found is None:
         words = f"run {run_id} stopped: {type(error).__name__}: {error}"
         found = RunError(words, hint=f"mend the cause, then: remint resume {run_id}")
     found.hint = found.hint.replace("RUN", run_id) if found.hint else None
-    if tools.store.run(run_id).state is RunState.PUBLISHING:
-        found.leaves = "some tables may hold the run's partitions already; the run is outstanding until it is resumed"
     return found
+
+
+def _recorded(tools: Tools, run_id: str, error: RemintError) -> RunState:
+    """Write down why the run stopped, and return its state from now on."""
+    run = tools.store.run(run_id)
+    now = tools.now()
+    detail = {"error": str(error), "code": error.code, "stage": _stage_of(run, error)}
+    entry = audit_entry(run, Scope(detail=detail), AuditStatus.FAILED, now)
+    if run.state is RunState.STAGING or (run.state is RunState.PUBLISHING and isinstance(error, PublishConflict)):
+        tools.store.set_state(run_id, RunState.FAILED, error=str(error), ended_at=now, audit=entry)
+        return RunState.FAILED
+    tools.store.log(entry)
+    return run.state

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import os
 import sqlite3
 from collections.abc import Iterable, Iterator, Sequence
 from contextlib import closing, contextmanager, suppress
@@ -15,7 +14,8 @@ from sqlalchemy import URL, Column, Connection, Engine, create_engine, event, fu
 from sqlalchemy.exc import OperationalError, SQLAlchemyError
 from sqlalchemy.pool import ConnectionPoolEntry
 
-from remint.errors import StoreBusy, StoreError, StoreUnreachable
+from remint.disk import make_folder, sync
+from remint.errors import StoreBusy, StoreError, StoreFull, StoreReadOnly, StoreUnreachable
 
 T = TypeVar("T")
 
@@ -25,14 +25,24 @@ _LOCK_NOT_AVAILABLE = "55P03"  # SQLSTATE of PostgreSQL, as those below
 _LOST = ("08", "57P0")
 """Beginnings of what says that the server went away."""
 
-_SAID_BY_SQLITE = {
-    "SQLITE_CANTOPEN": "cannot be opened; its folder is missing or not permitted, or it is not a file",
-    "SQLITE_READONLY": "is read-only",
-    "SQLITE_PERM": "is not permitted",
-    "SQLITE_NOTADB": "is not a SQLite database",
-    "SQLITE_CORRUPT": "is damaged",
-    "SQLITE_FULL": "cannot grow; the disk is full",
-    "SQLITE_IOERR": "cannot be read or written; the disk reports an error",
+_AGAIN = "remint status    # what is outstanding, and the command that goes on"
+_SAID_BY_SQLITE: dict[str, tuple[type[StoreError], str, str]] = {
+    "SQLITE_CANTOPEN": (
+        StoreReadOnly,
+        "cannot be opened; its folder is missing or not permitted, or it is not a file",
+        f"put that right, then: {_AGAIN}",
+    ),
+    "SQLITE_READONLY": (StoreReadOnly, "is read-only", f"give this user the right to write it, then: {_AGAIN}"),
+    "SQLITE_PERM": (StoreReadOnly, "is not permitted", f"give this user the right to write it, then: {_AGAIN}"),
+    "SQLITE_NOTADB": (StoreError, "is not a SQLite database", "restore it, or name another one in [store] url"),
+    "SQLITE_CORRUPT": (StoreError, "is damaged", "restore it from a backup, then: remint doctor"),
+    "SQLITE_FULL": (StoreFull, "cannot grow; the disk is full", f"make room, then: {_AGAIN}"),
+    "SQLITE_IOERR": (
+        StoreError,
+        "cannot be read or written; the disk reports an error",
+        f"mend the cause, then: {_AGAIN}",
+    ),
+    "SQLITE_NOMEM": (StoreError, "needs more memory than there is", f"free some, then: {_AGAIN}"),
 }
 _SAID_BY_POSTGRES = {
     "25006": "is read-only",
@@ -72,9 +82,9 @@ class Database:
         with in_own_words(str(part)), closing(sqlite3.connect(self.where)) as source:
             with closing(sqlite3.connect(part)) as target:
                 source.backup(target)
-            _sync(part)
+            sync(part)
             part.replace(copy)
-            _sync(copy.parent)
+            sync(copy.parent)
 
     @contextmanager
     def changing_tables(self) -> Iterator[Connection]:
@@ -117,9 +127,14 @@ def sqlite_file(url: URL, root: Path) -> Path:
 def _made_file(url: URL, root: Path) -> Path:
     path = sqlite_file(url, root)
     try:
-        path.parent.mkdir(parents=True, exist_ok=True)
+        make_folder(path.parent)
+        if not path.exists():
+            sync(path.parent.parent)
     except OSError as error:
-        raise StoreError(f"the folder of the state database {path} cannot be made: {error.strerror}") from error
+        raise StoreReadOnly(
+            f"the folder of the state database {path} cannot be made: {error.strerror}",
+            hint="give this user the right to write there, or make room; then type the command again",
+        ) from error
     return path
 
 
@@ -166,9 +181,9 @@ def _explained(where: str, error: Exception) -> StoreError:
             f"another process is writing to the state database {where}",
             hint="try again when it has ended: remint status    # shows outstanding runs",
         )
-    for prefix, said in _SAID_BY_SQLITE.items():
+    for prefix, (kind, said, hint) in _SAID_BY_SQLITE.items():
         if name.startswith(prefix):
-            return StoreError(f"the state database {where} {said}")
+            return kind(f"the state database {where} {said}", hint=hint)
     if state in _SAID_BY_POSTGRES:
         return StoreError(f"the state database {where} {_SAID_BY_POSTGRES[state]}")
     words = " ".join(str(cause).split())
@@ -178,14 +193,6 @@ def _explained(where: str, error: Exception) -> StoreError:
             hint="see that [store] url is right and that the server runs; then: remint status",
         )
     return StoreError(f"the state database {where} refused: {words}")
-
-
-def _sync(path: Path) -> None:
-    handle = os.open(path, os.O_RDONLY)
-    try:
-        os.fsync(handle)
-    finally:
-        os.close(handle)
 
 
 def damage(connection: Connection) -> list[str]:

@@ -1,0 +1,134 @@
+"""The files of a Delta log on disk: whether they are whole and durable, and out of the way where they are torn.
+
+delta-rs syncs nothing that it writes. Rules: a commit counts once its entry and its folder are synced; only the newest
+entry can be torn by a power failure that remint must mend, because remint syncs every commit before it makes another;
+what is moved away is kept.
+"""
+
+from __future__ import annotations
+
+import json
+import os
+from collections.abc import Iterable, Mapping
+from pathlib import Path
+from typing import Any
+from urllib.parse import unquote
+
+from remint.disk import make_folder, sync
+from remint.formats.base import Replacement, Table
+from remint.formats.delta_log import CHECKPOINT, ENTRY, POINTER, app_id, entry_name, log_folder
+
+_PARQUET_MAGIC = b"PAR1"
+
+Actions = list[dict[str, Any]]
+
+
+def entry_path(table: Table, version: int) -> Path:
+    """Return the log entry of a version."""
+    return log_folder(table) / entry_name(version)
+
+
+def actions_of(path: Path) -> Actions | None:
+    """Return the actions of a log entry; None where it is empty, torn, or no list of actions."""
+    try:
+        found = [json.loads(line) for line in path.read_text(encoding="utf-8").splitlines() if line.strip()]
+    except (ValueError, UnicodeDecodeError):
+        return None
+    return found if found and all(isinstance(action, dict) for action in found) else None
+
+
+def sync_version(table: Table, version: int) -> None:
+    """Make a commit durable: its entry, a checkpoint that came with it, and their names."""
+    log = log_folder(table)
+    sync(entry_path(table, version))
+    for name, number in _checkpoints(log).items():
+        if number >= version - 1:
+            sync(log / name)
+            sync(log / POINTER)
+    sync(log)
+    if version == 0:
+        sync(table.location)
+
+
+def is_of(actions: Actions, replacement: Replacement) -> bool:
+    """Return whether a log entry is the commit of this replacement, whole or not."""
+    app = app_id(replacement.run_id)
+    for action in actions:
+        transaction, info = action.get("txn", {}), action.get("commitInfo", {})
+        if (transaction.get("appId"), transaction.get("version")) == (app, replacement.attempt):
+            return True
+        note = json.loads(info.get("remint") or "{}")
+        if (note.get("run_id"), note.get("attempt")) == (replacement.run_id, replacement.attempt):
+            return True
+    return False
+
+
+def is_whole(actions: Actions, replacement: Replacement) -> bool:
+    """Return whether the log entry of a replacement lists exactly its files, and its transaction."""
+    added = sorted(unquote(a["add"]["path"]) for a in actions if "add" in a)
+    removed = sorted(unquote(a["remove"]["path"]) for a in actions if "remove" in a)
+    sizes = {unquote(a["add"]["path"]): a["add"]["size"] for a in actions if "add" in a}
+    return (
+        added == sorted(f.path for f in replacement.adds)
+        and removed == sorted(f.path for f in replacement.removes)
+        and all(sizes[f.path] == f.size_bytes for f in replacement.adds)
+        and any(a.get("txn", {}).get("appId") == app_id(replacement.run_id) for a in actions)
+    )
+
+
+def move_torn_aside(table: Table, expected: Iterable[Replacement], aside: Path) -> list[str]:
+    """Move what a power failure tore at the end of the log into ``aside``, and return in words what it was.
+
+    The newest entry, where it is empty or torn, or begins one of the ``expected`` commits and does not end it; and a
+    checkpoint that is not whole, or is of such an entry. Every entry that a checkpoint covers is still there, because
+    remint's commits delete none.
+    """
+    log = log_folder(table)
+    entries = sorted(p for p in log.glob("*.json") if ENTRY.fullmatch(p.name)) if log.is_dir() else []
+    if not entries:
+        return []
+    moved: list[str] = []
+    newest = entries[-1]
+    actions = actions_of(newest)
+    version = int(newest.stem)
+    torn = actions is None or any(is_of(actions, r) and not is_whole(actions, r) for r in expected)
+    if torn:
+        what = "is empty" if not newest.stat().st_size else "is torn"
+        moved.append(f"log entry {newest.name} {what}")
+        _move(newest, aside)
+    bad = [name for name, at in _checkpoints(log).items() if (torn and at >= version) or not _is_parquet(log / name)]
+    for name in sorted(bad):
+        moved.append(f"checkpoint {name} is torn")
+        _move(log / name, aside)
+    if bad and (log / POINTER).exists():
+        _move(log / POINTER, aside)
+    if moved:
+        sync(log)
+    return moved
+
+
+def _checkpoints(log: Path) -> Mapping[str, int]:
+    found = ((path.name, CHECKPOINT.fullmatch(path.name)) for path in log.iterdir())
+    return {name: int(match[1]) for name, match in found if match}
+
+
+def _is_parquet(path: Path) -> bool:
+    with path.open("rb") as file:
+        if file.seek(0, os.SEEK_END) < 3 * len(_PARQUET_MAGIC):
+            return False
+        file.seek(-len(_PARQUET_MAGIC), os.SEEK_END)
+        return file.read() == _PARQUET_MAGIC
+
+
+def _move(path: Path, aside: Path) -> None:
+    """Move a file into ``aside`` under its own name; a copy is durable there before the name is gone here."""
+    make_folder(aside)
+    place = aside / path.name
+    number = 0
+    while place.exists():
+        number += 1
+        place = aside / f"{path.name}.{number}"
+    place.write_bytes(path.read_bytes())
+    sync(place)
+    sync(aside)
+    path.unlink()

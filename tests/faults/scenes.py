@@ -1,0 +1,210 @@
+"""What is done to a small project while things fail, and what it must leave in the end."""
+
+from __future__ import annotations
+
+import errno
+import json
+from collections.abc import Callable
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+from tests.e2e.projects import DATASETS, TABLES, Project, event, write_project
+from tests.faults.harness import Ended, Fault, Server
+from tests.faults.power import Loss
+
+_SMALLER = {
+    "datasets.py": DATASETS[: DATASETS.index('\n\ngold("monthly"')] + "\n",
+    "sql/monthly.sql": None,
+    "contracts/gold.monthly.yaml": None,
+}
+"""One Bronze, one Silver and two Gold tables, with their quarantines."""
+
+
+@dataclass(frozen=True)
+class Scene:
+    """A project before a command, and the command."""
+
+    name: str
+    base: Project
+    command: tuple[str, ...]
+
+    def clone(self, folder: Path) -> Project:
+        """Return a copy of the project, as it is before the command."""
+        return self.base.clone(folder)
+
+    def is_done(self, project: Project) -> bool:
+        """Return whether the command would be refused, because it has been carried out."""
+        return self.name == "rollback" and project.open().store.run(self.command[1]).state == "rolled_back"
+
+    def go_on(self, server: Server, project: Project, **how: Any) -> Ended | None:
+        """Do what an operator does after a failure: resume what is outstanding, else type the command again."""
+        outstanding = project.outstanding()
+        if outstanding:
+            return server.run(project.root, "resume", outstanding[0].run_id, **how)
+        if self.is_done(project):
+            return None
+        return server.run(project.root, *self.command, **how)
+
+
+def _empty(root: Path) -> Project:
+    project = write_project(root, _SMALLER)
+    project.land("a", [event(0, 0), "no json"])
+    return project
+
+
+def ingest(root: Path) -> tuple[Project, tuple[str, ...]]:
+    """The first ingest of a new project, with a bad row: the state database and every folder are made."""
+    return _empty(root), ("ingest",)
+
+
+def build(root: Path) -> tuple[Project, tuple[str, ...]]:
+    """The first run: every table is made."""
+    project = _empty(root)
+    project.ingest()
+    return project, ("run",)
+
+
+def publish(root: Path) -> tuple[Project, tuple[str, ...]]:
+    """A run after late rows and changed logic: it replaces a day and adds one, in three tables."""
+    project, _ = build(root)
+    project.run()
+    project.set_factor(2)
+    project.land("b", [event(5, 0), event(6, 1)])
+    project.ingest()
+    return project, ("run",)
+
+
+def rollback(root: Path) -> tuple[Project, tuple[str, ...]]:
+    """The rollback of that run."""
+    project, _ = publish(root)
+    run_id = project.run().run_id
+    return project, ("rollback", run_id, "--reason", "test")
+
+
+Setting = Callable[[Path], tuple[Project, tuple[str, ...]]]
+"""Makes a project in a folder, and names the command to run in it."""
+
+SCENES: tuple[Setting, ...] = (ingest, build, publish, rollback)
+
+
+@dataclass(frozen=True)
+class Played:
+    """A scene, and how it goes when nothing fails."""
+
+    scene: Scene
+    runs: tuple[Ended, ...]
+    before: dict[str, Any]
+    after: dict[str, Any]
+    left: dict[str, Any]
+
+    @property
+    def whole(self) -> Ended:
+        """One of the runs, with what was synced in its log."""
+        return self.runs[0]
+
+    @property
+    def points(self) -> list[int]:
+        """The calls at which to fail: of a row of writes to one file, which is a transaction's, the first and last."""
+        calls = self.whole.calls
+        ends = [n for n in range(len(calls)) if n + 1 == len(calls) or calls[n + 1] != calls[n]]
+        return sorted({n + 1 for n in ends} | {1} | {n + 2 for n in ends[:-1]})
+
+    def _call(self, at: int) -> str:
+        return self.whole.calls[at - 1].split()[0]
+
+    @property
+    def deaths(self) -> list[int]:
+        """The points before which to die: not right after a sync, which changes nothing."""
+        return [at for at in self.points if at == 1 or "sync" not in self._call(at - 1)]
+
+    @property
+    def torn(self) -> list[int]:
+        """The points to die within: in all other calls, that is to die before the next one."""
+        return [at for at in self.points if "write" in self._call(at) or self._call(at) in ("sendfile", "copy")]
+
+    def failing(self, error: int) -> list[int]:
+        """The points at which a call can fail in this way: room lacks for what grows, rights for names."""
+        calls = {
+            errno.ENOSPC: lambda call: call not in ("unlink", "rmdir"),
+            errno.EACCES: lambda call: call in ("open", "mkdir", "link", "rename", "unlink", "rmdir"),
+        }
+        return [at for at in self.points if calls.get(error, bool)(self._call(at))]
+
+    def losses(self, loss: Loss) -> list[int]:
+        """The points before which the power fails, as far as they leave states of their own."""
+        kinds = "SY" if loss is Loss.ALL else "DNS"
+        found, number, news = [], 0, True
+        points = set(self.points)
+        for line in self.whole.log:
+            news = news or line[0] in kinds
+            if line[0] == "C":
+                number += 1
+                if news and number in points:
+                    found.append(number)
+                    news = False
+        return found
+
+
+def play(make: Setting, scratch: Path, server: Server, turns: int) -> Played:
+    """Return the scene that ``make`` sets, played ``turns`` times without a fault, and once to warm up."""
+    base, command = make(scratch / f"{make.__name__}-base")
+    scene = Scene(make.__name__, base, command)
+    warm = scene.clone(scratch / f"{scene.name}-warm")
+    server.preload(warm.root, command)
+    runs = []
+    for turn in range(turns):
+        project = scene.clone(scratch / f"{scene.name}-{turn}")
+        before = visible(project)
+        runs.append(server.run(project.root, *command, fault=Fault(mode="power", at=0)))
+        assert runs[-1].code == 0, runs[-1].err
+    return Played(scene, tuple(runs), before, visible(project), left_behind(project))
+
+
+def visible(project: Project) -> dict[str, Any]:
+    """Return what a reader of any kind could see, without the names of files, which no two runs share."""
+    store = project.open().store
+    # A folder for a log, without an entry yet, is no table.
+    made = [t for t in TABLES if list((project.folder(t) / "_delta_log").glob("*.json"))]
+    return {
+        "live": {t: (project.delta(t).version(), len(project.delta(t).file_uris())) for t in made},
+        "digests": {t: {k: h.digest for k, h in by_key.items()} for t, by_key in store.heads(TABLES).items()},
+        "watermarks": store.watermarks(),
+        "releases": len(store.releases()),
+    }
+
+
+def left_behind(project: Project) -> dict[str, Any]:
+    """Return what a command leaves in the end, without what differs by chance: ids, names of files and times."""
+    workspace = project.open()
+    store = workspace.store
+    # A process that could still say that it failed did so in the log: that is no other end.
+    entries = [(r.entry.action, r.entry.status, r.entry.record_count, r.entry.datasets) for r in store.audit(1000)]
+    heads = store.heads([d.name for d in workspace.graph])
+    named = {f"/{t.replace('.', '/')}/{p}" for t in project.versions() for p in store.paths_ever(t)}
+    return {
+        "versions": project.versions(),
+        "digests": {t: {k: h.digest for k, h in by_key.items()} for t, by_key in heads.items()},
+        "files": {table: len(files) for table, files in project.live().items()},
+        "log entries": {t: _log_entries(project, t) for t in project.versions()},
+        "unnamed files": sorted(project.parts() - named),
+        "audit": sorted(entry for entry in entries if entry[1] != "failed"),
+        "runs": sorted((r.kind, r.state) for r in store.runs(1000)),
+        "counts": sorted(_counts(r.summary) for r in store.runs(1000)),
+        "releases": [dict(r.versions) for r in store.releases()],
+        "ledger": {t: {k: (h.seq, h.digest) for k, h in by_key.items()} for t, by_key in heads.items()},
+        "arrivals": {k: str(a) for k, a in store.arrivals("bronze.events").items()},
+        "watermarks": store.watermarks(),
+        "outstanding": [r.run_id for r in store.outstanding()],
+        "doctor": sorted({(s.subject, s.health.value) for s in workspace.upkeep.doctor((), read_data=True)}),
+        "source files": {u: (f.rows_added, f.rows_rejected) for u, f in store.source_files("bronze.events").items()},
+    }
+
+
+def _log_entries(project: Project, table: str) -> int:
+    return len(list((project.folder(table) / "_delta_log").glob("*.json")))
+
+
+def _counts(summary: str) -> str:
+    found = json.loads(summary) if summary else {}
+    return json.dumps({k: v for k, v in found.items() if k not in ("plan_id", "undoes")}, sort_keys=True)

@@ -1,0 +1,187 @@
+"""A machine that refuses: full, read-only, out of memory or files, locked. It is said once, and changes nothing."""
+
+from __future__ import annotations
+
+import os
+import shutil
+import sqlite3
+import subprocess
+import sys
+from collections.abc import Callable, Iterator
+from contextlib import AbstractContextManager, contextmanager, suppress
+from pathlib import Path
+
+import pytest
+
+from tests.e2e.projects import Project, history, write_project
+from tests.faults.scenes import left_behind, visible
+from tests.proof import proof, report
+
+pytestmark = [pytest.mark.slow, proof]
+
+ROOM = 8 << 20
+NOBODY = 65534
+
+Trouble = Callable[[Project], AbstractContextManager[list[str]]]
+"""Makes trouble while it is entered, and gives the command to run others under."""
+
+
+@contextmanager
+def _disk_full(project: Project) -> Iterator[list[str]]:
+    """Fill the disk that the project lies on, but for a few pages."""
+    ballast = project.root / "ballast"
+    with ballast.open("wb", buffering=0) as file, suppress(OSError):
+        while file.write(b"x" * 4096):
+            pass
+    os.truncate(ballast, max(0, ballast.stat().st_size - 24 * 4096))
+    yield []
+    ballast.unlink()
+
+
+@contextmanager
+def _file_too_large(project: Project) -> Iterator[list[str]]:
+    """Allow files of 2 kB only: no table file and no log entry of some length fits."""
+    yield ["prlimit", f"--fsize={2 << 10}", "--"]
+
+
+@contextmanager
+def _lake_read_only(project: Project) -> Iterator[list[str]]:
+    """Run as a user who may write the state, and read the lake."""
+    with _owned(project, lambda path: "lake" not in path.relative_to(project.root).parts):
+        yield _as_nobody()
+
+
+@contextmanager
+def _state_read_only(project: Project) -> Iterator[list[str]]:
+    """Run as a user who may write the lake, and read the state."""
+    with _owned(project, lambda path: ".remint" not in path.relative_to(project.root).parts):
+        yield _as_nobody()
+
+
+@contextmanager
+def _owned(project: Project, is_theirs: Callable[[Path], bool]) -> Iterator[None]:
+    everything = [project.root, *project.root.rglob("*")]
+    for path in everything:
+        if is_theirs(path):
+            os.chown(path, NOBODY, NOBODY)
+    yield
+    for path in [project.root, *project.root.rglob("*")]:
+        os.chown(path, 0, 0)
+
+
+def _as_nobody() -> list[str]:
+    return ["setpriv", f"--reuid={NOBODY}", f"--regid={NOBODY}", "--clear-groups", "--"]
+
+
+@contextmanager
+def _no_memory(project: Project) -> Iterator[list[str]]:
+    """Leave the process the room that it has after its start, and little more."""
+    yield ["prlimit", f"--as={700 << 20}", "--"]
+
+
+@contextmanager
+def _engine_without_memory(project: Project) -> Iterator[list[str]]:
+    """Leave the engine less memory than one of its blocks."""
+    settings = project.root / "remint.toml"
+    text = settings.read_text()
+    settings.write_text(text.replace("512MB", "300KB"))
+    yield []
+    settings.write_text(text)
+
+
+@contextmanager
+def _few_files(project: Project) -> Iterator[list[str]]:
+    """Allow fewer open files than the process has libraries to load."""
+    yield ["prlimit", "--nofile=16", "--"]
+
+
+@contextmanager
+def _database_locked(project: Project) -> Iterator[list[str]]:
+    """Hold the lock of the state database for longer than anybody waits."""
+    connection = sqlite3.connect(project.root / ".remint" / "state.db", isolation_level=None)
+    connection.execute("BEGIN IMMEDIATE")
+    yield []
+    connection.execute("ROLLBACK")
+    connection.close()
+
+
+TROUBLES = {
+    _disk_full: ("RM440", "RM503"),
+    _file_too_large: ("RM440", "RM503", "RM500"),
+    _lake_read_only: ("RM442",),
+    _state_read_only: ("RM504", "RM442"),
+    _no_memory: ("RM443", "RM441"),
+    _engine_without_memory: ("RM443",),
+    _few_files: ("RM441",),
+    _database_locked: ("RM502",),
+}
+
+
+def remint(project: Project, *command: str, under: list[str] | None = None) -> subprocess.CompletedProcess[str]:
+    line = [*(under or []), sys.executable, "-m", "remint", "-C", str(project.root), *command]
+    environment = {**os.environ, "PYTHONDONTWRITEBYTECODE": "1"}
+    return subprocess.run(line, capture_output=True, text=True, check=False, env=environment, timeout=120)
+
+
+@pytest.fixture(scope="module")
+def room(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Path]:
+    """A disk of 8 MB of its own."""
+    folder = tmp_path_factory.mktemp("room")
+    folder.chmod(0o777)
+    for parent in [folder, *folder.parents][:3]:
+        parent.chmod(0o755)
+    mounted = (
+        os.geteuid() == 0
+        and not subprocess.run(
+            ["mount", "-t", "tmpfs", "-o", f"size={ROOM}", "tmpfs", str(folder)], capture_output=True, check=False
+        ).returncode
+    )
+    if not mounted:
+        pytest.skip(f"no disk could be mounted: {len(TROUBLES)} troubles untried")
+    yield folder
+    subprocess.run(["umount", "--lazy", str(folder)], check=False)
+
+
+@pytest.fixture(scope="module")
+def world(tmp_path_factory: pytest.TempPathFactory) -> tuple[Project, dict[str, object]]:
+    """A project with Bronze and nothing else, and what an undisturbed run leaves."""
+    root = tmp_path_factory.mktemp("world")
+    base = write_project(root / "base")
+    base.land("a", history(3))
+    base.ingest()
+    whole = base.clone(root / "whole")
+    assert remint(whole, "run").returncode == 0
+    return base, left_behind(whole)
+
+
+@pytest.mark.parametrize("trouble", TROUBLES, ids=lambda t: t.__name__.strip("_"))
+def test_a_machine_that_refuses_is_named_and_nothing_changes(
+    room: Path, world: tuple[Project, dict[str, object]], trouble: Trouble
+) -> None:
+    base, expected = world
+    project = base.clone(room / "project")
+    before = visible(project)
+    try:
+        with trouble(project) as under:
+            failed = remint(project, "run", under=under)
+
+        said = failed.stderr
+        assert "Traceback" not in said
+        if trouble is _no_memory and failed.returncode < 0:
+            # Where a library's own allocator gives up, nobody can say more: the process dies as if it were killed.
+            assert "memory allocation" in said
+        else:
+            assert failed.returncode == 1, said
+            assert said.count("error RM") == 1
+            assert any(f"error {code}:" in said for code in TROUBLES[trouble]), said
+            assert "next:" in said
+        if not any(run.state == "publishing" for run in project.outstanding()):
+            assert visible(project) == before
+        outstanding = project.outstanding()
+        again = ("resume", outstanding[0].run_id) if outstanding else ("run",)
+        done = remint(project, *again)
+        assert done.returncode == 0, done.stderr
+        assert left_behind(project) == expected
+    finally:
+        shutil.rmtree(project.root)
+    report("clean-failure", part=trouble.__name__.strip("_"), cases=1)

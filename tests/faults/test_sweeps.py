@@ -1,0 +1,194 @@
+"""Every call to the system that changes anything goes wrong in its turn; whatever is left is brought to the same end.
+
+A state that a fault can leave is tried once: where two neighbouring calls leave the same one, at the first of them.
+"""
+
+from __future__ import annotations
+
+import errno
+import random
+import shutil
+import sys
+from collections.abc import Iterator, Sequence
+from pathlib import Path
+
+import pytest
+
+from tests.e2e.projects import Project
+from tests.faults.harness import Ended, Fault, Server, shim
+from tests.faults.power import Loss, lose
+from tests.faults.scenes import SCENES, Played, left_behind, play, visible
+from tests.proof import FULL, proof, report, size
+
+pytestmark = [pytest.mark.slow, proof]
+
+NAMES = [make.__name__ for make in SCENES]
+PERSISTENT = {errno.ENOSPC: True, errno.EACCES: True, errno.EIO: False}
+RESUMES = size(4, 200)
+
+
+@pytest.fixture(scope="session")
+def stage(tmp_path_factory: pytest.TempPathFactory) -> Iterator[tuple[Path, Server]]:
+    """A scratch folder in memory, and the fork server."""
+    folder = tmp_path_factory.mktemp("faults")
+    library = shim(folder)
+    if library is None:
+        message = "the failpoints need Linux and a C compiler: 2 modes of death, 3 errors, 4 losses of power untried"
+        assert not FULL, message
+        pytest.skip(message)
+    memory = Path("/dev/shm")
+    scratch = memory / f"remint-{folder.parent.name}-{folder.name}" if memory.is_dir() else folder
+    (scratch / "server").mkdir(parents=True)
+    server = Server(scratch / "server", library)
+    yield scratch, server
+    server.close()
+    shutil.rmtree(scratch, ignore_errors=True)
+
+
+@pytest.fixture(scope="session")
+def plays(stage: tuple[Path, Server]) -> dict[str, Played]:
+    """Every scene, played without a fault; at full size twice, with the same calls."""
+    scratch, server = stage
+    return {make.__name__: play(make, scratch, server, turns=size(1, 2)) for make in SCENES}
+
+
+def test_the_calls_are_the_same_every_time(plays: dict[str, Played]) -> None:
+    for played in plays.values():
+        assert len({len(run.calls) for run in played.runs}) == 1, f"{played.scene.name}: other calls than before"
+        assert played.points
+
+
+@pytest.mark.parametrize("name", NAMES)
+@pytest.mark.parametrize("mode", ["kill", "torn"])
+def test_a_process_killed_at_any_call_is_brought_to_the_same_end(
+    stage: tuple[Path, Server], plays: dict[str, Played], mode: str, name: str
+) -> None:
+    scratch, server = stage
+    played = plays[name]
+    points = chosen(played.deaths if mode == "kill" else played.torn, 1, name + mode)
+    wrong = []
+    for at in points:
+        project = played.scene.clone(scratch / f"{name}-{mode}-{at}")
+        ended = server.run(project.root, *played.scene.command, fault=Fault(mode=mode, at=at))
+        wrong += [] if ended.code == -9 else [f"{mode} {at}: exit code {ended.code}"]
+        wrong += _goes_on(server, played, project, f"{mode} {at} {played.whole.calls[at - 1]}")
+        shutil.rmtree(project.root)
+    _told(mode, wrong, cases=len(points), part=name, silent=0)
+
+
+@pytest.mark.parametrize("name", NAMES)
+@pytest.mark.parametrize("error", PERSISTENT, ids=lambda e: errno.errorcode[e])
+def test_a_call_that_fails_is_said_once_changes_nothing_and_can_be_gone_on_from(
+    stage: tuple[Path, Server], plays: dict[str, Played], error: int, name: str
+) -> None:
+    scratch, server = stage
+    played = plays[name]
+    points = chosen(played.failing(error), 1, name + errno.errorcode[error])
+    wrong, silent = [], []
+    for at in points:
+        what = f"{errno.errorcode[error]} {at} {played.whole.calls[at - 1]}"
+        project = played.scene.clone(scratch / f"{name}-{error}-{at}")
+        fault = Fault(mode="errno", at=at, error=error, persistent=PERSISTENT[error])
+        ended = server.run(project.root, *played.scene.command, fault=fault)
+        if ended.code == 0:
+            silent += _differing(played, project, what)
+        else:
+            wrong += _unclean(played, project, ended, what)
+        wrong += _goes_on(server, played, project, what)
+        shutil.rmtree(project.root)
+    _told("errno", wrong + silent, cases=len(points), part=f"{name}-{errno.errorcode[error]}", silent=len(silent))
+
+
+@pytest.mark.parametrize("name", NAMES)
+@pytest.mark.parametrize("loss", Loss)
+def test_a_loss_of_power_at_any_call_is_brought_to_the_same_end(
+    stage: tuple[Path, Server], plays: dict[str, Played], loss: Loss, name: str
+) -> None:
+    scratch, server = stage
+    played = plays[name]
+    points = chosen(played.losses(loss), 1, name + loss)
+    wrong = []
+    for at in points:
+        project = played.scene.clone(scratch / f"{name}-{loss}-{at}")
+        ended = server.run(project.root, *played.scene.command, fault=Fault(mode="power", at=at))
+        lose(project.root, ended.log, loss)
+        wrong += _goes_on(server, played, project, f"power {loss} {at} {played.whole.calls[at - 1]}")
+        shutil.rmtree(project.root, ignore_errors=True)
+    _told("power-loss", wrong, cases=len(points), part=f"{name}-{loss}", silent=0)
+
+
+@pytest.mark.parametrize("loss", list(Loss) if FULL else [Loss.ALL, Loss.EMPTIED])
+@pytest.mark.parametrize("name", NAMES)
+def test_what_was_said_to_be_done_survives_a_loss_of_power(
+    stage: tuple[Path, Server], plays: dict[str, Played], loss: Loss, name: str
+) -> None:
+    scratch, server = stage
+    played = plays[name]
+    project = played.scene.clone(scratch / f"{name}-{loss}-done")
+    ended = server.run(project.root, *played.scene.command, fault=Fault(mode="power", at=0))
+    assert ended.code == 0
+    lose(project.root, ended.log, loss)
+    wrong = _differing(played, project, f"power {loss} after exit code 0")
+    shutil.rmtree(project.root)
+    _told("power-loss", wrong, cases=1, part=f"{name}-{loss}-done", silent=len(wrong))
+
+
+def test_a_resume_that_is_killed_too_is_brought_to_the_same_end(
+    stage: tuple[Path, Server], plays: dict[str, Played]
+) -> None:
+    scratch, server = stage
+    draw = random.Random("resumes")
+    wrong = []
+    for number in range(RESUMES):
+        played = plays[draw.choice(NAMES)]
+        project = played.scene.clone(scratch / f"resume-{number}")
+        first, second = draw.choice(played.points), draw.choice(played.points)
+        server.run(project.root, *played.scene.command, fault=Fault(mode="kill", at=first))
+        # A number that the resume does not reach lets it come to its end.
+        played.scene.go_on(server, project, fault=Fault(mode=draw.choice(["kill", "torn"]), at=second // 2 + 1))
+        wrong += _goes_on(server, played, project, f"{played.scene.name} killed at {first}, resume at {second // 2}")
+        shutil.rmtree(project.root)
+    _told("resume-killed", wrong, cases=RESUMES, silent=0)
+
+
+def chosen(points: Sequence[int], small: int, seed: str) -> list[int]:
+    """Return all points at full size, a seeded few otherwise."""
+    return list(points) if FULL else sorted(random.Random(seed).sample(list(points), min(small, len(points))))
+
+
+def _told(row: str, wrong: list[str], *, cases: int, silent: int, part: str = "") -> None:
+    sys.stderr.write("".join(f"{line}\n" for line in wrong))
+    report(row, part=part, cases=cases, wrong=len(wrong), silent=silent)
+
+
+def _goes_on(server: Server, played: Played, project: Project, what: str) -> list[str]:
+    """Go on as an operator would, and return what is not as it must be in the end."""
+    try:
+        ended = played.scene.go_on(server, project)
+    except Exception as error:  # noqa: BLE001 - what cannot even be looked at is the finding
+        return [f"{what}: {type(error).__name__}: {error}"]
+    if ended is not None and ended.code != 0:
+        return [f"{what}: going on ends with {ended.code}: {ended.err[-600:]}"]
+    return _differing(played, project, what)
+
+
+def _differing(played: Played, project: Project, what: str) -> list[str]:
+    found = left_behind(project)
+    differing = {k: (found[k], played.left[k]) for k in found if found[k] != played.left[k]}
+    return [f"{what}: {differing}"] if differing else []
+
+
+def _unclean(played: Played, project: Project, ended: Ended, what: str) -> list[str]:
+    """Return what is not as it must be after a command said that it failed."""
+    found = []
+    said = ended.err.count("error RM")
+    if ended.code < 0 or said != 1 or "RM900" in ended.err or "next:" not in ended.err:
+        found.append(f"{what}: exit code {ended.code}, and it says: {ended.err[-600:]!r}")
+    if any(run.state == "publishing" for run in project.outstanding()):
+        return found
+    seen = visible(project)
+    if seen not in (played.before, played.after):
+        found.append(f"{what}: exit code {ended.code}, and readers see something new")
+    elif seen == played.after and "left behind: everything" not in ended.err:
+        found.append(f"{what}: exit code {ended.code}, and all of it is done")
+    return found
