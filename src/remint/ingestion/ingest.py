@@ -14,7 +14,7 @@ from pathlib import Path
 from typing import Any
 
 from remint.engines.base import Ingested, IngestWork, Scan
-from remint.errors import ArrivalsRedeclared
+from remint.errors import ArrivalsRedeclared, PublishConflict
 from remint.formats.base import by_key
 from remint.ingestion.delivery import Pending, PendingFile, Place
 from remint.ingestion.extraction import Window, covered, cursors, pages_due, windows
@@ -25,9 +25,9 @@ from remint.model.graph import DatasetGraph
 from remint.model.partition import Grain, PartitionSet
 from remint.model.provenance import Arrival, DataFile, ProvenanceRecord
 from remint.model.request import Extraction
-from remint.model.run import RunState, StepKind
+from remint.model.run import Run, RunKind, RunState, StepKind
 from remint.publishing.leftovers import discard_leftovers
-from remint.publishing.publish import TableChange, intend, intended, publish_tables, record_success
+from remint.publishing.publish import TableChange, intend, intended, is_begun, publish_tables, record_success
 from remint.publishing.record import Scope, audit_entry, stopped
 from remint.publishing.scheme import require_countings
 from remint.publishing.tools import Tools
@@ -87,6 +87,8 @@ class _Intake:
     rivals: dict[DatasetName, list[Arrival]] = field(default_factory=dict)
     """Arrivals for other event partitions than the rows name; found when all files of the run are there."""
     taken: list[tuple[SourceFileRecord, Place]] = field(default_factory=list)
+    compared: dict[DatasetName, int] = field(default_factory=dict)
+    """By dataset, its newest ledger record when the first file was compared with what Bronze held."""
 
     @property
     def sources(self) -> list[SourceFileRecord]:
@@ -140,7 +142,7 @@ def run_ingest(tools: Tools, graph: DatasetGraph, run_id: str, pending: Iterable
     if state is RunState.FAILED:
         tools.store.set_state(run_id, RunState.STAGING)
     try:
-        intake = _journalled(tools, graph, run_id)
+        intake = _journalled(tools, graph, run_id, is_intended=state is RunState.PUBLISHING)
         if state is not RunState.PUBLISHING:
             due = pages_due(tools, graph, begun_of(tools, run_id).windows, tuple(intake.taken))
             _stage(tools, graph, run_id, intake, pending, due)
@@ -150,11 +152,16 @@ def run_ingest(tools: Tools, graph: DatasetGraph, run_id: str, pending: Iterable
         raise stopped(tools, run_id, error) from error
 
 
-def _journalled(tools: Tools, graph: DatasetGraph, run_id: str) -> _Intake:
+def _journalled(tools: Tools, graph: DatasetGraph, run_id: str, *, is_intended: bool) -> _Intake:
+    """Return what the run has staged; unless it is intended, without what another ingest may have brought since."""
     intake = _Intake()
     for entry in tools.store.journal(run_id):
         if entry.kind is StepKind.INGEST_STAGED:
             source = SourceFileRecord(**entry.payload["source"])
+            compared = entry.payload["compared"]
+            if not is_intended and compared != _newest(tools, source.dataset):
+                continue
+            intake.compared.setdefault(source.dataset, compared)
             place = Place(**entry.payload["place"])
             _same_counting(graph[source.dataset], entry.payload["counted"])
             intake.add(graph[source.dataset], _from_payload(entry.payload["made"]), source, place)
@@ -190,6 +197,8 @@ def _stage(
             discard_leftovers(tools.folder(table), run_id, intake.files.get(table.name, []))
     for number, entry in enumerate(chain[Pending](waiting, due), start=first):
         bronze = graph[entry.dataset]
+        compared = _newest(tools, bronze.name)
+        intake.compared.setdefault(bronze.name, compared)
         with tempfile.TemporaryDirectory(dir=tools.scratch) as folder:
             made, source = _stage_one(tools, graph, entry, (f"{run_id}-{number}", Path(folder), intake))
         intake.add(bronze, made, source, entry.place)
@@ -199,6 +208,7 @@ def _stage(
             "made": _to_payload(made),
             "place": canonical(entry.place),
             "counted": counted,
+            "compared": compared,
         }
         tools.store.journal_append(run_id, StepKind.INGEST_STAGED, payload)
         detail = f"{entry.uri}: {made.rows_added:,} added, {made.rows_duplicate:,} already there"
@@ -235,6 +245,35 @@ def _rivals(tools: Tools, graph: DatasetGraph, intake: _Intake) -> dict[DatasetN
 
 def _held(tools: Tools, bronze: Dataset) -> list[DataFile]:
     return [f for r in tools.store.records(bronze.name).values() for f in r.files]
+
+
+def _newest(tools: Tools, name: DatasetName) -> int:
+    """Return the newest ledger record of a dataset; 0 when it has none."""
+    return max((head.seq for head in tools.store.heads([name])[name].values()), default=0)
+
+
+def _require_unmoved(tools: Tools, run_id: str, intake: _Intake) -> None:
+    """Refuse to publish rows that were compared with an older Bronze: another ingest may have brought them as well.
+
+    Looked at once the run is publishing: no other ingest publishes to the dataset from then on.
+
+    Raises:
+        PublishConflict: another run recorded or publishes rows of the dataset; nothing of this run is live.
+    """
+    for name, compared in sorted(intake.compared.items()):
+        rivals = {r.run_id for r in tools.store.outstanding() if r.run_id != run_id and _publishes(tools, r, name)}
+        if _newest(tools, name) != compared or rivals:
+            by = f" by run {sorted(rivals)[0]}" if rivals else ""
+            raise PublishConflict(
+                f"{name}: rows were ingested{by} since run {run_id} compared its files with what was there",
+                hint=f"remint resume {run_id}    # compares them again; or rollback gives it up",
+            )
+
+
+def _publishes(tools: Tools, run: Run, name: DatasetName) -> bool:
+    if run.kind is not RunKind.INGEST or run.state is not RunState.PUBLISHING:
+        return False
+    return any(e.kind is StepKind.INGEST_STAGED and e.payload["source"]["dataset"] == name for e in tools.store.journal(run.run_id))
 
 
 def _scan(tools: Tools, bronze: Dataset, files: Iterable[DataFile]) -> Scan:
@@ -296,6 +335,8 @@ def _changes(graph: DatasetGraph, intake: _Intake) -> Iterable[TableChange]:
 
 def _publish(tools: Tools, graph: DatasetGraph, run_id: str, intake: _Intake) -> None:
     changes = intended(tools, graph, run_id)
+    if not is_begun(tools, run_id, changes):
+        _require_unmoved(tools, run_id, intake)
     published = publish_tables(tools, run_id, changes)
     heads = tools.store.heads([c.dataset.name for c in changes])
     records = tuple(r for c in changes for r in _records(tools, c, run_id, published.versions, intake))

@@ -108,6 +108,12 @@ def publish_tables(tools: Tools, run_id: str, changes: Sequence[TableChange]) ->
     return Published(versions=versions, accounted=accounted)
 
 
+def is_begun(tools: Tools, run_id: str, changes: Sequence[TableChange]) -> bool:
+    """Return whether any table holds a commit of the run that was not taken back."""
+    attempt = _count(tools, run_id, StepKind.WITHDRAWN) * 2 + 1
+    return any(not c.is_empty and _landed(tools, run_id, c, attempt) is not None for c in changes)
+
+
 def check(tools: Tools, change: TableChange) -> None:
     """Refuse a change whose partitions do not hold the files that it takes out.
 
