@@ -20,8 +20,8 @@ from remint.loading.settings import Settings
 from remint.model.dataset import Check, Dataset, FileSource, Logic
 from remint.model.digest import text_digest
 from remint.model.graph import DatasetGraph
-from remint.model.request import Ask
 from remint.model.provenance import ProvenanceRecord
+from remint.model.request import Ask
 from remint.planner.policy import Policy
 from remint.publishing.tools import Tools
 from remint.store.sql_store import SqlStore, open_store
@@ -293,8 +293,10 @@ class MemoryLake:
         """Return in words where the ledger holds other rows than a full rebuild gives."""
         rows = self.rows_landed()
         arrived = {day: tuple(row[:3] for row in found) for day, found in by_event(rows).items()}
-        held = {name: {k: self.rows(r) for k, r in self.store.records(name).items() if r.fingerprint} for name in self.made}
-        bronze = {name: {key: ("",) for key in self.store.records(name)} for name in (BRONZE,)}
+        held = {
+            name: {k: self.rows(r) for k, r in self.store.records(name).items() if r.fingerprint} for name in self.made
+        }
+        bronze = {name: dict.fromkeys(self.store.records(name), ("",)) for name in (BRONZE,)}
         oracle = RowOracle(self.tables.values(), Landed(arrived={BRONZE: arrived}, bronze=bronze))  # type: ignore[arg-type]
         wanted = oracle.rebuilt({n: set(units) for n, units in held.items()})
         found = []

@@ -10,11 +10,11 @@ from dataclasses import dataclass, field
 from typing import Any, Protocol
 
 from remint.formats.base import Replacement
+from remint.loading.plan_file import read_plan
 from remint.model.plan import Plan
 from remint.model.provenance import ProvenanceRecord
 from remint.model.request import Request
 from remint.model.run import Run, RunKind, RunState, StepKind
-from remint.loading.plan_file import read_plan
 from remint.store.values import AuditRecord, AuditStatus, StoredRecord
 from remint.workspace import Workspace
 
@@ -70,11 +70,20 @@ class Watch:
     files: set[tuple[str, str]] = field(default_factory=set)
     """Every file that the ledger ever named, by dataset and path."""
     stranger_files: set[tuple[str, str]] = field(default_factory=set)
+    found: Violation | None = None
+    """What a commit violated: remint would turn it into an error of the run."""
 
     # -- at every commit -----------------------------------------------------------------------------------------------
 
     def committing(self, name: str, replacement: Replacement) -> None:
         """Look at the journal and the log right before a table is committed to: intent comes before effect."""
+        try:
+            self._committing(name, replacement)
+        except Violation as violation:
+            self.found = self.found or violation
+            raise
+
+    def _committing(self, name: str, replacement: Replacement) -> None:
         store, run_id = self.world.open().store, replacement.run_id
         kinds = [e.kind for e in store.journal(run_id)]
         if replacement.attempt % 2 == 0:
@@ -89,8 +98,11 @@ class Watch:
         statuses = [a.entry.status for a in store.audit_of(run_id)]
         require(AuditStatus.STARTED in statuses, "I17", f"{run_id} commits before the log says that it started")
         done = {e.payload["dataset"] for e in store.journal(run_id) if e.kind is StepKind.PUBLISHED}
-        retaken = StepKind.WITHDRAWN in kinds
-        require(retaken or name not in done, "I10", f"{run_id} commits to {name} again, which it had published")
+        again = StepKind.WITHDRAWN not in kinds and name in done
+        tools = self.world.open()._tools
+        table = tools.table(self.world.open().graph[name]) if name in self.world.open().graph.datasets else None
+        again = again or (table and tools.tables.published_version(table, run_id, replacement.attempt) is not None)
+        require(not again, "I10", f"{run_id} commits to {name} again")
 
     def committed(self, name: str, replacement: Replacement) -> None:
         """Remember which partitions are remint's again."""
@@ -110,6 +122,8 @@ class Watch:
 
     def after(self) -> None:
         """Hold every invariant against what there is now."""
+        if self.found:
+            raise self.found
         workspace = self.world.open()
         tools = workspace._tools
         new = self._folded(tools)
@@ -147,12 +161,13 @@ class Watch:
         require(newest[: len(known)] == known, "I17", "an entry of the audit log changed or is gone")
         self.audit += newest[len(known) :]
         found = self.audit
+        kinds = {kind.value for kind in RunKind}
         for run_id in new:
-            said = [a.entry.status for a in found if a.entry.run_id == run_id and a.entry.action != "alert"]
-            require(said.count(AuditStatus.SUCCESS) >= 1, "I5", f"{run_id} is in the ledger and not in the log: {said}")
+            said = [a.entry.status for a in found if a.entry.run_id == run_id and a.entry.action in kinds]
+            require(said.count(AuditStatus.SUCCESS) == 1, "I5", f"{run_id} is in the ledger and not in the log: {said}")
             first = said.index(AuditStatus.SUCCESS)
             require(AuditStatus.STARTED in said[:first], "I17", f"{run_id} succeeded before it started: {said}")
-        well = {a.entry.run_id for a in newest if a.entry.status is AuditStatus.SUCCESS and a.entry.action in set(RunKind)}
+        well = {a.entry.run_id for a in newest if a.entry.status is AuditStatus.SUCCESS and a.entry.action in kinds}
         for run_id in well - self.before.keys():
             require(not tools.store.records_of_run(run_id), "I5", f"{run_id} succeeded and its records are not seen")
             require(tools.store.run(run_id).state in ENDED_WELL, "I5", f"the log says that {run_id} succeeded")
@@ -205,12 +220,11 @@ class Watch:
             require(same, "I7", f"{run.run_id}: {unit} does not hold what it held before {run.of_run}")
 
     def _tables(self, tools: Any, workspace: Workspace, halves: list[Run]) -> None:
-        require(len(halves) <= 1 or True, "I6", f"{len(halves)} runs publish at once")
         excused: dict[str, set[str]] = {}
         for run in halves:
-            for table in [e for e in tools.store.journal(run.run_id) if e.kind is StepKind.PUBLISH_INTENT][-1].payload[
-                "tables"
-            ]:
+            intents = [e for e in tools.store.journal(run.run_id) if e.kind is StepKind.PUBLISH_INTENT]
+            require(intents, "I17", f"{run.run_id} is publishing without intent")
+            for table in intents[-1].payload["tables"]:
                 keys = {f["key"] for side in ("adds", "removes") for f in table[side]}
                 excused.setdefault(table["dataset"], set()).update(keys)
         by_name: dict[str, dict[str, frozenset[str]]] = {d.name: {} for d in workspace.graph}

@@ -273,7 +273,10 @@ def _require_unmoved(tools: Tools, run_id: str, intake: _Intake) -> None:
 def _publishes(tools: Tools, run: Run, name: DatasetName) -> bool:
     if run.kind is not RunKind.INGEST or run.state is not RunState.PUBLISHING:
         return False
-    return any(e.kind is StepKind.INGEST_STAGED and e.payload["source"]["dataset"] == name for e in tools.store.journal(run.run_id))
+    return any(
+        e.kind is StepKind.INGEST_STAGED and e.payload["source"]["dataset"] == name
+        for e in tools.store.journal(run.run_id)
+    )
 
 
 def _scan(tools: Tools, bronze: Dataset, files: Iterable[DataFile]) -> Scan:
