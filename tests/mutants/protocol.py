@@ -113,7 +113,8 @@ PROTOCOL = (
     Fault(
         name="withdraw_forgets_a_table",
         file="publishing/publish.py",
-        right="    for change in changes:\n        if change.is_empty or _landed(tools, run_id, change, attempt) is None:\n"
+        right="    for change in changes:\n"
+        "        if change.is_empty or _landed(tools, run_id, change, attempt) is None:\n"
         "            continue\n        if _landed(",
         wrong="    for change in changes[1:]:\n"
         "        if change.is_empty or _landed(tools, run_id, change, attempt) is None:\n"
@@ -160,7 +161,8 @@ PROTOCOL = (
     Fault(
         name="resumed_ingest_trusts_what_it_staged",
         file="ingestion/ingest.py",
-        right="            if not is_intended and compared != _newest(tools, source.dataset):\n                continue\n",
+        right="            if not is_intended and compared != _newest(tools, source.dataset):\n"
+        "                continue\n",
         wrong="",
         tests=("tests/sim/test_simulator.py::test_a_history_that_failed_once_holds",),
     ),

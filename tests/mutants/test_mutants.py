@@ -16,6 +16,8 @@ from tests.proof import FULL, proof, report
 
 ROOT = Path(__file__).parents[2]
 PASSED, FAILED = 0, 1
+SMALL = {"REMINT_SIM": "first", "REMINT_PROOF": ""}
+"""Proofs stop at the first thing that they find."""
 CHEAP = tuple(fault for fault in (*FAULTS, *PROTOCOL) if fault.tests != SIMULATOR)
 """Faults that ``make test`` plants; those that histories must meet take longer."""
 
@@ -28,13 +30,7 @@ def outcome(source: Path, tests: tuple[str, ...]) -> int:
     result = subprocess.run(
         [sys.executable, "-m", "pytest", *options, *tests],
         cwd=ROOT,
-        env={
-            **os.environ,
-            "REMINT_SIM": "first",
-            "REMINT_PROOF": "",
-            "PYTHONPATH": str(source),
-            "PYTHONDONTWRITEBYTECODE": "1",
-        },
+        env={**os.environ, **SMALL, "PYTHONPATH": str(source), "PYTHONDONTWRITEBYTECODE": "1"},
         capture_output=True,
         check=False,
     )

@@ -12,6 +12,7 @@ from typing import Any
 
 from remint.engines.base import Scan
 from remint.errors import RemintError
+from remint.execution.doctor import Health
 from remint.formats.base import Table
 from remint.model.provenance import ProvenanceRecord
 from remint.model.request import Ask
@@ -196,9 +197,15 @@ class DeltaLake:
         wanted = self.project.expected()
         there = self.project.versions()
         found = {name: self.project.rows(name) if name in there else [] for name in wanted}
-        return [
-            f"{name}: holds {found[name]}, must hold {wanted[name]}" for name in wanted if found[name] != wanted[name]
-        ]
+        wrong = [name for name in wanted if found[name] != wanted[name]]
+        return [f"{name}: holds {found[name]}, must hold {wanted[name]}" for name in wrong]
+
+    def sound(self) -> list[str]:
+        """Return what doctor finds and what does not come out the same when it is made again."""
+        workspace = self.open()
+        found = [s.detail for s in workspace.upkeep.doctor((), read_data=True) if s.health is Health.BAD]
+        proofs = {v.proof.value for v in workspace.verify((), size=1)}
+        return [*(d for d in found if "is empty or cut off" not in d), *sorted(proofs - {"proven"})]
 
 
 def _later(entry: dict[str, Any], amount: int) -> dict[str, Any]:

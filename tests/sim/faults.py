@@ -1,4 +1,4 @@
-"""What can go wrong at one call that changes something: a kill, a lost answer, a busy store, a full disk, a stranger."""
+"""What can go wrong at a call that changes something: a kill, a lost answer, a busy store, a full disk, a stranger."""
 
 from __future__ import annotations
 

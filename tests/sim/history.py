@@ -10,6 +10,7 @@ from dataclasses import asdict, dataclass, field
 from pathlib import Path
 from typing import Any
 
+from remint.errors import RemintError
 from tests.sim.faults import KILLS, Kind
 from tests.sim.ops import OPS, Driver, Step
 from tests.sim.watch import Violation
@@ -59,7 +60,7 @@ def drawn(rng: random.Random, last: str, focus: tuple[str, str]) -> Step:
         op = focus[1]
     elif rng.random() < 0.2:
         op = focus[0]
-    if OPS[op].can_fail and rng.random() < 0.3:
+    if rng.random() < OPS[op].faulty:
         kind = rng.choices(list(WEIGHTS), list(WEIGHTS.values()))[0]
         return Step(op, rng.randrange(1 << 30), kind.value, int(rng.triangular(0, MOST_CALLS, 2)))
     return Step(op, rng.randrange(1 << 30))
@@ -117,7 +118,7 @@ def shrunk(worlds: Worlds, seed: int, script: Sequence[Step], rule: str) -> list
             replay(worlds, seed, steps)
         except Violation as error:
             return error.rule == rule
-        except Exception:
+        except RemintError:
             return False
         return False
 

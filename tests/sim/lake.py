@@ -14,6 +14,7 @@ from datetime import UTC, date, datetime, timedelta
 from pathlib import Path
 
 from remint.errors import RemintError
+from remint.execution.doctor import Health
 from remint.loading.project import Project
 from remint.loading.quarantine import line_quarantine
 from remint.loading.settings import Settings
@@ -293,9 +294,8 @@ class MemoryLake:
         """Return in words where the ledger holds other rows than a full rebuild gives."""
         rows = self.rows_landed()
         arrived = {day: tuple(row[:3] for row in found) for day, found in by_event(rows).items()}
-        held = {
-            name: {k: self.rows(r) for k, r in self.store.records(name).items() if r.fingerprint} for name in self.made
-        }
+        records = {name: self.store.records(name) for name in self.made}
+        held = {n: {k: self.rows(r) for k, r in units.items() if r.fingerprint} for n, units in records.items()}
         bronze = {name: dict.fromkeys(self.store.records(name), ("",)) for name in (BRONZE,)}
         oracle = RowOracle(self.tables.values(), Landed(arrived={BRONZE: arrived}, bronze=bronze))  # type: ignore[arg-type]
         wanted = oracle.rebuilt({n: set(units) for n, units in held.items()})
@@ -309,6 +309,11 @@ class MemoryLake:
                 if must is None or has is None or sorted(has) != sorted(must):
                     found.append(f"{name} {key}: holds {has}, must hold {must}")
         return found
+
+    def sound(self) -> list[str]:
+        """Return what doctor finds, apart from the commits that a power cut emptied."""
+        found = [s.detail for s in self.open().upkeep.doctor((), read_data=True) if s.health is Health.BAD]
+        return [detail for detail in found if "is empty" not in detail]
 
 
 def _line(*row: int) -> str:

@@ -293,29 +293,29 @@ class Op:
 
     act: Callable[[Driver, random.Random], bool]
     weight: int
-    can_fail: bool = True
-    """It calls what can meet a fault."""
+    faulty: float = 0.4
+    """How often something goes wrong in it."""
 
 
 OPS: dict[str, Op] = {
-    "append": Op(bringing("new"), 9),
-    "late": Op(bringing("late"), 6),
-    "again": Op(bringing("again"), 4),
-    "clash": Op(bringing("clash"), 3),
-    "correct": Op(bringing("correct"), 5),
-    "bad_day": Op(bringing("bad"), 3),
-    "mend": Op(bringing("mend"), 4),
-    "bump": Op(bump, 5, can_fail=False),
-    "plan": Op(plan, 7, can_fail=False),
+    "append": Op(bringing("new"), 7, faulty=0.2),
+    "late": Op(bringing("late"), 5, faulty=0.2),
+    "again": Op(bringing("again"), 4, faulty=0.2),
+    "clash": Op(bringing("clash"), 3, faulty=0.2),
+    "correct": Op(bringing("correct"), 5, faulty=0.2),
+    "bad_day": Op(bringing("bad"), 2, faulty=0.1),
+    "mend": Op(bringing("mend"), 6, faulty=0.1),
+    "bump": Op(bump, 5, faulty=0),
+    "plan": Op(plan, 8, faulty=0),
     "force": Op(force, 4),
-    "approve": Op(approve, 4),
-    "apply": Op(apply, 9),
+    "approve": Op(approve, 3),
+    "apply": Op(apply, 10),
     "apply_old": Op(apply_old, 5),
-    "run_all": Op(run_all, 9),
+    "run_all": Op(run_all, 12),
     "resume": Op(resume, 9),
-    "give_up": Op(give_up, 5),
+    "give_up": Op(give_up, 4),
     "roll_back": Op(roll_back, 7),
-    "meddle": Op(meddle, 4, can_fail=False),
-    "jump": Op(jump, 4, can_fail=False),
+    "meddle": Op(meddle, 4, faulty=0),
+    "jump": Op(jump, 3, faulty=0),
 }
 """Verbs that other parts of remint bring go here: waive, partial rollback, expire, doctor --clean, leases."""

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import os
 import shutil
+import sys
 from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
@@ -46,8 +47,8 @@ def histories(row: str, part: int, cases: int, worlds: Worlds) -> Coverage:
             found, words, script = coverage.violations[-1]
             few = shrunk(worlds, found, script, error.rule)
             path = stored(f"{row}-{found}", row, found, words, few)
-            print(f"seed {found}: {words}\n  stored in {path}:\n  " + "\n  ".join(map(str, few)))
-    print(coverage.table())
+            sys.stdout.write(f"seed {found}: {words}\n  stored in {path}:\n  " + "\n  ".join(map(str, few)) + "\n")
+    sys.stdout.write(coverage.table() + "\n")
     return coverage
 
 

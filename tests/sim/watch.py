@@ -43,6 +43,7 @@ class World(Protocol):
     def broken(self, record: ProvenanceRecord) -> str: ...
     def differences(self) -> list[str]: ...
     def all_ingested(self) -> bool: ...
+    def sound(self) -> list[str]: ...
 
 
 def require(holds: object, rule: str, words: str) -> None:
@@ -280,3 +281,5 @@ class Watch:
             there = {(name, str(p.relative_to(folder))) for p in folder.glob("**/part-*.parquet")}
             left = there - self.files - self.stranger_files
             require(not left, "I15", f"{name}: nothing names {sorted(left)[:2]}")
+        found = self.world.sound()
+        require(not found, "I5", "; ".join(found[:3]))

@@ -158,10 +158,11 @@ def _journalled(tools: Tools, graph: DatasetGraph, run_id: str, *, is_intended: 
     for entry in tools.store.journal(run_id):
         if entry.kind is StepKind.INGEST_STAGED:
             source = SourceFileRecord(**entry.payload["source"])
-            compared = entry.payload["compared"]
+            compared = entry.payload.get("compared")  # a run that an older remint began does not say
             if not is_intended and compared != _newest(tools, source.dataset):
                 continue
-            intake.compared.setdefault(source.dataset, compared)
+            if compared is not None:
+                intake.compared.setdefault(source.dataset, compared)
             place = Place(**entry.payload["place"])
             _same_counting(graph[source.dataset], entry.payload["counted"])
             intake.add(graph[source.dataset], _from_payload(entry.payload["made"]), source, place)
