@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 from pathlib import Path
+from typing import Any
 
 import pyarrow as pa
 import pytest
@@ -12,6 +13,7 @@ from deltalake import DeltaTable, write_deltalake
 from remint.engines.base import literal
 from remint.engines.duckdb_rows import UnusablePartition, copy_partitioned, open_connection
 from remint.errors import PublishConflict, RunError
+from remint.formats import delta
 from remint.formats.base import Replacement, Table
 from remint.formats.delta import DeltaFormat
 from remint.model.dataset import Column
@@ -207,6 +209,25 @@ def test_a_write_to_another_partition_since_the_plan_is_kept(tmp_path: Path) -> 
     publish(table, "r2", staged(tmp_path, table, [(2, "a")], "r2-0"), first)
 
     assert rows_of(table) == [(2, "a"), (9, "b")]
+
+
+def test_a_commit_that_lost_a_race_looks_at_the_base_again(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    table = created(tmp_path)
+    first = staged(tmp_path, table, [(1, "a")])
+    publish(table, "r1", first)
+    commit, raced = delta._commit, []
+
+    def commit_after_another(*args: Any) -> None:
+        if not raced:
+            raced.append(DeltaTable(table.location).delete("region = 'a'"))
+        commit(*args)
+
+    monkeypatch.setattr(delta, "_commit", commit_after_another)
+
+    with pytest.raises(PublishConflict, match=r"gold\.t a"):
+        publish(table, "r2", staged(tmp_path, table, [(2, "a")], "r2-0"), first)
+
+    assert (len(raced), rows_of(table)) == (1, [])
 
 
 def test_removing_without_adding_leaves_an_empty_partition(tmp_path: Path) -> None:

@@ -229,6 +229,10 @@ def made(table: Table, reading: Reading) -> Rows:
             return ((count // 2, table.salt, 0),)
         case "parity":
             return ((first % 3, count % 2, table.salt),)
+        case "latest":  # of the rows of i0 that share their first number, the one with the greatest third
+            brought = [row for _, found in sorted(reading["i0"].items()) for row in found]
+            last = {row[0]: row for row in sorted(brought, key=lambda row: row[2])}
+            return tuple((row[0], row[1], (table.salt + first) % 5) for row in sorted(last.values()))
         case "sparse":
             return () if first % 2 else ((first % 7, table.salt, 1),)
         case _:
