@@ -31,9 +31,12 @@ PROOFS = {
     "clean-up": ("Clean-up of leftovers at every step of a live run", "tests/e2e"),
     "interleavings": ("Two actors on one table, in every order of their steps", "tests/e2e"),
     "undo": ("Random rollbacks, in part and in cascades, pins and expiries", "tests/e2e"),
-    "audit-log": ("Entries edited, removed, swapped, forged, cut off, or all rewritten", "tests/store"),
+    "audit-tampering": ("Audit entries edited, removed, swapped, forged, cut off, or all rewritten", "tests/audit"),
     "store-faults": ("Lost connections and replies, locks, older copies of the state", "tests/store"),
     "postgres-restarts": ("Immediate restarts of PostgreSQL in the middle of runs", "tests/e2e"),
+    "postgres-crashes": ("Killed at every durable step, with the state on PostgreSQL", "tests/e2e"),
+    "postgres-histories": ("Random histories with the state on PostgreSQL", "tests/e2e"),
+    "migrations": ("Upgrades of the state that are killed, or tried by several at once", "tests/store"),
     "mutants": ("Faults planted in remint's own code; each must turn a test red", "tests/mutants"),
 }
 """By name of the row: what is proved, and where the suite is."""

@@ -229,7 +229,7 @@ def errors_page() -> str:
     lines = [
         "# Errors and exit codes",
         "",
-        _GENERATED.format(source="`src/remint/errors.py`"),
+        _GENERATED.format(source="`src/remint/errors/`"),
         "An error says what, where, what was expected and what was found. It then says what is left behind, and the",
         "next command. With `--json` it is one document: `{format, error: {code, message, hint, leaves, exit_code}}`.",
         "",

@@ -1,25 +1,17 @@
-"""The one composition root: opens a project, binds its adapters, and offers every verb to the interfaces."""
+"""Every verb of a project; those of reading, undoing and upkeep stand with their nouns."""
 
 from __future__ import annotations
 
-import secrets
-from collections.abc import Callable, Collection, Iterator, Mapping, Sequence
-from contextlib import AbstractContextManager, contextmanager
+from collections.abc import Collection, Mapping, Sequence
 from dataclasses import dataclass, replace
-from datetime import UTC, datetime, timedelta
-from functools import cache, cached_property
+from datetime import timedelta
 from pathlib import Path
-from time import perf_counter
-from typing import TYPE_CHECKING, ClassVar, Self
+from typing import TYPE_CHECKING
 
 from remint.errors import NotResumable
-from remint.loading.project import Project, load_project
-from remint.loading.settings import credential, find_project
 from remint.model.approval import Approval
 from remint.model.dataset import Dataset, DatasetName
 from remint.model.digest import canonical
-from remint.model.event import Event
-from remint.model.graph import DatasetGraph
 from remint.model.observation import LogicChange, Observed
 from remint.model.partition import DateRange, PartitionSet
 from remint.model.plan import Plan
@@ -28,26 +20,19 @@ from remint.model.run import OUTSTANDING, Run, RunKind, RunState
 from remint.planner.build import build_plan
 from remint.planner.cost import NEWEST
 from remint.planner.coverage import absent_sources
-from remint.planner.policy import Policy, windows
+from remint.planner.policy import windows
 from remint.planner.survey import Verdicts, World, survey
-from remint.publishing.lease import started, taken
-from remint.publishing.record import Scope, audit_entry, log_resumption
+from remint.publishing.lease import taken
+from remint.publishing.record import log_resumption
 from remint.publishing.scheme import require_countings, require_scheme
-from remint.publishing.tools import Tools, own_folder, timestamp
 from remint.publishing.unrecorded import refuse_unrecorded
-from remint.store.base import StoreReader
-from remint.store.values import Admission, AuditStatus, Totals
+from remint.store.values import Admission, Totals
+from remint.workspace.opened import OpenedProject
 
 if TYPE_CHECKING:
-    from remint.engines.base import Engine
     from remint.execution.account import RunAccount
     from remint.execution.approve import Readiness
-    from remint.execution.audit_chain import AuditLog
-    from remint.execution.reading import Reader
-    from remint.execution.retention import Retention
-    from remint.execution.rollback import Rollbacks
     from remint.execution.shadow import Shadow
-    from remint.execution.upkeep import Upkeep
     from remint.execution.verify import VerifiedUnit
     from remint.planner.compare import PlanDiff
     from remint.planner.undo import Undo
@@ -68,91 +53,8 @@ class Survey:
     """Partitions of versions that should not be used any more, by dataset and number."""
 
 
-def _silent(_: Event) -> None:
-    """Announce nothing."""
-
-
-class Workspace:
-    """A project, opened."""
-
-    _is_reader: ClassVar[bool] = False
-
-    def __init__(
-        self,
-        root: Path,
-        *,
-        emit: Callable[[Event], None] = _silent,
-        clock: Callable[[], datetime] = lambda: datetime.now(UTC),
-        new_id: Callable[[], str] = lambda: secrets.token_hex(2),
-        stopwatch: Callable[[], float] = perf_counter,
-    ) -> None:
-        """Open the project in ``root``.
-
-        Raises:
-            ProjectInvalid: all mistakes of the project.
-        """
-        self.root = root
-        self._emit, self._clock, self._new_id, self._stopwatch = emit, clock, new_id, stopwatch
-        self.project: Project = load_project(root, keep=not self._is_reader)
-
-    @classmethod
-    def find(cls, start: Path, *, emit: Callable[[Event], None] = _silent) -> Self:
-        """Open the project that ``start`` lies in."""
-        return cls(find_project(start), emit=emit)
-
-    @property
-    def graph(self) -> DatasetGraph:
-        """The declared datasets."""
-        return self.project.graph
-
-    @property
-    def policy(self) -> Policy:
-        """The project's limits."""
-        return self.project.settings.policy
-
-    @property
-    def store(self) -> StoreReader:
-        """The state, for reading."""
-        return self._tools.store
-
-    @cached_property
-    def _tools(self) -> Tools:
-        from remint.execution.reading import refreshing
-        from remint.formats.delta import DeltaFormat
-        from remint.store.read_only import open_store_to_read
-        from remint.store.sql_store import open_store
-
-        settings = self.project.settings
-        open_ = open_store_to_read if self._is_reader else open_store
-        return Tools(
-            store=open_(settings.store_url, self.root, busy_timeout_s=settings.store_wait_s),
-            tables=DeltaFormat(),
-            start_engine=cache(self._start_engine),
-            root=self.root,
-            lake=Path(settings.lake),
-            scratch=self._scratch,
-            clock=self._clock,
-            stopwatch=self._stopwatch,
-            emit=refreshing(self._emit, lambda: self.reader),
-            lease_seconds=self.policy.lease_seconds,
-            credential=credential,
-            function_of=self.project.function_of,
-        )
-
-    @cached_property
-    def _scratch(self) -> Path:
-        return own_folder(self) if self._is_reader else self.root / ".remint" / "tmp"
-
-    def _start_engine(self) -> Engine:
-        from remint.engines.duckdb import DuckDBEngine
-
-        settings = self.project.settings
-        return DuckDBEngine(
-            memory_limit=settings.memory_limit,
-            threads=settings.threads,
-            folder=self._scratch,
-            allowed=(Path(settings.lake), self.root),
-        )
+class Workspace(OpenedProject):
+    """Every verb of an opened project that makes, changes or proves partitions."""
 
     def observe(self, request: Request | None = None) -> Observed:
         """Return the state of the world, read now, close up where ``request`` may plan something."""
@@ -286,10 +188,6 @@ class Workspace:
         text = self.store.plan_json(run.run_id)
         return account(self.store, run, read_plan(text) if text else None, self.policy.prices)
 
-    def now(self) -> str:
-        """Return the time as approvals are compared with it."""
-        return timestamp(self._clock())
-
     def ingest(self, names: Sequence[str], ask: Ask, extraction: Extraction | None = None) -> Run | None:
         """Ingest new files and pages of the named Bronze datasets (all without names); None when nothing is to be read.
 
@@ -417,15 +315,6 @@ class Workspace:
         names = {s.record.dataset for s in stored}
         return stored[0].seq - 1, stored[-1].seq, [d for d in self._graph_of(run) if d.name in names]
 
-    def _graph_of(self, run: Run) -> DatasetGraph:
-        """Return the datasets as the run knew them: those of its plan; for an ingest, those declared now."""
-        from remint.loading.plan_file import read_plan
-
-        while run.of_run:
-            run = self.store.run(run.of_run)
-        text = self.store.plan_json(run.run_id)
-        return DatasetGraph.build(read_plan(text).datasets) if text else self.graph
-
     def verify(
         self,
         selectors: Sequence[str],
@@ -458,77 +347,12 @@ class Workspace:
         folder = self._scratch.resolve() / f"shadow-{self._clock():%Y%m%d-%H%M%S}-{self._new_id()}"
         return shadow(self._tools, self.graph, trial, folder, batch_rows=self.policy.batch_rows)
 
-    @cached_property
-    def reader(self) -> Reader:
-        """Reads published data through releases."""
-        from remint.execution.reading import Reader
-
-        return Reader(self._tools, self.graph, self.project.settings.views)
-
-    @cached_property
-    def audit_log(self) -> AuditLog:
-        """Proves that the audit log is what was written."""
-        from remint.execution.audit_chain import AuditLog
-
-        return AuditLog(self._tools, self.project.name)
-
-    @cached_property
-    def upkeep(self) -> Upkeep:
-        """Looks after the project."""
-        from remint.execution.upkeep import Upkeep
-
-        return Upkeep(self._tools, self.graph, self._begun, self.project.settings.user)
-
-    @cached_property
-    def rollbacks(self) -> Rollbacks:
-        """Takes runs back."""
-        from remint.execution.rollback import Rollbacks
-
-        return Rollbacks(self._tools, self.graph, self._graph_of, self.project.settings.user, self._begun)
-
-    @cached_property
-    def retention(self) -> Retention:
-        """Keeps earlier states, pins them, and removes what nothing holds any more."""
-        from remint.execution.retention import Retention
-
-        settings = self.project.settings
-        return Retention(self._tools, self.graph, settings.keep_days, settings.user, self._begun, self._new_id)
-
     def versions(self, selectors: Sequence[str] = ()) -> list[Version]:
         """Return the registry of logic versions of the selected datasets, with what is declared and not out yet."""
         from remint.execution.versions import registry
         from remint.loading.logic_history import version_changes
 
         return registry(self._tools, self.graph, self.graph.select(selectors), version_changes)
-
-    def _new_run(self, kind: RunKind, ask: Ask) -> Run:
-        now = self._clock()
-        return Run(
-            run_id=f"r-{now:%Y%m%d-%H%M%S}-{self._new_id()}",
-            kind=kind,
-            state=RunState.STAGING,
-            plan_id=None,
-            mode=ask.mode.value,
-            override_state=False,
-            trigger=ask.trigger.value,
-            reason=ask.reason,
-            requested_by=self.project.settings.user,
-            started_at=timestamp(now),
-        )
-
-    @contextmanager
-    def _begun(self, kind: RunKind, ask: Ask, of_run: str | None, admission: Admission) -> Iterator[Run]:
-        """Record a run that has no plan, and hold it for the body of the ``with``."""
-        run = replace(self._new_run(kind, ask), of_run=of_run)
-        with self._started(run, None, admission):
-            yield run
-
-    def _started(
-        self, run: Run, plan_json: str | None = None, admission: Admission | None = None
-    ) -> AbstractContextManager[None]:
-        admission = admission or Admission()
-        entry = audit_entry(run, Scope(detail=admission.begun or {}), AuditStatus.STARTED, run.started_at)
-        return started(self._tools, run, plan_json, entry, admission)
 
 
 class ReadingWorkspace(Workspace):
