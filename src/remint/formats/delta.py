@@ -13,6 +13,7 @@ import os
 import random
 import time
 from collections.abc import Iterable, Iterator, Mapping, Sequence
+from contextlib import suppress
 from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any
@@ -65,14 +66,16 @@ class DeltaFormat:
         found = self.version(table)
         if found is not None:
             return found
-        DeltaTable.create(
-            table.location,
-            schema=Schema([_field(c) for c in table.columns]),
-            partition_by=list(table.partition.columns),
-            name=table.name,
-            configuration={"delta.appendOnly": "true"} if table.append_only else {},
-            mode="ignore",
-        )
+        with suppress(CommitFailedError):  # somebody else created it meanwhile; a retry would create it twice
+            DeltaTable.create(
+                table.location,
+                schema=Schema([_field(c) for c in table.columns]),
+                partition_by=list(table.partition.columns),
+                name=table.name,
+                configuration={"delta.appendOnly": "true"} if table.append_only else {},
+                mode="ignore",
+                commit_properties=CommitProperties(max_commit_retries=0),
+            )
         return int(DeltaTable(table.location).version())
 
     def live_files(self, table: Table) -> Mapping[PartitionKey, frozenset[str]]:
