@@ -191,13 +191,13 @@ def test_a_table_that_moves_while_it_is_read_is_refused(tmp_path: Path, monkeypa
     project = built(tmp_path, days=3)
     strangers.append(project, "gold.trend", like=day_at(1))
     workspace = project.open()
-    start = workspace._start
+    start = workspace._started
 
-    def meddled(*arguments: Any) -> None:
-        start(*arguments)
+    def meddled(*arguments: Any) -> Any:
         strangers.append(project, "gold.trend", like=day_at(2))
+        return start(*arguments)
 
-    monkeypatch.setattr(workspace, "_start", meddled)
+    monkeypatch.setattr(workspace, "_started", meddled)
     with pytest.raises(AdoptRefused, match="wrote to the table while it was read"):
         workspace.adopt("gold.trend", project.ask())
 

@@ -179,14 +179,14 @@ from remint.workspace import Workspace
 from remint.errors import RemintError
 workspace = Workspace(Path(sys.argv[1]))
 plan = workspace.load_plan(sys.argv[2])
-require = Workspace._start
+require = Workspace._started
 def together(self, *arguments):
     # Both have passed every check before either begins: the transaction alone decides.
     (Path(sys.argv[1]) / f"ready-{sys.argv[3]}").touch()
     while len(list(Path(sys.argv[1]).glob("ready-*"))) < 2:
         time.sleep(0.01)
     return require(self, *arguments)
-Workspace._start = together
+Workspace._started = together
 try:
     print("ran", workspace.apply(plan).run_id)
 except RemintError as error:

@@ -60,7 +60,7 @@ def test_t1_a_failing_check_leaves_no_changed_row_in_any_table(tmp_path: Path) -
     assert (run.kind, run.state) == ("apply", "failed")
     code, out = remint(project, "status")
     assert code == 0
-    assert f"outstanding: {run.run_id}" in out
+    assert f"outstanding: run {run.run_id}: apply failed" in out
     assert f"next: remint resume {run.run_id}, remint rollback {run.run_id} to give it up" in out
 
 

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 from typing import Any
 
@@ -305,3 +306,27 @@ def test_a_month_partition_is_kept_under_its_first_day_and_read_as_its_month(tmp
 
     assert set(FORMAT.live_files(table)) == {"2026-10"}
     assert str(DeltaTable(table.location).to_pyarrow_table()["month"][0]) == "2026-10-01"
+
+
+def test_a_table_that_several_create_at_once_is_created_once(tmp_path: Path) -> None:
+    for n in range(5):
+        table = table_in(tmp_path / str(n))
+        with ThreadPoolExecutor(4) as pool:
+            versions = list(pool.map(lambda _, table=table: FORMAT.create(table), range(4)))
+
+        assert versions == [0] * 4
+        assert len(log_of(table)) == 1
+
+
+def test_a_commit_that_is_there_is_not_repeated_and_one_that_is_barred_never_comes(tmp_path: Path) -> None:
+    table = created(tmp_path)
+    files = staged(tmp_path, table, [(1, "a")])
+
+    assert publish(table, "r1", files) == publish(table, "r1", files) == 1
+    assert FORMAT.bar(table, "r1", 1)
+    assert not FORMAT.bar(table, "r2", 1)
+    assert not FORMAT.bar(table, "r2", 1)
+    publish(table, "r2", staged(tmp_path, table, [(2, "b")], "r2-0"))
+
+    assert rows_of(table) == [(1, "a")]
+    assert len(log_of(table)) == 3

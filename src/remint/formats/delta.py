@@ -13,6 +13,7 @@ import json
 import random
 import time
 from collections.abc import Collection, Iterable, Iterator, Mapping, Sequence
+from contextlib import suppress
 from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any
@@ -79,14 +80,16 @@ class DeltaFormat:
             if not found:  # whoever created it may have died before it was durable
                 sync_version(table, found)
             return found
-        DeltaTable.create(
-            table.location,
-            schema=Schema([_field(c) for c in table.columns]),
-            partition_by=list(table.partition.columns),
-            name=table.name,
-            configuration={"delta.appendOnly": "true"} if table.append_only else {},
-            mode="ignore",
-        )
+        with suppress(CommitFailedError):  # somebody else created it meanwhile; a retry would create it twice
+            DeltaTable.create(
+                table.location,
+                schema=Schema([_field(c) for c in table.columns]),
+                partition_by=list(table.partition.columns),
+                name=table.name,
+                configuration={"delta.appendOnly": "true"} if table.append_only else {},
+                mode="ignore",
+                commit_properties=CommitProperties(max_commit_retries=0),
+            )
         version = int(_opened(table).version())
         sync_version(table, 0)
         return version

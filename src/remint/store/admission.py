@@ -26,9 +26,6 @@ def admit(
         audit: what the log says of its start; a forced run's intent is logged before it.
         admission: what must hold.
     """
-    used = runs.of_plan(connection, run.plan_id) if run.plan_id else None
-    if used is not None:
-        raise plan_used(used)
     if admission.max_running is not None:
         wanted = select(func.count()).select_from(tables.runs).where(tables.runs.c.state.in_(sorted(RUNNING)))
         running = connection.execute(wanted).scalar_one()
@@ -38,9 +35,11 @@ def admit(
         given = approvals.of_plan(connection, run.plan_id or "")
         approval = open_approval(run.plan_id or "", given, admission.needs_approval, run.started_at)
         run = replace(run, approved_by=approval.approver, approval_reason=approval.reason)
+        _refuse_used(connection, run)
         runs.create(connection, run, plan_json)
         approvals.use(connection, approval, run)
     else:
+        _refuse_used(connection, run)
         runs.create(connection, run, plan_json)
     if admission.claim is not None:
         leases.take(connection, run.run_id, admission.claim)
@@ -55,3 +54,10 @@ def admit(
         audit_log.append(connection, replace(audit, action="intend"))
     audit_log.append(connection, audit)
     return run
+
+
+def _refuse_used(connection: Connection, run: Run) -> None:
+    """Refuse a second run of one plan: two processes may have looked at the same time."""
+    used = runs.of_plan(connection, run.plan_id) if run.plan_id else None
+    if used is not None:
+        raise plan_used(used)

@@ -286,6 +286,7 @@ class StoreWriter(StoreReader, Protocol):
         Raises:
             ApprovalError: the run needs an approval and none is open; nothing is written.
             TooManyRuns: as many runs are in progress as may be; nothing is written.
+            PlanUsed: its plan was applied before; nothing is written.
         """
         ...
 
