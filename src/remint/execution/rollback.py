@@ -119,6 +119,11 @@ class Rollbacks:
         except Exception as error:
             raise stopped(self.tools, run_id, error) from error
 
+    def graph_for(self, run: Run) -> DatasetGraph:
+        """Return every dataset that a rollback may be about."""
+        undone = self.tools.store.run(run.of_run or "")
+        return self._merged(self._past(undone), undone)
+
     def undone_by(self, run: Run) -> dict[Unit, str]:
         """Return the units of a run that were taken back, each with the rollback that did."""
         if not self.tools.store.records_of_run(run.run_id):
@@ -212,7 +217,7 @@ class Rollbacks:
 
     def _put_back(self, run: Run, undone: Run) -> None:
         tools = self.tools
-        graph = self._merged(self._past(undone), undone)
+        graph = self.graph_for(run)
         intent = [e.payload for e in tools.store.journal(run.run_id) if e.kind is StepKind.PUBLISH_INTENT][-1]
         steps = _steps(tools, intent["units"])
         changes = intended(tools, graph, run.run_id)

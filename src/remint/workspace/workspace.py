@@ -238,7 +238,8 @@ class Workspace(OpenedProject):
         with taken(self._tools, run.run_id, take_over=take_over):
             log_resumption(self._tools, run, self.project.settings.user)
             if run.state is RunState.PUBLISHING:
-                mend_tables(self._tools, self._graph_of(run), run.run_id)
+                graph = self.rollbacks.graph_for(run) if run.kind is RunKind.ROLLBACK else self._graph_of(run)
+                mend_tables(self._tools, graph, run.run_id)
             if run.kind is RunKind.APPLY:
                 plan = read_plan(self.store.plan_json(run.run_id) or "")
                 with watched(self._tools, plan, run.run_id, self.policy.sla_seconds):
