@@ -29,6 +29,9 @@ MUTATING = frozenset(
         "unpin",
         "expire",
         "remove",
+        "mend",
+        "take_out_entry",
+        "put_back_commit",
     }
 )
 

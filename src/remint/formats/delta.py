@@ -247,7 +247,7 @@ def _damaged(table: Table, said: str) -> LogDamaged:
     faults = "; ".join(f"{f.file} {f.detail}" for f in read_log(table).faults) or said
     return LogDamaged(
         f"{table.name}: the log of the table cannot be read: {faults}",
-        hint=f"remint repair {table.name}    # shows what can be mended",
+        hint=f"remint status    # resuming an outstanding run mends what it left; else remint repair {table.name}",
     )
 
 
