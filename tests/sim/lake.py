@@ -5,6 +5,7 @@ Everything of remint is real but the table format and the engine; files and the 
 
 from __future__ import annotations
 
+import copy
 import json
 import random
 import shutil
@@ -94,7 +95,7 @@ class MemoryLake:
         self.files: list[list[str]] = []
         self.format = MemoryFormat()
         self.store = fresh_store(root)
-        self.at, self.ticks = NOON, 0
+        self.at, self.ticks, self.looks = NOON, 0, 0
         self.watch = Watch(self)
         self._graph: DatasetGraph | None = None
         self.engine = RowEngine(self.known, self.tables)
@@ -107,6 +108,11 @@ class MemoryLake:
         self.ticks += 1
         self.at += timedelta(minutes=1)
         return self.at
+
+    def seconds(self) -> float:
+        """Return a time that makes everybody's patience end at once."""
+        self.looks += 1
+        return self.looks * 100.0
 
     def jump(self, rng: random.Random) -> None:
         """Set the clock forth or back, as an administrator does."""
@@ -132,29 +138,33 @@ class MemoryLake:
         workspace = Workspace.__new__(Workspace)
         workspace.root = self.root
         workspace._emit, workspace._clock = lambda _: None, self.now
-        workspace._new_id, workspace._stopwatch = lambda: f"{self.ticks:05x}", lambda: 0.0
+        workspace._new_id, workspace._stopwatch = lambda: f"{self.ticks:05x}", self.seconds
         settings = Settings(
             name="sim",
             lake=str(self.root / "lake"),
             store_url="",
+            store_wait_s=0,
             memory_limit="",
             threads=1,
+            views=None,
             policy=Policy(),
+            keep_days=30,
             user="tester",
         )
         workspace.project = Project(
             name="sim", root=self.root, settings=settings, graph=self.graph, warnings=(), functions={}
         )
         workspace.__dict__["_tools"] = Tools(
-            store=self.store,
+            store=as_another_process(self.store),
             tables=WatchedFormat(self.format, self.watch.committing, self.watch.committed),  # type: ignore[arg-type]
             start_engine=lambda: self.engine,  # type: ignore[arg-type,return-value]
             root=self.root,
             lake=self.root / "lake",
             scratch=self.root / ".remint" / "tmp",
             clock=self.now,
-            stopwatch=lambda: 0.0,
+            stopwatch=self.seconds,
             emit=lambda _: None,
+            lease_seconds=60,
             credential=lambda _: None,
             function_of=lambda _: None,
         )
@@ -232,15 +242,15 @@ class MemoryLake:
         if not places:
             return False
         name = rng.choice(sorted(places))
-        live = dict(self._live(places[name]))
+        live = self._live(places[name])
         key = rng.choice(sorted(live))
         rows = tuple(row for path in sorted(live[key]) for row in read_file(places[name], path)[1])
         act = rng.choice(["append", "overwrite", "delete", "compact"])
         token = f"stranger-{self.ticks}-{len(self.format.tables[places[name]])}"
         written = {"append": rows, "overwrite": rows[1:], "delete": (), "compact": rows}[act]
-        new = frozenset({write_file(places[name], token, key, written).path} if written else ())
-        live[key] = live[key] | new if act == "append" else new
-        self.format.commit(places[name], live)
+        file = write_file(places[name], token, key, written) if written else None
+        new = frozenset({file.path} if file else ())
+        self.format.overwrite(places[name], key, live[key] | new if act == "append" else new, file.size_bytes if file else 0)
         self.watch.meddled(name, key, new)
         return True
 
@@ -329,6 +339,13 @@ def _other_reach(rng: random.Random, read: Read) -> Read:
         before, after = rng.choice([(1, 0), (0, 1), (1, 1), (2, 0)])
         return replace(read, before=before, after=after)
     return replace(read, before=3 - read.before) if read.kind == "self_before" else read
+
+
+def as_another_process(store: SqlStore) -> SqlStore:
+    """Return a store over the same database that holds no run."""
+    other = copy.copy(store)
+    other._held = {}
+    return other
 
 
 _STORES: dict[Path, tuple[SqlStore, bytes]] = {}

@@ -2,24 +2,27 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Collection, Mapping, Sequence
 from dataclasses import dataclass, field
+from pathlib import Path
 
 from remint.errors import PublishConflict
-from remint.formats.base import Replacement, Table
+from remint.formats.base import Commit, LogFault, LogFlaw, LoggedFile, LogReading, Replacement, Table, TableFormat
 from remint.model.partition import PartitionKey
 
 Live = dict[PartitionKey, frozenset[str]]
 
 
 @dataclass(frozen=True)
-class Commit:
+class Version:
     """One version of a table."""
 
     live: Live
     run_id: str = ""
     """Empty: a stranger's, or the creation of the table."""
     attempt: int = 0
+    adds: tuple[LoggedFile, ...] = ()
+    removes: tuple[str, ...] = ()
     is_torn: bool = False
     """Its log entry is empty: readers take it for a commit that changed nothing."""
 
@@ -29,26 +32,27 @@ class MemoryFormat:
     """Tables by location; every commit is one step, so two writers never meet within one."""
 
     name = "memory"
-    tables: dict[str, list[Commit]] = field(default_factory=dict)
+    tables: dict[str, list[Version]] = field(default_factory=dict)
 
     def version(self, table: Table) -> int | None:
         return len(self.tables[table.location]) - 1 if table.location in self.tables else None
 
     def create(self, table: Table) -> int:
-        return len(self.tables.setdefault(table.location, [Commit({})])) - 1
+        return len(self.tables.setdefault(table.location, [Version({})])) - 1
 
     def live_files(self, table: Table) -> Mapping[PartitionKey, frozenset[str]]:
         return self.tables[table.location][-1].live
 
-    def live_at(self, table: Table, version: int) -> Live:
-        """Return the live files of an earlier version."""
-        return self.tables[table.location][version].live
-
     def published_version(self, table: Table, run_id: str, attempt: int) -> int | None:
-        for number, commit in enumerate(self.tables.get(table.location, ())):
-            if (commit.run_id, commit.attempt, commit.is_torn) == (run_id, attempt, False):
+        if self._reached(table, run_id) < attempt:
+            return None
+        for number, version in enumerate(self.tables[table.location]):
+            if (version.run_id, version.attempt) == (run_id, attempt):
                 return number
-        return None
+        return self.version(table)
+
+    def _reached(self, table: Table, run_id: str) -> int:
+        return max((v.attempt for v in self.tables.get(table.location, ()) if v.run_id == run_id), default=0)
 
     def check(self, table: Table, replacement: Replacement) -> None:
         live = self.live_files(table)
@@ -59,41 +63,103 @@ class MemoryFormat:
                 raise PublishConflict(f"{table.name} {key}: its live files are not those that are replaced")
 
     def publish(self, table: Table, replacement: Replacement) -> int:
+        landed = self.published_version(table, replacement.run_id, replacement.attempt)
+        if landed is not None:
+            return landed
         self.check(table, replacement)
         live = dict(self.live_files(table))
         for file in replacement.removes:
             live[file.key] = live[file.key] - {file.path}
         for file in replacement.adds:
             live[file.key] = live.get(file.key, frozenset()) | {file.path}
-        return self.commit(table.location, live, replacement.run_id, replacement.attempt)
+        return self._append(table.location, live, replacement)
 
-    def commit(self, location: str, live: Live, run_id: str = "", attempt: int = 0) -> int:
-        """Append a version; without a run, a stranger's."""
+    def _append(self, location: str, live: Live, made: Replacement) -> int:
+        adds = tuple(LoggedFile(path=f.path, key=f.key, size_bytes=f.size_bytes, stats=f.stats) for f in made.adds)
         held = {key: files for key, files in live.items() if files}
-        self.tables[location].append(Commit(held, run_id, attempt))
+        version = Version(held, made.run_id, made.attempt, adds, tuple(f.path for f in made.removes))
+        self.tables[location].append(version)
         return len(self.tables[location]) - 1
 
-    def tear(self, table: Table) -> None:
-        """Append a version whose log entry lost its content."""
-        self.tables[table.location].append(Commit(self.tables[table.location][-1].live, is_torn=True))
+    def bar(self, table: Table, run_id: str, attempt: int) -> bool:
+        self.create(table)
+        reached = self._reached(table, run_id)
+        if reached >= attempt:
+            return reached == attempt
+        nothing = Replacement(run_id=run_id, attempt=attempt + 1, adds=(), removes=())
+        self._append(table.location, dict(self.live_files(table)), nothing)
+        return False
+
+    def mend(self, table: Table, expected: Sequence[Replacement], aside: Path) -> list[str]:
+        del expected, aside
+        versions = self.tables.get(table.location, [])
+        if not versions or not versions[-1].is_torn:
+            return []
+        versions.pop()
+        return [f"log entry {len(versions)} is empty"]
+
+    def runs_after(self, table: Table, version: int | None) -> list[str]:
+        later = self.tables[table.location][0 if version is None else version + 1 :]
+        return list(dict.fromkeys(v.run_id for v in later if v.run_id))
+
+    def remove(self, table: Table, paths: Collection[str]) -> list[str]:
+        live = {path for paths in self.live_files(table).values() for path in paths} if self.version(table) else set()
+        for path in set(paths) - live:
+            (Path(table.location) / path).unlink(missing_ok=True)
+        return sorted(live & set(paths))
+
+    def read_log(self, table: Table) -> LogReading:
+        versions = self.tables.get(table.location, [])
+        newest = len(versions) - 1
+        faults = tuple(
+            LogFault(flaw=LogFlaw.EMPTY, file=f"{n}", version=n, detail="is empty", is_newest=n == newest)
+            for n, v in enumerate(versions)
+            if v.is_torn
+        )
+        commits = tuple(
+            Commit(version=n, file=f"{n}", run_id=v.run_id, attempt=v.attempt, adds=v.adds, removes=v.removes)
+            for n, v in enumerate(versions)
+            if not v.is_torn
+        )
+        logged = {f.path: f for c in commits for f in c.adds}
+        live = {path: logged[path] for paths in (versions[-1].live if versions else {}).values() for path in paths}
+        named = frozenset({*logged, *(path for c in commits for path in c.removes)})
+        return LogReading(newest=newest, commits=commits, faults=faults, live=None if faults else live, named=named)
 
     def damaged_commits(self, table: Table) -> list[str]:
-        return [f"log entry {n} is empty" for n, c in enumerate(self.tables[table.location]) if c.is_torn]
+        return [f"log entry {fault.file} {fault.detail}" for fault in self.read_log(table).faults]
 
     def differences(self, table: Table) -> list[str]:
         del table
         return []
 
     def foreign_writer(self, table: Table) -> str:
-        strangers = [n for n, c in enumerate(self.tables[table.location]) if n and not c.run_id]
+        strangers = [n for n, v in enumerate(self.tables[table.location]) if n and not v.run_id]
         return f"version {strangers[-1]} by a stranger" if strangers else "nobody"
+
+    # -- what remint never does ----------------------------------------------------------------------------------------
+
+    def overwrite(self, location: str, key: PartitionKey, files: frozenset[str], written: int) -> None:
+        """Make ``files``, of which each new one has ``written`` bytes, the content of a partition, as a stranger."""
+        before = self.tables[location][-1].live
+        had = before.get(key, frozenset())
+        adds = tuple(LoggedFile(path=p, key=key, size_bytes=written, stats="{}") for p in sorted(files - had))
+        held = {k: paths for k, paths in {**before, key: files}.items() if paths}
+        self.tables[location].append(Version(held, adds=adds, removes=tuple(sorted(had - files))))
+
+    def tear(self, table: Table) -> None:
+        """Append a version whose log entry lost its content."""
+        self.tables[table.location].append(Version(self.tables[table.location][-1].live, is_torn=True))
 
 
 class WatchedFormat:
-    """A table format that says what it is about to commit, and what it has committed."""
+    """A table format that says what it is about to commit, and what it has committed.
+
+    A commit that the table took before is not made again, so there is nothing to say of it.
+    """
 
     def __init__(
-        self, tables: object, before: Callable[[str, Replacement], None], after: Callable[[str, Replacement], None]
+        self, tables: TableFormat, before: Callable[[str, Replacement], None], after: Callable[[str, Replacement], None]
     ) -> None:
         self._tables, self._before, self._after = tables, before, after
 
@@ -101,7 +167,10 @@ class WatchedFormat:
         return getattr(self._tables, name)
 
     def publish(self, table: Table, replacement: Replacement) -> int:
-        self._before(table.name, replacement)
-        version: int = self._tables.publish(table, replacement)  # type: ignore[attr-defined]
-        self._after(table.name, replacement)
+        landed = self._tables.published_version(table, replacement.run_id, replacement.attempt)
+        if landed is None:
+            self._before(table.name, replacement)
+        version = self._tables.publish(table, replacement)
+        if landed is None:
+            self._after(table.name, replacement)
         return version

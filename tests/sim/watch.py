@@ -100,10 +100,7 @@ class Watch:
         require(AuditStatus.STARTED in statuses, "I17", f"{run_id} commits before the log says that it started")
         done = {e.payload["dataset"] for e in store.journal(run_id) if e.kind is StepKind.PUBLISHED}
         again = StepKind.WITHDRAWN not in kinds and name in done
-        tools = self.world.open()._tools
-        table = tools.table(self.world.open().graph[name]) if name in self.world.open().graph.datasets else None
-        again = again or (table and tools.tables.published_version(table, run_id, replacement.attempt) is not None)
-        require(not again, "I10", f"{run_id} commits to {name} again")
+        return require(not again, "I10", f"{run_id} commits to {name} again")
 
     def committed(self, name: str, replacement: Replacement) -> None:
         """Remember which partitions are remint's again."""
@@ -281,5 +278,8 @@ class Watch:
             there = {(name, str(p.relative_to(folder))) for p in folder.glob("**/part-*.parquet")}
             left = there - self.files - self.stranger_files
             require(not left, "I15", f"{name}: nothing names {sorted(left)[:2]}")
+        for dataset in self.world.open().graph:
+            commits = [(c.run_id, c.attempt) for c in tools.tables.read_log(tools.table(dataset)).commits if c.run_id]
+            require(len(commits) == len(set(commits)), "I10", f"{dataset.name} holds a commit of a run twice")
         found = self.world.sound()
         require(not found, "I5", "; ".join(found[:3]))
