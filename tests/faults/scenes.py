@@ -178,7 +178,7 @@ def left_behind(project: Project) -> dict[str, Any]:
     """Return what a command leaves in the end, without what differs by chance: ids, names of files and times."""
     workspace = project.open()
     store = workspace.store
-    # A process that could still say that it failed did so in the log: that is no other end.
+    # That a run failed, if the process could still say so, and was resumed is in the log: that is no other end.
     entries = [(r.entry.action, r.entry.status, r.entry.record_count, r.entry.datasets) for r in store.audit(1000)]
     heads = store.heads([d.name for d in workspace.graph])
     named = {f"/{t.replace('.', '/')}/{p}" for t in project.versions() for p in store.paths_ever(t)}
@@ -188,7 +188,7 @@ def left_behind(project: Project) -> dict[str, Any]:
         "files": {table: len(files) for table, files in project.live().items()},
         "log entries": {t: _log_entries(project, t) for t in project.versions()},
         "unnamed files": sorted(project.parts() - named),
-        "audit": sorted(entry for entry in entries if entry[1] != "failed"),
+        "audit": sorted(entry for entry in entries if entry[1] != "failed" and entry[0] != "resume"),
         "runs": sorted((r.kind, r.state) for r in store.runs(1000)),
         "counts": sorted(_counts(r.summary) for r in store.runs(1000)),
         "releases": [dict(r.versions) for r in store.releases()],

@@ -10,9 +10,9 @@ import pyarrow as pa
 import pytest
 from deltalake import DeltaTable, write_deltalake
 
-from remint.errors import PublishUnverified, TableDamaged
+from remint.errors import LogDamaged, PublishUnverified
 from remint.formats.base import Replacement, Table
-from remint.formats.delta_log import LOG
+from remint.formats.delta_log import log_folder
 from tests.formats.test_delta import FORMAT, created, log_of, publish, rows_of, staged
 
 
@@ -87,7 +87,9 @@ def test_an_empty_entry_in_the_middle_is_not_ours_to_mend(tmp_path: Path) -> Non
     log_of(table)[1].write_text("")
 
     assert FORMAT.mend(table, [change], tmp_path / "aside") == []
-    assert FORMAT.damaged_commits(table) == [f"log entry {log_of(table)[1].name} is empty or cut off"]
+    assert FORMAT.damaged_commits(table) == [
+        f"log entry {log_of(table)[1].name} is empty: readers take it for a commit that changed nothing"
+    ]
 
 
 def test_a_commit_of_the_run_that_lists_other_files_is_not_taken_for_it(tmp_path: Path) -> None:
@@ -112,15 +114,15 @@ def test_a_torn_commit_says_what_to_do_until_it_is_mended(tmp_path: Path) -> Non
     entry = log_of(table)[-1]
     entry.write_text(halved(entry.read_text()))
 
-    with pytest.raises(TableDamaged, match=r"gold\.t: its log cannot be read") as found:
+    with pytest.raises(LogDamaged, match=r"gold\.t: the log of the table cannot be read") as found:
         FORMAT.live_files(table)
-    assert "remint status" in (found.value.hint or "")
+    assert "remint repair gold.t" in (found.value.hint or "")
 
 
 def test_a_torn_checkpoint_loses_nothing(tmp_path: Path) -> None:
     table, _ = second(tmp_path)
     DeltaTable(table.location).create_checkpoint()
-    checkpoint = next((Path(table.location) / LOG).glob("*.checkpoint.parquet"))
+    checkpoint = next(log_folder(table).glob("*.checkpoint.parquet"))
     whole = rows_of(table)
     for content in (b"", checkpoint.read_bytes()[:100]):
         kept = tmp_path / f"kept-{len(content)}"
@@ -143,5 +145,5 @@ def test_no_commit_of_remint_lets_the_library_delete_log_entries(tmp_path: Path)
     for number in range(6):
         publish(table, f"r{number}", staged(tmp_path, table, [(number, f"v{number}")], f"r{number}-0"))
 
-    assert list((Path(table.location) / LOG).glob("*.checkpoint.parquet"))
+    assert list(log_folder(table).glob("*.checkpoint.parquet"))
     assert len(log_of(table)) == before + 6

@@ -184,7 +184,12 @@ class Lake:
     def tools(self) -> Any:
         tables = SimpleNamespace(version=lambda _: None)
         return SimpleNamespace(
-            store=_Store(self), tables=tables, table=lambda d: d, folder=lambda d: d.name, engine=_Engine(self)
+            store=_Store(self),
+            tables=tables,
+            table=lambda d: d,
+            folder=lambda d: d.name,
+            engine=_Engine(self),
+            stopwatch=lambda: 0.0,
         )
 
     @property

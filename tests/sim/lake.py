@@ -250,7 +250,9 @@ class MemoryLake:
         written = {"append": rows, "overwrite": rows[1:], "delete": (), "compact": rows}[act]
         file = write_file(places[name], token, key, written) if written else None
         new = frozenset({file.path} if file else ())
-        self.format.overwrite(places[name], key, live[key] | new if act == "append" else new, file.size_bytes if file else 0)
+        self.format.overwrite(
+            places[name], key, live[key] | new if act == "append" else new, file.size_bytes if file else 0
+        )
         self.watch.meddled(name, key, new)
         return True
 

@@ -25,7 +25,7 @@ from remint.planner.scope import concerned, read_by
 from remint.planner.staleness import changed_heads
 from remint.planner.survey import World
 from remint.publishing.intact import flawed_files, published_files, require_intact
-from remint.publishing.lease import at_work
+from remint.publishing.lease import others_at_work
 from remint.publishing.tools import Tools
 from remint.publishing.unrecorded import unrecorded_runs
 from remint.store.values import CoverageKind, Projection
@@ -60,14 +60,15 @@ def _standing(tools: Tools, graph: DatasetGraph) -> Observed:
     """Return how every dataset stands, from far: no heads, no digests.
 
     What a run that is publishing right now has in the tables already is not in the ledger yet, and would be taken for
-    somebody else's: so the look is taken again when it has ended. One that was interrupted is not waited for.
+    somebody else's: so the look is taken again when it has ended. One that was interrupted is not waited for, nor
+    the one that looks.
     """
     until = tools.stopwatch() + PATIENCE_S
     while True:
         before = tools.store.last_record()
         found = _looked(tools, graph, before)
         publishing = {r.run_id for r in found.outstanding if r.state is RunState.PUBLISHING}
-        is_moving = bool(publishing and publishing & at_work(tools).keys())
+        is_moving = bool(publishing and publishing & others_at_work(tools))
         is_moving = is_moving or bool(found.foreign and tools.store.last_record() != before)
         if not is_moving or tools.stopwatch() > until:
             return found

@@ -70,6 +70,11 @@ def at_work(tools: Tools) -> dict[str, Lease]:
     return {run_id: lease for run_id, lease in held.items() if is_at_work(lease, now)}
 
 
+def others_at_work(tools: Tools) -> set[str]:
+    """Return the outstanding runs that a holder other than this store is at work on."""
+    return {run_id for run_id, lease in at_work(tools).items() if not _is_own(tools, lease)}
+
+
 def is_at_work(lease: Lease, now: str) -> bool:
     """Return whether the holder of a lease may still be at work: it has not lapsed, and its process is not gone."""
     return not lease.has_lapsed(now) and not _is_gone(lease.holder)
