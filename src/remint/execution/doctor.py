@@ -115,7 +115,8 @@ def _examined(tools: Tools, dataset: Dataset, journalled: Journalled, hashed: Su
         yield from log_symptoms(dataset, reading, journalled)
         yield note(dataset, Kind.HALF_PUBLISHED, words)
     else:
-        lost = unrecorded_runs(tools, dataset)
+        # A log that cannot be read is mended first: which commits are in it is known then.
+        lost = () if reading.faults else unrecorded_runs(tools, dataset)
         if lost:
             yield bad(dataset, Kind.STATE_BEHIND, behind({dataset.name: lost}), _STATE_IS_OLDER.format(dataset.name))
         found = list(log_symptoms(dataset, reading, journalled))
