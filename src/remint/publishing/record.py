@@ -134,12 +134,10 @@ def stopped(tools: Tools, run_id: str, error: Exception) -> RemintError:
         return newer
     except StoreError as worse:
         # Where the state database fails too, the run is what it was when its last step was written down.
-        if isinstance(found, StoreError):
-            worse = found
-        else:
-            worse.message = f"{found.message}; and {worse.message}"
-        worse.hint, worse.leaves = again, _OUTSTANDING
-        return worse
+        told = found if isinstance(found, StoreError) else worse
+        told.message = found.message if told is found else f"{found.message}; and {worse.message}"
+        told.hint, told.leaves = again, _OUTSTANDING
+        return told
     tools.emit(Event(kind=EventKind.FAILED, run_id=run_id, detail=str(found)))
     if state is RunState.PUBLISHING:
         found.leaves = "some tables may hold the run's partitions already; the run is outstanding until it is resumed"
