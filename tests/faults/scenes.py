@@ -3,8 +3,11 @@
 from __future__ import annotations
 
 import errno
+import gc
 import json
-from collections.abc import Callable
+import shutil
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -38,13 +41,24 @@ class Scene:
         return self.name == "rollback" and project.open().store.run(self.command[1]).state == "rolled_back"
 
     def go_on(self, server: Server, project: Project, **how: Any) -> Ended | None:
-        """Do what an operator does after a failure: resume what is outstanding, else type the command again."""
-        outstanding = project.outstanding()
+        """Do what an operator does after a failure: resume what is outstanding, else type the command again.
+
+        The state that the failure left is opened by that command and by nobody before it.
+        """
+        with looked_at(project) as seen:
+            outstanding = seen.outstanding()
+            is_done = not outstanding and self.is_done(seen)
         if outstanding:
             return server.run(project.root, "resume", outstanding[0].run_id, **how)
-        if self.is_done(project):
-            return None
-        return server.run(project.root, *self.command, **how)
+        return None if is_done else server.run(project.root, *self.command, **how)
+
+
+@contextmanager
+def looked_at(project: Project) -> Iterator[Project]:
+    """Give a copy to look at: whoever opens a state database recovers it, and holds it open for a while."""
+    copy = project.clone(project.root.with_name(f"{project.root.name}-looked-at"))
+    yield copy
+    shutil.rmtree(copy.root)
 
 
 def _empty(root: Path) -> Project:
@@ -149,15 +163,18 @@ class Played:
 def play(make: Setting, scratch: Path, server: Server, turns: int) -> Played:
     """Return the scene that ``make`` sets, played ``turns`` times without a fault, and once to warm up."""
     base, command = make(scratch / f"{make.__name__}-base")
+    gc.collect()
+    assert not (base.root / ".remint" / "state.db-wal").exists(), "whoever made the scene holds its state open"
     scene = Scene(make.__name__, base, command)
     warm = scene.clone(scratch / f"{scene.name}-warm")
     server.preload(warm.root, command)
     runs = []
     for turn in range(turns):
         project = scene.clone(scratch / f"{scene.name}-{turn}")
-        before = visible(project)
         runs.append(server.run(project.root, *command, fault=Fault(mode="power", at=0)))
         assert runs[-1].code == 0, runs[-1].err
+    with looked_at(base) as seen:
+        before = visible(seen)
     return Played(scene, tuple(runs), before, visible(project), left_behind(project))
 
 
