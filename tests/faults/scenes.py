@@ -198,12 +198,13 @@ def left_behind(project: Project) -> dict[str, Any]:
     # That a run failed, if the process could still say so, and was resumed is in the log: that is no other end.
     entries = [(r.entry.action, r.entry.status, r.entry.record_count, r.entry.datasets) for r in store.audit(1000)]
     heads = store.heads([d.name for d in workspace.graph])
-    named = {f"/{t.replace('.', '/')}/{p}" for t in project.versions() for p in store.paths_ever(t)}
+    tables = {t: project.delta(t) for t in TABLES if (project.folder(t) / "_delta_log").exists()}
+    named = {f"/{t.replace('.', '/')}/{p}" for t in tables for p in store.paths_ever(t)}
     return {
-        "versions": project.versions(),
+        "versions": {t: table.version() for t, table in tables.items()},
         "digests": {t: {k: h.digest for k, h in by_key.items()} for t, by_key in heads.items()},
-        "files": {table: len(files) for table, files in project.live().items()},
-        "log entries": {t: _log_entries(project, t) for t in project.versions()},
+        "files": {t: len(set(table.file_uris())) for t, table in tables.items()},
+        "log entries": {t: _log_entries(project, t) for t in tables},
         "unnamed files": sorted(project.parts() - named),
         "audit": sorted(entry for entry in entries if entry[1] != "failed" and entry[0] != "resume"),
         "runs": sorted((r.kind, r.state) for r in store.runs(1000)),

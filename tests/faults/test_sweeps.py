@@ -190,6 +190,6 @@ def _unclean(played: Played, project: Project, ended: Ended, what: str) -> list[
         seen = visible(copy)
     if seen not in (played.before, played.after):
         found.append(f"{what}: exit code {ended.code}, and readers see something new")
-    elif seen == played.after and "left behind: everything" not in ended.err:
+    elif seen == played.after and "as a whole or not at all" not in ended.err:
         found.append(f"{what}: exit code {ended.code}, and all of it is done")
     return found
