@@ -24,6 +24,8 @@ _WORDS = {
     "Too many open files": errno.EMFILE,
     "Cannot allocate memory": errno.ENOMEM,
     "memory allocation of": errno.ENOMEM,
+    "failed to map segment from shared object": errno.ENOMEM,
+    "cannot allocate memory in static TLS block": errno.ENOMEM,
     "can't start new thread": errno.EAGAIN,
     "Resource temporarily unavailable": errno.EAGAIN,
     "Stale file handle": errno.ESTALE,

@@ -3,8 +3,11 @@
 from __future__ import annotations
 
 import errno
+import gc
 import json
-from collections.abc import Callable
+import shutil
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -38,13 +41,24 @@ class Scene:
         return self.name == "rollback" and project.open().store.run(self.command[1]).state == "rolled_back"
 
     def go_on(self, server: Server, project: Project, **how: Any) -> Ended | None:
-        """Do what an operator does after a failure: resume what is outstanding, else type the command again."""
-        outstanding = project.outstanding()
+        """Do what an operator does after a failure: resume what is outstanding, else type the command again.
+
+        The state that the failure left is opened by that command and by nobody before it.
+        """
+        with looked_at(project) as seen:
+            outstanding = seen.outstanding()
+            is_done = not outstanding and self.is_done(seen)
         if outstanding:
             return server.run(project.root, "resume", outstanding[0].run_id, **how)
-        if self.is_done(project):
-            return None
-        return server.run(project.root, *self.command, **how)
+        return None if is_done else server.run(project.root, *self.command, **how)
+
+
+@contextmanager
+def looked_at(project: Project) -> Iterator[Project]:
+    """Give a copy to look at: whoever opens a state database recovers it, and holds it open for a while."""
+    copy = project.clone(project.root.with_name(f"{project.root.name}-looked-at"))
+    yield copy
+    shutil.rmtree(copy.root)
 
 
 def _empty(root: Path) -> Project:
@@ -149,15 +163,18 @@ class Played:
 def play(make: Setting, scratch: Path, server: Server, turns: int) -> Played:
     """Return the scene that ``make`` sets, played ``turns`` times without a fault, and once to warm up."""
     base, command = make(scratch / f"{make.__name__}-base")
+    gc.collect()
+    assert not (base.root / ".remint" / "state.db-wal").exists(), "whoever made the scene holds its state open"
     scene = Scene(make.__name__, base, command)
     warm = scene.clone(scratch / f"{scene.name}-warm")
     server.preload(warm.root, command)
     runs = []
     for turn in range(turns):
         project = scene.clone(scratch / f"{scene.name}-{turn}")
-        before = visible(project)
         runs.append(server.run(project.root, *command, fault=Fault(mode="power", at=0)))
         assert runs[-1].code == 0, runs[-1].err
+    with looked_at(base) as seen:
+        before = visible(seen)
     return Played(scene, tuple(runs), before, visible(project), left_behind(project))
 
 
@@ -181,12 +198,13 @@ def left_behind(project: Project) -> dict[str, Any]:
     # That a run failed, if the process could still say so, and was resumed is in the log: that is no other end.
     entries = [(r.entry.action, r.entry.status, r.entry.record_count, r.entry.datasets) for r in store.audit(1000)]
     heads = store.heads([d.name for d in workspace.graph])
-    named = {f"/{t.replace('.', '/')}/{p}" for t in project.versions() for p in store.paths_ever(t)}
+    tables = {t: project.delta(t) for t in TABLES if (project.folder(t) / "_delta_log").exists()}
+    named = {f"/{t.replace('.', '/')}/{p}" for t in tables for p in store.paths_ever(t)}
     return {
-        "versions": project.versions(),
+        "versions": {t: table.version() for t, table in tables.items()},
         "digests": {t: {k: h.digest for k, h in by_key.items()} for t, by_key in heads.items()},
-        "files": {table: len(files) for table, files in project.live().items()},
-        "log entries": {t: _log_entries(project, t) for t in project.versions()},
+        "files": {t: len(set(table.file_uris())) for t, table in tables.items()},
+        "log entries": {t: _log_entries(project, t) for t in tables},
         "unnamed files": sorted(project.parts() - named),
         "audit": sorted(entry for entry in entries if entry[1] != "failed" and entry[0] != "resume"),
         "runs": sorted((r.kind, r.state) for r in store.runs(1000)),

@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import contextlib
 import ctypes
+import gc
 import importlib
 import json
 import os
@@ -66,6 +67,9 @@ def _preload(path: str) -> None:
         # Some modules are put in place by others and cannot be imported by their name.
         with contextlib.suppress(ImportError):
             importlib.import_module(name)
+    # What is here stays: no child looks through it again, and so none copies its pages.
+    gc.collect()
+    gc.freeze()
 
 
 def _answer(value: dict[str, Any]) -> None:

@@ -17,7 +17,7 @@ from remint.model.run import Run, RunState, Stage
 from remint.publishing.tools import Tools
 from remint.store.values import AuditEntry, AuditStatus
 
-_OUTSTANDING = "the run is outstanding, as its last recorded step left it; until it published, no table changed"
+_AS_RECORDED = "the last step is recorded as a whole or not at all; remint status says whether the run is outstanding"
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -135,8 +135,8 @@ def stopped(tools: Tools, run_id: str, error: Exception) -> RemintError:
     except StoreError as worse:
         # Where the state database fails too, the run is what it was when its last step was written down.
         told = found if isinstance(found, StoreError) else worse
-        told.message = found.message if told is found else f"{found.message}; and {worse.message}"
-        told.hint, told.leaves = again, _OUTSTANDING
+        worse.message = f"{found.message}; and {worse.message}"
+        told.hint, told.leaves = again, _AS_RECORDED
         return told
     tools.emit(Event(kind=EventKind.FAILED, run_id=run_id, detail=str(found)))
     if state is RunState.PUBLISHING:
