@@ -197,6 +197,7 @@ def undo(found: Undo) -> list[str]:
             for move in moves
         ]
         if rows:
+            lines += [""] if lines else []
             lines.append(table((title, "partition", "because", "holds now", "goes back to"), rows[:_ROWS]))
             lines += [f"... and {len(rows) - _ROWS} more; --json lists all"] if len(rows) > _ROWS else []
     if found.undone:

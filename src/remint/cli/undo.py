@@ -97,7 +97,8 @@ def _show_undo(done: Run | None, found: Undo, *, as_json: bool) -> None:
         click.echo(f"nothing was changed; {counted(len(found.moves), 'partition')} would go back")
         return
     click.echo(render.run_line(done))
-    click.echo(f"{counted(len(found.moves), 'partition')} hold again what they held before {done.of_run}")
+    held = "holds again what it held" if len(found.moves) == 1 else "hold again what they held"
+    click.echo(f"{counted(len(found.moves), 'partition')} {held} before {done.of_run}")
     if readers:
         click.echo(f"what these runs made from it is stale now: {', '.join(readers)}")
     click.echo("next: remint status")
