@@ -23,7 +23,7 @@ pytestmark = [pytest.mark.slow, proof]
 
 ROOM = 8 << 20
 NOBODY = 65534
-MEGABYTES = range(500, 1600, size(550, 100))
+MEGABYTES = range(500, 1600, size(1100, 100))
 """Of address space. The libraries alone take more than the least of it."""
 PATIENCE_S = 30
 ENDS = {0: "done", 1: "said", 127: "died", 128 + signal.SIGABRT: "died", 128 + signal.SIGSEGV: "died"}
