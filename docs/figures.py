@@ -20,10 +20,10 @@ _BEGIN, _END = "<!-- figures: begin -->\n", "<!-- figures: end -->\n"
 PROOFS = {
     "kill": ("Killed at every mutating system call of a reference run, then resumed", "tests/faults"),
     "torn": ("The same, with the last write half done", "tests/faults"),
-    "errno": ("ENOSPC, EIO and EACCES at every mutating system call, once and for good", "tests/faults"),
+    "errno": ("ENOSPC and EACCES from every mutating system call on, EIO at every one", "tests/faults"),
     "resume-killed": ("Killed again while it is resumed", "tests/faults"),
     "power-loss": ("Power lost at every mutating system call: what was not synced is gone", "tests/faults"),
-    "clean-failure": ("Disk full, read-only, no memory, locked database, killed worker", "tests/faults"),
+    "clean-failure": ("Disk full, read-only, no memory, locked database", "tests/faults"),
     "simulator": ("Random histories with an oracle after each step, tables in memory", "tests/sim"),
     "histories-delta": ("The same histories on real Delta tables and DuckDB", "tests/sim"),
     "readers": ("Reads by other processes during runs that are killed", "tests/e2e"),
