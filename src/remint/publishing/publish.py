@@ -105,6 +105,11 @@ def intended_fence(tools: Tools, run_id: str) -> dict[UnitKey, int | None]:
     return {(name, key): seq for name, key, seq in _intent(tools, run_id)["fence"]}
 
 
+def intended_newest(tools: Tools, run_id: str) -> dict[DatasetName, int]:
+    """Return the newest ledger record of each dataset of which every unit matters, as ``intend`` was told."""
+    return dict(_intent(tools, run_id)["newest"])
+
+
 def _intent(tools: Tools, run_id: str) -> Mapping[str, Any]:
     return [e.payload for e in tools.store.journal(run_id) if e.kind is StepKind.PUBLISH_INTENT][-1]
 
