@@ -152,7 +152,7 @@ def test_a_foreign_write_while_a_run_stages_is_a_conflict_and_nothing_is_publish
     project = changed(tmp_path)
     key = "2026-09-01" if table == "gold.monthly" else day_at(3)
     before = project.tables()
-    workspace = meddling(project.open(), Meddled("set_state", lambda: write(project, table, key)))
+    workspace = meddling(project.open(), Meddled("intend", lambda: write(project, table, key)))
 
     with pytest.raises(PublishConflict, match=key[:7]):
         workspace.apply(project.plan())
@@ -187,7 +187,7 @@ def test_a_conflict_after_the_first_commits_takes_them_back(tmp_path: Path, numb
 def test_a_foreign_write_to_another_partition_during_a_run_survives_beside_it(tmp_path: Path) -> None:
     project = changed(tmp_path)
     plan = project.plan("gold.daily", span=day_at(2))
-    workspace = meddling(project.open(), Meddled("set_state", lambda: append(project, "gold.daily", day_at(4))))
+    workspace = meddling(project.open(), Meddled("intend", lambda: append(project, "gold.daily", day_at(4))))
 
     workspace.apply(plan)
 

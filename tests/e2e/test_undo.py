@@ -16,6 +16,7 @@ from remint.errors import (
     InvalidKey,
     NothingToUndo,
     PinRefused,
+    ReleaseIncomplete,
     RollbackRefused,
     UnknownRelease,
     WrittenAgain,
@@ -236,12 +237,13 @@ class TestRetention:
 
         for act in (
             lambda: undo(project, run),
-            lambda: workspace.reader.sql("SELECT * FROM gold.daily", as_of=first.last_seq),
             lambda: workspace.reader.diff(first.last_seq, run_end(project, run), [workspace.graph["gold.daily"]]),
         ):
             with pytest.raises(FilesExpired, match=done.run_id):
                 act()
-        found = workspace.reader.sql("SELECT count(*) FROM silver.events", as_of=first.last_seq)
+        with pytest.raises(ReleaseIncomplete, match=done.run_id):
+            workspace.reader.sql("SELECT * FROM gold.daily", as_of=first.run_id)
+        found = workspace.reader.sql("SELECT count(*) FROM silver.events", as_of=first.run_id)
         assert [tuple(row) for row in found.rows] == [(18,)]
         with pytest.raises(PinRefused, match=done.run_id):
             workspace.retention.pin(first.release_id, "test")

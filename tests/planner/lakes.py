@@ -345,6 +345,10 @@ class _Store:
         held = self.lake.arrived.get(name, {})
         return {k: ArrivedContent(digest=content_digest(rows), files=1) for k, rows in held.items() if k in keys}
 
+    def arrival_files(self, name: str, keys: PartitionSet, *, rivals: bool) -> tuple[str, ...]:
+        del name, keys, rivals
+        return ()
+
     def inputs(self, seqs: Collection[int]) -> dict[int, Mapping[str, Mapping[str, str]]]:
         return {seq: self.lake.ledger[seq - 1].inputs for seq in seqs}
 

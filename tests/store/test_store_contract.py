@@ -38,7 +38,7 @@ from remint.errors import (
 from remint.model.dataset import Logic, LogicVersion
 from remint.model.digest import ContentDigest
 from remint.model.lease import Holder
-from remint.model.run import RunState, StepKind
+from remint.model.run import RunKind, RunState, StepKind
 from remint.store.sql_store import open_store
 from remint.store.values import Admission, AuditStatus, Claim, Coverage, CoverageKind, CursorMove
 
@@ -554,7 +554,7 @@ class TestCoverage:
         assert store.coverage("silver.other") == []
 
     def test_what_an_ingest_asks_for_stands_in_the_journal_from_the_first_moment(self, store):
-        store.create_run(a_run(), admission=Admission(begun={"datasets": ["bronze.raw"]}))
+        store.create_run(a_run(kind=RunKind.INGEST), admission=Admission(begun={"datasets": ["bronze.raw"]}))
 
         (step,) = store.journal("run-1")
         assert (step.seq, step.kind, step.payload) == (1, StepKind.INGEST_BEGUN, {"datasets": ["bronze.raw"]})

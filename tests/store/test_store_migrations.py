@@ -24,7 +24,7 @@ from store_values import a_run
 from tests.databases import SQLITE
 from tests.proof import proof, report, size
 
-from remint.errors import StoreNewer
+from remint.errors import StoreError, StoreNewer
 from remint.model.run import RunState
 from remint.store import schema
 from remint.store.migrations import upgrade as migrating
@@ -173,7 +173,8 @@ def test_an_upgrade_that_stops_at_any_statement_leaves_the_older_format(old, url
             with stopping(monkeypatch, at, seen):
                 open_store(url, tmp_path).close()
             break
-        except Stopped:
+        except (Stopped, StoreError):  # while it copies a table, Alembic tidies up whatever happened, and is refused
+            assert len(seen) > at
             assert contents(old) == golden, f"stopped before statement {at}"
             at += 1
 

@@ -9,7 +9,7 @@ from remint.execution.symptom import Kind, Symptom, bad, mending
 from remint.formats.base import Commit, LogReading, Replacement
 from remint.model.dataset import Dataset, DatasetName
 from remint.model.provenance import DataFile
-from remint.model.run import Run, StepKind
+from remint.model.run import Run, RunKind, StepKind
 from remint.publishing.tools import Tools
 
 _KINDS = frozenset({StepKind.PUBLISH_INTENT, StepKind.PUBLISHED})
@@ -32,6 +32,8 @@ class Journalled:
     """By dataset and run, in the order in which the run wrote them down."""
     published: dict[DatasetName, dict[int, str]] = field(default_factory=dict)
     """By dataset and table version, the run whose commit it is."""
+    adopted: dict[DatasetName, int] = field(default_factory=dict)
+    """By dataset, the table version that was last taken as it was, whoever made it."""
 
     @classmethod
     def of(cls, tools: Tools) -> Journalled:
@@ -45,6 +47,9 @@ class Journalled:
                 intent = Intent(_files(table["adds"]), _files(table["removes"]))
                 if intent.adds or intent.removes:
                     found.intents.setdefault((table["dataset"], run_id), []).append(intent)
+        for release in tools.store.releases():
+            if found.runs[release.run_id].kind is RunKind.ADOPT:
+                found.adopted.update(release.versions)
         return found
 
     def replacement(self, name: DatasetName, version: int) -> Replacement | None:
@@ -101,6 +106,8 @@ def _is_bar(dataset: Dataset, commit: Commit, journalled: Journalled, follows: b
 def _compared(dataset: Dataset, commit: Commit, journalled: Journalled) -> Iterable[Symptom]:
     name = dataset.name
     if commit.run_id not in journalled.runs:
+        if commit.version <= journalled.adopted.get(name, -1):
+            return
         words = f"log entry {commit.file} is of run {commit.run_id}, which the state database does not know"
         hint = "restore the state database that knows it; or remint adopt takes the rows as they are"
         yield bad(dataset, Kind.COMMIT_UNKNOWN, words, hint, place=commit.file)

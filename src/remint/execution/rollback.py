@@ -172,6 +172,8 @@ class Rollbacks:
     def _past(self, undone: Run) -> Past:
         store = self.tools.store
         firsts = store.first_seqs()
+        if undone.run_id not in firsts:
+            raise NothingToUndo(f"run {undone.run_id} recorded no partition: everything is as it was before it")
         cut = firsts[undone.run_id]
         since: dict[Unit, Stack] = {}
         for entry in store.records_after(cut - 1):

@@ -44,7 +44,8 @@ def sync_version(table: Table, version: int) -> None:
     for name, number in _checkpoints(log).items():
         if number >= version - 1:
             sync(log / name)
-            sync(log / POINTER)
+            if (log / POINTER).exists():  # readers do without it, and a repair may have taken it away
+                sync(log / POINTER)
     sync(log)
     if version == 0:
         sync(table.location)

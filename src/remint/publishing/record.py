@@ -134,7 +134,10 @@ def stopped(tools: Tools, run_id: str, error: Exception) -> RemintError:
         return newer
     except StoreError as worse:
         # Where the state database fails too, the run is what it was when its last step was written down.
-        worse.message = f"{found.message}; and {worse.message}" if found is not worse else worse.message
+        if isinstance(found, StoreError):
+            worse = found
+        else:
+            worse.message = f"{found.message}; and {worse.message}"
         worse.hint, worse.leaves = again, _OUTSTANDING
         return worse
     tools.emit(Event(kind=EventKind.FAILED, run_id=run_id, detail=str(found)))

@@ -60,10 +60,9 @@ def chain(connection: Connection) -> Iterator[Link]:
     forced = type_coerce(audit_log.c.override_state, Integer).label("override_state")
     shown = [forced if c.name == forced.name else c for c in audit_log.c if c.name != "hash"]
     names = [column.name for column in shown]
-    stored = connection.execution_options(yield_per=1000).execute(
-        select(*shown, audit_log.c.hash).order_by(audit_log.c.seq)
-    )
-    for *values, found in stored:
-        columns = dict(zip(names, values, strict=True))
-        columns["override_state"] = _BOOLEANS.get(columns["override_state"], columns["override_state"])
-        yield Link(columns, found)
+    wanted = select(*shown, audit_log.c.hash).order_by(audit_log.c.seq)
+    with connection.execution_options(yield_per=1000).execute(wanted) as stored:
+        for *values, found in stored:
+            columns = dict(zip(names, values, strict=True))
+            columns["override_state"] = _BOOLEANS.get(columns["override_state"], columns["override_state"])
+            yield Link(columns, found)
