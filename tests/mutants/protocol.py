@@ -200,7 +200,8 @@ PROTOCOL = (
         "            return finish(connection, outcome)\n",
         wrong="        with self._writing() as connection:\n"
         "            audit_log.append(connection, outcome.audit)\n"
-        "        with self._writing_for(outcome.run_id) as connection:\n            return finish(connection, outcome)\n",
+        "        with self._writing_for(outcome.run_id) as connection:\n"
+        "            return finish(connection, outcome)\n",
         tests=(f"{STORE}::TestFinish::test_one_bad_part_leaves_everything_as_it_was",),
         says="audit_log",
         is_quick=True,

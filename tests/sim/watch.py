@@ -82,6 +82,8 @@ class Watch:
     expired: set[tuple[str, str]] = field(default_factory=set)
     """Files that were removed because nothing held them."""
     waived: set[str] = field(default_factory=set)
+    undoing: set[str] = field(default_factory=set)
+    """Rollbacks."""
     found: Violation | None = None
     """What a commit violated: remint would turn it into an error of the run."""
 
@@ -231,15 +233,26 @@ class Watch:
         asked = {u for u in before if not request.selectors or u[0] in request.selectors}
         asked = {u for u in asked if not request.keys or u[1] in request.keys}
         held = self.before[run.run_id]
-        must = {u for u in asked if _content(held[u] if u in held else self.heads.get(u)) != _content(before[u])}
+        now = {u: _content(held[u] if u in held else self.heads.get(u)) for u in asked}
+        must = {u for u in asked if now[u] != _content(before[u]) and self._stands(run, u, now[u], request)}
+        self.undoing.add(run.run_id)
         require(must <= restored.keys(), "I7", f"{run.run_id} left {sorted(must - restored.keys())[:2]} as they were")
         more = restored.keys() - asked
         require(request.cascade or not more, "I7", f"{run.run_id} put back {sorted(more)[:2]}, which nobody asked for")
         for unit, record in restored.items():
-            now = (record.digest, record.files) if record.fingerprint else None
+            back = (record.digest, record.files) if record.fingerprint else None
             was = [before[unit]] if unit in asked else [None, *self.past[unit][:-1]]
-            same = any(now == _content(earlier) for earlier in was)
+            same = any(back == _content(earlier) for earlier in was)
             require(same, "I7", f"{run.run_id}: {unit} does not hold what it held before {run.of_run}")
+
+    def _stands(self, run: Run, unit: Unit, now: tuple[str, Any] | None, request: UndoRequest) -> bool:
+        """Return whether what the run that is undone wrote to a unit is still there, or under what was written over."""
+        by = [stored.record.run_id for stored in self.past[unit]]
+        first = by.index(run.of_run or "")
+        last = by.index(run.run_id) if run.run_id in by else len(by)
+        if now == _content(self.past[unit][first]):
+            return by[last - 1] == run.of_run or by[last - 1] in self.undoing
+        return request.cascade and not self.undoing & set(by[first + 1 : last])
 
     def _held(self) -> set[tuple[str, str]]:
         """Return the files that the ledger names now."""
