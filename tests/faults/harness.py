@@ -14,8 +14,12 @@ from itertools import count
 from pathlib import Path
 from typing import Any
 
+import remint
+
 HERE = Path(__file__).parent
 ROOT = HERE.parents[1]
+SOURCE = str(Path(remint.__file__).parents[1])
+"""The code under test, which is another one where a fault is planted in it."""
 
 
 @cache
@@ -71,7 +75,7 @@ class Server:
             **os.environ,
             "LD_PRELOAD": str(self.library),
             "TOKIO_WORKER_THREADS": "1",
-            "PYTHONPATH": str(ROOT / "src"),
+            "PYTHONPATH": SOURCE,
             "PYTHONDONTWRITEBYTECODE": "1",
             "REMINT_POLICY__PRIORITY": "normal",
         }

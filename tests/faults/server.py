@@ -56,7 +56,7 @@ def _prepared(asked: dict[str, Any]) -> None:
 
 def _modules(path: str) -> None:
     """Write which modules a command came to import, for ``preload``."""
-    libraries = (sys.prefix, sys.base_prefix, str(Path(__file__).parents[2] / "src"))
+    libraries = (sys.prefix, sys.base_prefix, os.environ["PYTHONPATH"])
     known = {name: getattr(module, "__file__", None) for name, module in sys.modules.items() if name != "__main__"}
     names = sorted(name for name, file in known.items() if file and str(file).startswith(libraries))
     Path(path).write_text(json.dumps(names))

@@ -18,6 +18,10 @@ class Fault:
     right: str
     wrong: str
     tests: tuple[str, ...]
+    says: str = ""
+    """What a test says that notices it for the right reason."""
+    is_quick: bool = False
+    """Planted by ``make test``, too."""
 
 
 FAULTS = (

@@ -65,7 +65,7 @@ class DeltaLake:
             return self.opened
         fault.tear = _tear
         workspace = copy.copy(self.opened)
-        for kept in ("reader", "upkeep"):
+        for kept in ("reader", "audit_log", "upkeep", "rollbacks", "retention"):
             workspace.__dict__.pop(kept, None)
         return armed(workspace, fault)  # type: ignore[arg-type]
 

@@ -11,7 +11,10 @@ from typing import Any
 from remint.errors import StoreBusy, StoreError
 from tests.e2e.crashes import Killed
 
-STORE = frozenset({"create_run", "journal_append", "grant", "log", "set_state", "finish", "abandon"})
+STORE = frozenset(
+    {"create_run", "claim", "journal_append", "intend", "grant", "log", "set_state", "finish", "abandon"}
+    | {"pin", "unpin", "expire"}
+)
 TABLES = frozenset({"create", "publish"})
 WIDTH = 3
 """Calls in a row that a window of faults hits."""

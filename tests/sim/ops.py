@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import random
 from collections.abc import Callable
+from contextlib import suppress
 from dataclasses import dataclass, field
 from datetime import timedelta
 from typing import Any
@@ -24,8 +25,8 @@ from remint.errors import (
 )
 from remint.model.partition import DateRange
 from remint.model.plan import Plan
-from remint.model.request import Ask, BackfillType, Mode, Request
-from remint.model.run import RunKind, RunState
+from remint.model.request import Ask, BackfillType, Mode, Request, UndoRequest
+from remint.model.run import Run, RunKind, RunState
 from remint.workspace import Workspace
 from tests.e2e.crashes import Killed
 from tests.sim.faults import Fault, Kind
@@ -133,7 +134,8 @@ class Driver:
             try:
                 self.world.open().rollback(run_id, _ask())
             except RemintError:
-                return  # the next round tries again
+                with suppress(RemintError):  # the next round tries again
+                    self.world.open().waive(run_id, "cannot be ended")
 
 
 def _ask() -> Ask:
@@ -266,12 +268,68 @@ def give_up(driver: Driver, rng: random.Random) -> bool:
     return True
 
 
-def roll_back(driver: Driver, rng: random.Random) -> bool:
+def waive(driver: Driver, rng: random.Random) -> bool:
+    runs = driver.world.open().store.outstanding()
+    if not runs:
+        return False
+    driver.open().waive(rng.choice(runs).run_id, "simulated")
+    return True
+
+
+def _undoable(driver: Driver) -> list[Run]:
     runs = driver.world.open().store.runs(20, [RunState.SUCCEEDED])
-    runs = [r for r in runs if r.kind in (RunKind.APPLY, RunKind.ROLLBACK)]
+    return [r for r in runs if r.kind in (RunKind.APPLY, RunKind.ROLLBACK)]
+
+
+def roll_back(driver: Driver, rng: random.Random) -> bool:
+    runs = _undoable(driver)
     if not runs:
         return False
     driver.open().rollback(rng.choice(runs[:3]).run_id, _ask())
+    return True
+
+
+def undo_part(driver: Driver, rng: random.Random) -> bool:
+    """Undo a dataset or a partition of a run, or all of an earlier run; at times with what was made from it."""
+    runs = [run for run in _undoable(driver)[:5] if driver.world.open().store.records_of_run(run.run_id)]
+    if not runs:
+        return False
+    run = rng.choice(runs)
+    record = rng.choice(driver.world.open().store.records_of_run(run.run_id)).record
+    selectors = (record.dataset,) if rng.random() < 0.8 else ()
+    keys = (record.key,) if selectors and rng.random() < 0.5 else ()
+    request = UndoRequest(selectors=selectors, keys=keys, cascade=rng.random() < 0.6)
+    driver.open().rollback(run.run_id, _ask(), request)
+    return True
+
+
+# -- what is kept ------------------------------------------------------------------------------------------------------
+
+
+def pin(driver: Driver, rng: random.Random) -> bool:
+    """Keep a release, or give a pin up."""
+    pins = [p for p in driver.world.open().store.pins() if p.is_open]
+    releases = driver.world.open().store.releases()
+    if pins and rng.random() < 0.4:
+        driver.open().retention.unpin(rng.choice(pins).pin_id, "simulated")
+    elif releases:
+        driver.open().retention.pin(rng.choice(releases).release_id, "simulated")
+    return bool(pins or releases)
+
+
+def expire(driver: Driver, rng: random.Random) -> bool:
+    keep_days = rng.choice([0, 0, 0, 1, 5])
+    if not driver.world.open().retention.choose((), keep_days).gone:
+        return False
+    driver.open().retention.expire((), _ask(), keep_days)
+    return True
+
+
+def clean(driver: Driver, rng: random.Random) -> bool:
+    del rng
+    if not (found := driver.world.open().upkeep.find_litter((), timedelta())):
+        return False
+    driver.open().upkeep.clean(found, "simulated")
     return True
 
 
@@ -315,7 +373,11 @@ OPS: dict[str, Op] = {
     "resume": Op(resume, 9),
     "give_up": Op(give_up, 4),
     "roll_back": Op(roll_back, 7),
+    "waive": Op(waive, 3),
+    "undo_part": Op(undo_part, 7),
+    "pin": Op(pin, 4, faulty=0.2),
+    "expire": Op(expire, 6),
+    "clean": Op(clean, 3),
     "meddle": Op(meddle, 4, faulty=0),
     "jump": Op(jump, 3, faulty=0),
 }
-"""Verbs that other parts of remint bring go here: waive, partial rollback, expire, doctor --clean, leases."""

@@ -56,7 +56,7 @@ def histories(row: str, part: int, cases: int, worlds: Worlds) -> Coverage:
 @pytest.mark.slow
 @pytest.mark.parametrize("part", range(PARTS))
 def test_whatever_happens_in_memory_everything_holds(folder: Path, part: int) -> None:
-    cases = size(60, 5_000)
+    cases = size(25, 1_900)
 
     met = histories("memory", part, cases, lambda seed: MemoryLake(folder, seed))
 
@@ -76,7 +76,7 @@ def test_whatever_happens_in_memory_everything_holds(folder: Path, part: int) ->
 @pytest.mark.slow
 @pytest.mark.parametrize("part", range(PARTS))
 def test_whatever_happens_to_delta_tables_everything_holds(folder: Path, part: int) -> None:
-    cases = size(2, 150)
+    cases = size(1, 60)
 
     met = histories("delta", part, cases, lambda seed: DeltaLake(folder, seed))
 

@@ -7,14 +7,17 @@ invariant, add a method and call it from ``after``.
 from __future__ import annotations
 
 from dataclasses import dataclass, field
+from datetime import timedelta
 from typing import Any, Protocol
 
 from remint.formats.base import Replacement
 from remint.loading.plan_file import read_plan
 from remint.model.plan import Plan
 from remint.model.provenance import ProvenanceRecord
-from remint.model.request import Request
+from remint.model.request import Request, UndoRequest
 from remint.model.run import Run, RunKind, RunState, StepKind
+from remint.publishing.publish import stuck_tables
+from remint.publishing.tools import timestamp
 from remint.store.values import AuditRecord, AuditStatus, StoredRecord
 from remint.workspace import Workspace
 
@@ -71,6 +74,16 @@ class Watch:
     files: set[tuple[str, str]] = field(default_factory=set)
     """Every file that the ledger ever named, by dataset and path."""
     stranger_files: set[tuple[str, str]] = field(default_factory=set)
+    """What strangers wrote, and what a waived run left live."""
+    past: dict[Unit, list[StoredRecord]] = field(default_factory=dict)
+    """Every record of a unit, oldest first."""
+    cuts: dict[str, set[tuple[str, str]]] = field(default_factory=dict)
+    """By run, the files that the ledger named right after it."""
+    expired: set[tuple[str, str]] = field(default_factory=set)
+    """Files that were removed because nothing held them."""
+    waived: set[str] = field(default_factory=set)
+    undoing: set[str] = field(default_factory=set)
+    """Rollbacks."""
     found: Violation | None = None
     """What a commit violated: remint would turn it into an error of the run."""
 
@@ -130,7 +143,9 @@ class Watch:
         self._watermarks(tools, new)
         for run_id in new:
             self._run(tools, tools.store.run(run_id), new[run_id])
+        self._waived(tools)
         self._tables(tools, workspace, [r for r in outstanding if r.state is RunState.PUBLISHING])
+        self._expired(tools, outstanding)
         self._files(tools, outstanding)
 
     def _folded(self, tools: Any) -> dict[str, list[StoredRecord]]:
@@ -148,7 +163,9 @@ class Watch:
                 require(unit not in self.before[changes.run_id], "I5", f"{changes.run_id} recorded {unit} twice")
                 self.before[changes.run_id][unit] = self.heads.get(unit)
                 self.heads[unit] = stored
+                self.past.setdefault(unit, []).append(stored)
                 self.files |= {(unit[0], f.path) for f in stored.record.files}
+            self.cuts[changes.run_id] = self._held()
         self.last_seq = last
         return new
 
@@ -206,16 +223,81 @@ class Watch:
             require(units <= planned, "I13", f"{run.run_id} touched {sorted(units - planned)}, which nobody planned")
             require(units == staged, "I1", f"{run.run_id} staged {len(staged)} units and shows {len(units)}")
         if run.kind is RunKind.ROLLBACK:
-            self._rolled_back(run, {(s.record.dataset, s.record.key): s.record for s in records})
+            begun = [e.payload for e in tools.store.journal(run.run_id) if e.kind is StepKind.ROLLBACK_BEGUN]
+            request = UndoRequest.from_payload(begun[0])
+            self._rolled_back(run, request, {(s.record.dataset, s.record.key): s.record for s in records})
 
-    def _rolled_back(self, run: Run, restored: dict[Unit, ProvenanceRecord]) -> None:
-        undone = self.before[run.of_run or ""]
-        require(undone.keys() == restored.keys(), "I7", f"{run.run_id} put back other units than {run.of_run} made")
-        for unit, earlier in undone.items():
-            was = earlier.record if earlier and earlier.record.fingerprint else None
-            now = restored[unit] if restored[unit].fingerprint else None
-            same = (was.digest, was.files) == (now.digest, now.files) if was and now else was is now
+    def _rolled_back(self, run: Run, request: UndoRequest, restored: dict[Unit, ProvenanceRecord]) -> None:
+        """Hold that what was asked for holds what it held before, and that nothing else was touched unasked."""
+        before = self.before[run.of_run or ""]
+        asked = {u for u in before if not request.selectors or u[0] in request.selectors}
+        asked = {u for u in asked if not request.keys or u[1] in request.keys}
+        held = self.before[run.run_id]
+        now = {u: _content(held[u] if u in held else self.heads.get(u)) for u in asked}
+        must = {u for u in asked if now[u] != _content(before[u]) and self._stands(run, u, now[u], request)}
+        self.undoing.add(run.run_id)
+        require(must <= restored.keys(), "I7", f"{run.run_id} left {sorted(must - restored.keys())[:2]} as they were")
+        more = restored.keys() - asked
+        require(request.cascade or not more, "I7", f"{run.run_id} put back {sorted(more)[:2]}, which nobody asked for")
+        for unit, record in restored.items():
+            back = (record.digest, record.files) if record.fingerprint else None
+            was = [before[unit]] if unit in asked else [None, *self.past[unit][:-1]]
+            same = any(back == _content(earlier) for earlier in was)
             require(same, "I7", f"{run.run_id}: {unit} does not hold what it held before {run.of_run}")
+
+    def _stands(self, run: Run, unit: Unit, now: tuple[str, Any] | None, request: UndoRequest) -> bool:
+        """Return whether what the run that is undone wrote to a unit is still there, or under what was written over."""
+        by = [stored.record.run_id for stored in self.past[unit]]
+        first = by.index(run.of_run or "")
+        last = by.index(run.run_id) if run.run_id in by else len(by)
+        if now == _content(self.past[unit][first]):
+            return by[last - 1] == run.of_run or by[last - 1] in self.undoing
+        return request.cascade and not self.undoing & set(by[first + 1 : last])
+
+    def _held(self) -> set[tuple[str, str]]:
+        """Return the files that the ledger names now."""
+        return {(unit[0], f.path) for unit, stored in self.heads.items() for f in stored.record.files}
+
+    def _waived(self, tools: Any) -> None:
+        """Take what a waived run left live for a stranger's, which the next plan heals."""
+        for run in tools.store.runs(ALL, [RunState.WAIVED]):
+            if run.run_id in self.waived:
+                continue
+            self.waived.add(run.run_id)
+            require(run.run_id not in self.before, "I1", f"{run.run_id} is waived and its records are visible")
+            stuck = stuck_tables(tools, run.run_id)
+            intents = [e for e in tools.store.journal(run.run_id) if e.kind is StepKind.PUBLISH_INTENT]
+            for table in intents[-1].payload["tables"] if stuck else ():
+                if (name := table["dataset"]) in stuck:
+                    keys = {f["key"] for side in ("adds", "removes") for f in table[side]}
+                    self.touched.setdefault(name, set()).update(keys)
+                    self.stranger_files |= {(name, f["path"]) for f in table["adds"]}
+
+    def _expired(self, tools: Any, outstanding: list[Run]) -> None:
+        """Hold that what was removed is nothing that a person, an undo, a run or a reader may need."""
+        names = {name for name, _ in self.heads}
+        gone = {(name, path): run_id for name in names for path, run_id in tools.store.expired(name).items()}
+        require(self.expired <= gone.keys(), "I15", "a file that was removed does not count as removed any more")
+        pinned = {p.release_id for p in tools.store.pins() if p.is_open}
+        releases = tools.store.releases()
+        kept = set().union(*(self.cuts.get(r.run_id, set()) for r in releases if r.release_id in pinned), self._held())
+        for run in outstanding:
+            for entry in tools.store.journal(run.run_id):
+                if entry.kind is StepKind.PUBLISH_INTENT:
+                    tables = entry.payload["tables"]
+                    kept |= {(t["dataset"], f["path"]) for t in tables for f in (*t["adds"], *t["removes"])}
+        for path, run_id in gone.items():
+            require(path not in kept, "I15", f"{path} was removed by {run_id} and is needed")
+        for run_id in {gone[path] for path in gone.keys() - self.expired}:
+            begun = next(e for e in tools.store.journal(run_id) if e.kind is StepKind.EXPIRE_BEGUN)
+            since = timestamp(tools.clock() - timedelta(days=begun.payload["keep_days"]))
+            for release in releases:
+                young = release.created_at > since and release.run_id in self.before
+                units = self.before[release.run_id] if young else {}
+                needed = {(u[0], f.path) for u, earlier in units.items() if earlier for f in earlier.record.files}
+                lost = needed & {path for path, by in gone.items() if by == run_id}
+                require(not lost, "I15", f"{run_id} removed {sorted(lost)[:2]}: {release.run_id} cannot be undone")
+        self.expired = set(gone)
 
     def _tables(self, tools: Any, workspace: Workspace, halves: list[Run]) -> None:
         excused: dict[str, set[str]] = {}
@@ -240,7 +322,7 @@ class Watch:
 
     def _files(self, tools: Any, outstanding: list[Run]) -> None:
         """Hold that no file that anything may still need is gone."""
-        for name, path in self.files:
+        for name, path in self.files - self.expired:
             require((self.world.folder(name) / path).exists(), "I15", f"{name}: {path} is gone")
         for run in outstanding:
             for entry in tools.store.journal(run.run_id):
@@ -268,9 +350,19 @@ class Watch:
         require(not found, "I12", "; ".join(found[:3]))
 
     def at_the_end(self) -> None:
-        """Hold what must be true once every run has ended: the whole ledger, and no file that nothing names."""
-        tools = self.world.open()._tools
+        """Hold what must be true once every run has ended: the whole ledger, and no file that nothing names.
+
+        Only a run that was given up or waived may have left files, and a clean-up takes them, all of them.
+        """
+        workspace = self.world.open()
+        tools = workspace._tools
         require(list(reversed(tools.store.audit(ALL))) == self.audit, "I17", "the audit log does not say what it said")
+        let_be = {r.run_id for r in tools.store.runs(ALL, [RunState.ABANDONED, RunState.WAIVED])}
+        for litter in workspace.upkeep.find_litter((), timedelta()):
+            ours = any(f"-{run_id}-" in litter.place for run_id in let_be)
+            require(not litter.dataset or ours, "I15", f"{litter.place} was left, {litter.words}")
+        workspace.upkeep.clean(workspace.upkeep.find_litter((), timedelta()), "the end")
+        self._files(tools, [])
         for name in {unit[0] for unit in self.heads}:
             seen = {k: s.record for (n, k), s in self.heads.items() if n == name}
             require(seen == tools.store.records(name), "I5", f"{name}: the ledger does not say what it said")
@@ -283,3 +375,8 @@ class Watch:
             require(len(commits) == len(set(commits)), "I10", f"{dataset.name} holds a commit of a run twice")
         found = self.world.sound()
         require(not found, "I5", "; ".join(found[:3]))
+
+
+def _content(stored: StoredRecord | None) -> tuple[str, Any] | None:
+    """Return what a unit held; None where it was absent."""
+    return (stored.record.digest, stored.record.files) if stored and stored.record.fingerprint else None

@@ -715,6 +715,7 @@ class TestLeases:
             lambda: store.intend("run-1", {"tables": []}, {}, {}),
             lambda: store.set_state("run-1", RunState.FAILED),
             lambda: store.finish(an_outcome()),
+            lambda: store.expire("run-1", {"gold.daily": ["f"]}, store.retention_base("run-1")),
             lambda: store.abandon("run-1", an_entry(), AT),
             lambda: store.log(an_entry()),
             lambda: store.require_held("run-1"),

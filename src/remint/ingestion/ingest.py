@@ -29,7 +29,15 @@ from remint.model.request import Extraction
 from remint.model.run import RunState, StepKind
 from remint.publishing.intact import require_intact
 from remint.publishing.leftovers import discard, leftovers, token
-from remint.publishing.publish import TableChange, intend, intended, intended_fence, publish_tables, record_success
+from remint.publishing.publish import (
+    TableChange,
+    intend,
+    intended,
+    intended_fence,
+    intended_newest,
+    publish_tables,
+    record_success,
+)
 from remint.publishing.record import Scope, audit_entry, stopped
 from remint.publishing.scheme import require_countings
 from remint.publishing.tools import Tools
@@ -154,25 +162,26 @@ def run_ingest(tools: Tools, graph: DatasetGraph, run_id: str, pending: Iterable
                 require_intact(tools, graph[name], _held(tools, graph[name]), hashed=False)
             due = pages_due(tools, graph, begun_of(tools, run_id).windows, tuple(intake.taken))
             _stage(tools, graph, run_id, intake, pending, due)
-            intend(tools, run_id, list(_changes(graph, intake)), _fence(tools, graph, intake), newest=intake.newest)
+            changes, also = list(_changes(graph, intake)), {"newest": intake.newest}
+            intend(tools, run_id, changes, _fence(tools, graph, intake), newest=intake.newest, also=also)
         _publish(tools, graph, run_id, intake)
     except Exception as error:
         raise stopped(tools, run_id, error) from error
 
 
 def _journalled(tools: Tools, graph: DatasetGraph, run_id: str, *, again: bool) -> _Intake:
-    """Return what the run has staged; ``again``: without what was compared with a Bronze that has grown since."""
+    """Return what the run has staged, without what was compared with a Bronze that has grown since.
+
+    ``again``: until now; otherwise until the run wrote down what it publishes, which is held to that Bronze.
+    """
     intake, steps = _Intake(), tools.store.journal(run_id)
-    outdated = set()
-    if again:
-        held = [e.payload for e in steps if e.kind is StepKind.INGEST_STAGED]
-        names = {e["source"]["dataset"] for e in held}
-        intake.newest = {name: _newest(tools, name) for name in names}
-        outdated = {d for e in held if e["newest"] != intake.newest[d := e["source"]["dataset"]]}
+    held = [e.payload for e in steps if e.kind is StepKind.INGEST_STAGED]
+    names = {e["source"]["dataset"] for e in held}
+    intake.newest = {name: _newest(tools, name) for name in names} if again else intended_newest(tools, run_id)
     for entry in steps:
         if entry.kind is StepKind.INGEST_STAGED:
             source = SourceFileRecord(**entry.payload["source"])
-            if source.dataset in outdated:
+            if entry.payload["newest"] != intake.newest[source.dataset]:
                 continue
             place = Place(**entry.payload["place"])
             _same_counting(graph[source.dataset], entry.payload["counted"])
@@ -236,8 +245,8 @@ def _stage(
                 units_total=max(files, number),
             )
         )
-    intake.rivals = _rivals(tools, graph, intake)
-    if intake.rivals:
+    earlier, intake.rivals = intake.rivals, _rivals(tools, graph, intake)
+    if intake.rivals or earlier:
         payload = {name: list(map(_arrival_payload, found)) for name, found in intake.rivals.items()}
         tools.store.journal_append(run_id, StepKind.INGEST_RIVALS, payload)
 

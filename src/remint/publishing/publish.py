@@ -24,7 +24,7 @@ from remint.model.provenance import DataFile
 from remint.model.request import BackfillType
 from remint.model.run import StepKind
 from remint.model.wording import counted
-from remint.publishing.record import Scope, audit_entry
+from remint.publishing.record import Scope, audit_entry, stopped
 from remint.publishing.tools import Tools
 from remint.store.values import AuditEntry, AuditStatus, Outcome, UnitKey
 
@@ -105,21 +105,29 @@ def intended_fence(tools: Tools, run_id: str) -> dict[UnitKey, int | None]:
     return {(name, key): seq for name, key, seq in _intent(tools, run_id)["fence"]}
 
 
+def intended_newest(tools: Tools, run_id: str) -> dict[DatasetName, int]:
+    """Return the newest ledger record of each dataset of which every unit matters, as ``intend`` was told."""
+    return dict(_intent(tools, run_id)["newest"])
+
+
 def _intent(tools: Tools, run_id: str) -> Mapping[str, Any]:
     return [e.payload for e in tools.store.journal(run_id) if e.kind is StepKind.PUBLISH_INTENT][-1]
 
 
 def mend_tables(tools: Tools, graph: DatasetGraph, run_id: str) -> None:
     """Make the tables that a run was committing to readable again after a loss of power; what is moved is kept."""
-    changes = intended(tools, graph, run_id)
-    last = _count(tools, run_id, StepKind.WITHDRAW_INTENT) * 2 + 2
-    for change in changes:
-        back = TableChange(dataset=change.dataset, adds=change.removes, removes=change.adds)
-        tries = [_replacement(run_id, back if n % 2 == 0 else change, n) for n in range(1, last + 1)]
-        aside = tools.root / ".remint" / "repairs" / run_id / change.dataset.name
-        for words in tools.tables.mend(tools.table(change.dataset), tries, aside):
-            detail = f"{words}, as a loss of power leaves it: moved to {aside}"
-            tools.emit(Event(kind=EventKind.MENDED, run_id=run_id, dataset=change.dataset.name, detail=detail))
+    try:
+        changes = intended(tools, graph, run_id)
+        last = _count(tools, run_id, StepKind.WITHDRAW_INTENT) * 2 + 2
+        for change in changes:
+            back = TableChange(dataset=change.dataset, adds=change.removes, removes=change.adds)
+            tries = [_replacement(run_id, back if n % 2 == 0 else change, n) for n in range(1, last + 1)]
+            aside = tools.root / ".remint" / "repairs" / run_id / change.dataset.name
+            for words in tools.tables.mend(tools.table(change.dataset), tries, aside):
+                detail = f"{words}, as a loss of power leaves it: moved to {aside}"
+                tools.emit(Event(kind=EventKind.MENDED, run_id=run_id, dataset=change.dataset.name, detail=detail))
+    except Exception as error:
+        raise stopped(tools, run_id, error) from error
 
 
 def publish_tables(tools: Tools, run_id: str, changes: Sequence[TableChange]) -> Published:

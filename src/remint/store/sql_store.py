@@ -441,7 +441,7 @@ class SqlStore:
                 audit_log.append(connection, audit)
 
     def expire(self, run_id: str, files: Mapping[DatasetName, Collection[str]], base: RetentionBase) -> None:
-        with self._writing() as connection:
+        with self._writing_for(run_id) as connection:
             retention.expire(connection, run_id, files, base)
 
     def abandon(self, run_id: str, audit: AuditEntry, ended_at: str) -> None:
