@@ -185,7 +185,7 @@ def run_line(run: Run) -> str:
 
 def undo(found: Undo) -> list[str]:
     """Return what an undo touches: for each partition, what it holds by which run and what it goes back to."""
-    lines = []
+    lines: list[str] = []
     for title, moves, is_back in (("goes back", found.moves, True), ("becomes stale", found.stale, False)):
         rows = [
             (

@@ -132,7 +132,7 @@ def stopped(tools: Tools, run_id: str, error: Exception) -> RemintError:
         state = _recorded(tools, run_id, found)
     except Superseded as newer:
         return newer
-    except StoreError:
+    except StoreError as worse:
         # Where the state database fails too, the run is what it was when its last step was written down.
         told = found if isinstance(found, StoreError) else worse
         worse.message = f"{found.message}; and {worse.message}"
