@@ -1,8 +1,9 @@
 """Find and remove what ended runs and interrupted commands left behind.
 
 Rules: a file of a table goes only if a run of ours wrote it, that run has ended, and no ledger record and no table
-version names it; who ended is read before what is named, so a run that ends meanwhile loses nothing. A table whose log
-is damaged is left alone: what it names is not known.
+version names it. Of a run that was given up or waived, only the newest version counts: what it took back was in no
+release. Who ended is read before what is named, so a run that ends meanwhile loses nothing. A table whose log is
+damaged is left alone: what it names is not known.
 """
 
 from __future__ import annotations
@@ -14,10 +15,10 @@ from dataclasses import dataclass
 from datetime import timedelta
 from pathlib import Path
 
-from remint.execution.doctor_files import unnamed_files
+from remint.execution.doctor_files import unnamed_files, writer
 from remint.model.dataset import DatasetName
 from remint.model.graph import DatasetGraph
-from remint.model.run import OUTSTANDING, RUNNING, Run
+from remint.model.run import OUTSTANDING, RUNNING, Run, RunState
 from remint.publishing.tools import Tools
 from remint.store.values import AuditEntry, AuditStatus
 
@@ -59,11 +60,15 @@ def find_litter(tools: Tools, graph: DatasetGraph, names: Iterable[DatasetName],
 
 def _of_table(tools: Tools, graph: DatasetGraph, name: DatasetName, ended: dict[str, Run]) -> Iterable[Litter]:
     dataset = graph[name]
-    ever = tools.store.paths_ever(name)
     reading = tools.tables.read_log(tools.table(dataset))
     if reading.faults:
         return
-    for file in unnamed_files(tools, dataset, ended, ever, reading):
+    live = set().union(*tools.tables.live_files(tools.table(dataset)).values()) if reading.newest >= 0 else set()
+    let_be = {run_id for run_id, run in ended.items() if run.state in (RunState.ABANDONED, RunState.WAIVED)}
+    # Read last: what somebody adopts meanwhile was live.
+    ever = tools.store.paths_ever(name)
+    named = ever | live | {path for path in reading.named if writer(path) not in let_be}
+    for file in unnamed_files(tools, dataset, ended, named):
         if file.run is not None:
             yield Litter(
                 place=str(Path(tools.folder(dataset)) / file.path),

@@ -128,5 +128,5 @@ def _examined(tools: Tools, dataset: Dataset, journalled: Journalled, hashed: Su
                 yield bad(dataset, Kind.LOG_UNREADABLE, error.message, mending(dataset))
     yield from file_symptoms(tools, dataset, records, hashed)
     if not halves:
-        ever = tools.store.paths_ever(dataset.name)
-        yield from unnamed_symptoms(dataset, unnamed_files(tools, dataset, journalled.runs, ever, reading))
+        named = tools.store.paths_ever(dataset.name) | reading.named
+        yield from unnamed_symptoms(dataset, unnamed_files(tools, dataset, journalled.runs, named))

@@ -6,7 +6,7 @@ import json
 import os
 import re
 from collections import Counter
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Container, Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -115,23 +115,26 @@ class Unnamed:
     """Who wrote it; None for a stranger, or a run that the database does not know."""
 
 
-def unnamed_files(
-    tools: Tools, dataset: Dataset, runs: Mapping[str, Run], ever: set[str], reading: LogReading
-) -> list[Unnamed]:
-    """Return the files below a table's folder that neither ledger nor log ever named, by path."""
+def unnamed_files(tools: Tools, dataset: Dataset, runs: Mapping[str, Run], named: Container[str]) -> list[Unnamed]:
+    """Return the files below a table's folder that are none of ``named``, by path, each with the run that wrote it."""
     folder, found = Path(tools.folder(dataset)), []
     for place, folders, names in os.walk(folder):
         folders[:] = [name for name in folders if name != "_delta_log"]
         below = os.path.relpath(place, folder)
         for name in names:
             path = name if below == "." else f"{below}/{name}"
-            if path in ever or path in reading.named:
+            if path in named:
                 continue
-            owner = _OF_RUN.match(name)
             size = _size(Path(place) / name)
             if size is not None:
-                found.append(Unnamed(path=path, size_bytes=size, run=runs.get(owner[1]) if owner else None))
+                found.append(Unnamed(path=path, size_bytes=size, run=runs.get(writer(path))))
     return sorted(found, key=lambda f: f.path)
+
+
+def writer(path: str) -> str:
+    """Return the id of the run that a file's name says; nothing where it says none."""
+    found = _OF_RUN.match(Path(path).name)
+    return found[1] if found else ""
 
 
 def _size(place: Path) -> int | None:
