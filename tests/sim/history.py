@@ -41,9 +41,9 @@ class Coverage:
         return sum(n for (_, kind, _), n in self.struck.items() if Kind(kind) in KILLS)
 
     @property
-    def pairs_min(self) -> int:
-        """How often the rarest pair of steps was met."""
-        return min(self.pairs[pair] for pair in PAIRS)
+    def ops_min(self) -> int:
+        """How often the rarest step was taken."""
+        return min(sum(n for (_, op), n in self.pairs.items() if op == name) for name in OPS)
 
     def table(self) -> str:
         """Return what was struck, a line for each call and fault, with the steps in which."""
