@@ -312,6 +312,17 @@ def test_a_backfill_needs_a_reason(call: Call, example: Project) -> None:
     assert "--reason" in answer.error["hint"]
 
 
+def test_words_that_are_no_text_are_wrong_usage(example: Project) -> None:
+    before = example.versions()
+    command = [sys.executable, "-m", "remint", "-C", str(example.root), "run", "--reason", b"caf\xe9"]
+
+    done = subprocess.run(command, capture_output=True, check=False)
+
+    assert done.returncode == 2
+    assert b"error RM100: the argument 'caf?' holds bytes that are not UTF-8" in done.stderr
+    assert example.versions() == before
+
+
 @pytest.mark.parametrize("command", ["apply", "approve", "resume", "rollback", "show", "diff"])
 def test_an_unknown_run_or_plan_is_wrong_usage(call: Call, example: Project, command: str) -> None:
     name = "p-0000" if command in {"apply", "approve"} else "r-0000"

@@ -56,6 +56,8 @@ def test_a_run_that_a_process_is_at_work_on_is_left_to_it(tmp_path: Path) -> Non
     def interfere() -> None:
         (run,) = project.outstanding()
         other = project.open()
+        told = [s.detail for s in other.upkeep.doctor(()) if s.subject == run.run_id]
+        assert [words for words in told if "at work on" in words] == told != []
         for act in (other.resume, lambda r: other.rollback(r, project.ask()), lambda r: other.waive(r, "test")):
             with pytest.raises(RunAtWork, match=r"at work on .*pid") as caught:
                 act(run.run_id)

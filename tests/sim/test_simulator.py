@@ -71,7 +71,7 @@ def test_whatever_happens_in_memory_everything_holds(folder: Path, part: int) ->
         kills=met.kills,
     )
     assert not FULL or met.ops_min >= OFTEN
-    assert not FULL or len(met.pairs) >= MOST * len(PAIRS)
+    assert not FULL or len(met.pairs.keys() & set(PAIRS)) >= MOST * len(PAIRS)
 
 
 @proof

@@ -9,13 +9,14 @@ from __future__ import annotations
 import gc
 import json
 import sys
+from collections.abc import Sequence
 from typing import Any
 
 import click
 
 from remint import __version__
 from remint.cli import audit, bring, care, compare, look, plans, project, retention, undo
-from remint.errors import InternalError, RemintError
+from remint.errors import InternalError, RemintError, UsageError
 from remint.failures import machine_failure
 
 
@@ -24,6 +25,7 @@ class _Main(click.Group):
 
     def invoke(self, ctx: click.Context) -> Any:
         try:
+            _require_text(sys.argv)
             return super().invoke(ctx)
         except RemintError as error:
             _report(error, as_json="--json" in sys.argv)
@@ -45,6 +47,14 @@ class _Main(click.Group):
             )
             _report(found, as_json="--json" in sys.argv)
             ctx.exit(found.exit_code)
+
+
+def _require_text(words: Sequence[str]) -> None:
+    """Refuse arguments that are not UTF-8: reasons and names go into the database and the log, which hold text."""
+    for word in words:
+        if not word.isascii() and any("\udc80" <= letter <= "\udcff" for letter in word):
+            shown = word.encode(errors="replace").decode()
+            raise UsageError(f"the argument {shown!r} holds bytes that are not UTF-8", hint="type it in UTF-8")
 
 
 def _report(error: RemintError, *, as_json: bool) -> None:

@@ -26,6 +26,7 @@ from remint.model.graph import DatasetGraph
 from remint.model.observation import behind
 from remint.model.run import RunState
 from remint.model.subset import Subset
+from remint.publishing.lease import at_work
 from remint.publishing.tools import Tools
 from remint.publishing.unrecorded import unrecorded_runs
 
@@ -90,7 +91,13 @@ def _audit_log(tools: Tools) -> Symptom:
 
 
 def _runs(tools: Tools) -> Iterable[Symptom]:
+    working, now = at_work(tools), tools.now()
     for run in tools.store.outstanding():
+        lease = working.get(run.run_id)
+        if lease is not None:
+            words = f"{run.kind} run is {run.state}: {lease.describe(now)}"
+            yield Symptom(subject=run.run_id, health=Health.NOTE, kind=Kind.OUTSTANDING_RUN, detail=words)
+            continue
         yield Symptom(
             subject=run.run_id,
             health=Health.NOTE,
