@@ -32,6 +32,7 @@ test-fast: setup ## The tests that take no more than seconds.
 	$(BIN)/python -m pytest -m 'not slow'
 
 test-faults: setup ## The proofs at full size (about an hour); their figures go into docs/reliability.md.
+	rm -rf .proof
 	REMINT_PROOF=full $(BIN)/python -m pytest -m proof -n 2
 	$(BIN)/python docs/figures.py
 
@@ -57,4 +58,4 @@ requirements: setup ## Lock the dependencies, with hashes and without registry h
 	  --group bench -c requirements/dev.txt -o requirements/bench.txt
 
 clean: ## Remove what the commands made, .venv too.
-	rm -rf .venv .demo .bench .mypy_cache .ruff_cache .pytest_cache dist
+	rm -rf .venv .demo .bench .proof .mypy_cache .ruff_cache .pytest_cache dist

@@ -1,10 +1,10 @@
 """Put the figures of the proofs into ``docs/reliability.md``, between its two marks.
 
-    python docs/figures.py            # write them
+    python docs/figures.py            # take in what the last run of the proofs left, and write them
     python docs/figures.py --check    # exit with 1 when the page does not say what the figures say
 
-The figures are JSON files in ``docs/reliability/``, left there by the suites themselves at full size
-(``make test-faults``). A suite of several parts leaves one file for each; their numbers are added up.
+The suites leave their figures in ``.proof/`` at full size (``make test-faults``), a file for each part. Here they are
+taken into ``docs/reliability.json``: by row, by part. A row that was run again is replaced as a whole.
 """
 
 from __future__ import annotations
@@ -14,7 +14,8 @@ import sys
 from pathlib import Path
 
 PAGE = Path(__file__).parent / "reliability.md"
-FIGURES = Path(__file__).parent / "reliability"
+FIGURES = Path(__file__).parent / "reliability.json"
+LEFT = Path(__file__).parents[1] / ".proof"
 _BEGIN, _END = "<!-- figures: begin -->\n", "<!-- figures: end -->\n"
 
 PROOFS = {
@@ -23,9 +24,12 @@ PROOFS = {
     "errno": ("ENOSPC and EACCES from every mutating system call on, EIO at every one", "tests/faults"),
     "resume-killed": ("Killed again while it is resumed", "tests/faults"),
     "power-loss": ("Power lost at every mutating system call: what was not synced is gone", "tests/faults"),
+    "steps": ("Killed before and after every durable step of a run, then resumed", "tests/e2e"),
     "clean-failure": ("Disk full, read-only, no memory, locked database", "tests/faults"),
     "simulator": ("Random histories with an oracle after each step, tables in memory", "tests/sim"),
     "histories-delta": ("The same histories on real Delta tables and DuckDB", "tests/sim"),
+    "project-histories": ("Random histories of one project through the whole of remint, with an oracle", "tests/e2e"),
+    "drawn-graphs": ("Drawn graphs of datasets, each change compared with an oracle", "tests/e2e"),
     "readers": ("Reads by other processes during runs that are killed", "tests/e2e"),
     "tampering": ("Changes of files and logs behind remint's back", "tests/e2e"),
     "clean-up": ("Clean-up of leftovers at every step of a live run", "tests/e2e"),
@@ -45,21 +49,40 @@ PROOFS = {
 """By name of the row: what is proved, and where the suite is."""
 
 
-def figures(row: str) -> dict[str, int | str]:
-    """Return what the suite of a row left, its parts added up; nothing when it left nothing."""
+Parts = dict[str, dict[str, int | str]]
+
+
+def known() -> dict[str, Parts]:
+    """Return the figures of every row that was run, by part."""
+    found: dict[str, Parts] = json.loads(FIGURES.read_text("utf-8"))
+    return found
+
+
+def taken_in() -> dict[str, Parts]:
+    """Return the figures with what the last run left."""
+    left: dict[str, Parts] = {}
+    for path in sorted(LEFT.glob("*.json")):
+        row, _, part = path.stem.partition(".")
+        left.setdefault(row, {})[part] = json.loads(path.read_text("utf-8"))
+    return {**known(), **left}
+
+
+def added_up(parts: Parts) -> dict[str, int | str]:
+    """Return the figures of a row: numbers of its parts added up."""
     total: dict[str, int | str] = {}
-    for path in sorted([*FIGURES.glob(f"{row}.json"), *FIGURES.glob(f"{row}.*.json")]):
-        for name, value in json.loads(path.read_text("utf-8")).items():
-            known = total.get(name, 0)
-            total[name] = known + value if isinstance(value, int) and isinstance(known, int) else value
+    for figures in parts.values():
+        for name, value in figures.items():
+            so_far = total.get(name, 0)
+            total[name] = so_far + value if isinstance(value, int) and isinstance(so_far, int) else value
     return total
 
 
 def table() -> str:
     """Return the figures of every row as the page shows them."""
     lines = ["| Proof | Cases | Ended wrong | Further | Again |", "|---|---:|---:|---|---|"]
+    rows = known()
     for row, (words, place) in PROOFS.items():
-        found = figures(row)
+        found = added_up(rows.get(row, {}))
         if not found:
             lines.append(f"| {words} | not run | | | `{place}` |")
             continue
@@ -83,12 +106,13 @@ def page() -> str:
 
 def main(arguments: list[str]) -> int:
     """Write the page, or with ``--check`` only compare it."""
-    known = {path.name.split(".")[0] for path in FIGURES.glob("*.json")}
-    if known - PROOFS.keys():
-        sys.stderr.write(f"docs/figures.py knows no row {', '.join(sorted(known - PROOFS.keys()))}\n")
-        return 1
     if arguments == ["--check"]:
         return int(page() != PAGE.read_text("utf-8"))
+    rows = taken_in()
+    if rows.keys() - PROOFS.keys():
+        sys.stderr.write(f"docs/figures.py knows no row {', '.join(sorted(rows.keys() - PROOFS.keys()))}\n")
+        return 1
+    FIGURES.write_text(json.dumps(rows, indent=1, sort_keys=True) + "\n", "utf-8", newline="\n")
     PAGE.write_text(page(), "utf-8", newline="\n")
     return 0
 

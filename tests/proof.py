@@ -1,7 +1,7 @@
 """The long proofs: how large they are, and the figures that they leave for docs/reliability.md.
 
 ``make test`` runs every proof small; ``make test-faults`` runs those marked ``proof`` at full size, and then
-``docs/figures.py`` puts their figures into the page.
+``docs/figures.py`` puts the figures that they leave in ``.proof/`` into the page.
 """
 
 from __future__ import annotations
@@ -14,7 +14,7 @@ from typing import Final
 import pytest
 
 FULL: Final = os.environ.get("REMINT_PROOF") == "full"
-FIGURES: Final = Path(__file__).parents[1] / "docs" / "reliability"
+LEFT: Final = Path(__file__).parents[1] / ".proof"
 
 
 def size(small: int, full: int) -> int:
@@ -34,11 +34,9 @@ def report(row: str, *, cases: int, wrong: int = 0, part: str = "", **more: int 
     """
     assert cases > 0, f"{row} {part}: no case was tried"
     if FULL:
-        FIGURES.mkdir(exist_ok=True)
+        LEFT.mkdir(exist_ok=True)
         name = f"{row}.{part}.json" if part else f"{row}.json"
-        (FIGURES / name).write_text(
-            json.dumps({"cases": cases, "wrong": wrong, **more}, indent=1, sort_keys=True) + "\n"
-        )
+        (LEFT / name).write_text(json.dumps({"cases": cases, "wrong": wrong, **more}, indent=1, sort_keys=True) + "\n")
     assert wrong == 0, f"{row} {part}: {wrong} of {cases} cases ended wrong"
 
 

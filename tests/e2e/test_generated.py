@@ -16,10 +16,11 @@ import pytest
 from remint.errors import InvalidRange, RollbackRefused
 from remint.model.run import RunKind, RunState
 from tests.e2e.generated import Drawn, drawn_project
+from tests.proof import proof, report, size
 
 pytestmark = pytest.mark.slow
 
-GRAPHS = 29
+GRAPHS = size(12, 60)
 STEPS = 7
 
 
@@ -66,6 +67,7 @@ CHANGES: list[Callable[[Drawn, random.Random], None]] = [
 ]
 
 
+@proof
 @pytest.mark.parametrize("seed", range(GRAPHS))
 def test_a_drawn_project_equals_the_oracle_after_every_change(tmp_path: Path, seed: int) -> None:
     project, rng = drawn_project(tmp_path, seed), random.Random(seed)
@@ -81,3 +83,4 @@ def test_a_drawn_project_equals_the_oracle_after_every_change(tmp_path: Path, se
         assert project.plan().is_empty
 
     assert {v.proof.value for v in project.open().verify((), size=4)} == {"proven"}
+    report("drawn-graphs", cases=STEPS, part=str(seed))

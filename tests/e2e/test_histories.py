@@ -13,6 +13,7 @@ from remint.model.run import RunKind, RunState
 from tests.e2e import strangers
 from tests.e2e.crashes import Fuse, Killed, When, armed
 from tests.e2e.projects import Project, day_at, event, history, keyed_project, version, write_project
+from tests.proof import proof, report, size
 
 pytestmark = pytest.mark.slow
 
@@ -119,8 +120,15 @@ STEPS_BY_WEIGHT = {
 }
 
 
-@pytest.mark.parametrize("seed", range(20))
+@proof
+@pytest.mark.parametrize("seed", range(size(10, 100)))
 def test_a_full_run_after_any_history_equals_the_oracle(tmp_path: Path, seed: int) -> None:
+    play(tmp_path, seed)
+    report("project-histories", cases=1, part=str(seed), steps=STEPS)
+
+
+def play(tmp_path: Path, seed: int) -> None:
+    """Take the steps of a history; a full run after them must leave what the oracle says."""
     rng = random.Random(seed)
     project = keyed_project(tmp_path) if seed % 2 else write_project(tmp_path)
     project.land("a", history(DAYS, each=2))

@@ -50,5 +50,5 @@ def test_a_run_killed_at_any_step_and_resumed_equals_an_uninterrupted_run(
 @proof
 @pytest.mark.parametrize("seed", range(size(1, 20)))
 def test_a_full_run_after_any_history_equals_the_oracle(tmp_path: Path, on_postgres: Server, seed: int) -> None:
-    test_histories.test_a_full_run_after_any_history_equals_the_oracle(tmp_path, seed)
+    test_histories.play(tmp_path, seed)
     report("postgres-histories", cases=1, part=str(seed))

@@ -6,6 +6,7 @@ import os
 import shutil
 import signal
 import sqlite3
+import stat
 import subprocess
 import sys
 from collections import Counter
@@ -102,7 +103,7 @@ def _database_locked(project: Project) -> Iterator[list[str]]:
     """Hold the lock of the state database for longer than anybody waits."""
     connection = sqlite3.connect(project.root / ".remint" / "state.db", isolation_level=None)
     connection.execute("BEGIN IMMEDIATE")
-    yield []
+    yield ["env", "REMINT_STORE__WAIT_SECONDS=2"]
     connection.execute("ROLLBACK")
     connection.close()
 
@@ -130,8 +131,9 @@ def room(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Path]:
     """A disk of 8 MB of its own."""
     folder = tmp_path_factory.mktemp("room")
     folder.chmod(0o777)
-    for parent in [folder, *folder.parents][:3]:
-        parent.chmod(0o755)
+    for parent in folder.parents:  # others than their owner, too, must get as far as to the disk
+        if parent.stat().st_uid == os.geteuid() and not parent.stat().st_mode & stat.S_IXOTH:
+            parent.chmod(0o755)
     mounted = (
         os.geteuid() == 0
         and not subprocess.run(
