@@ -18,14 +18,14 @@ from tests.sim.lake import MemoryLake
 from tests.sim.watch import Violation
 
 LAKES: dict[str, Any] = {"memory": MemoryLake, "delta": DeltaLake}
-PARTS = 2
+PARTS = size(2, 10)
 """Tests that share the histories, so that two processes can take them."""
 FIRST = os.environ.get("REMINT_SIM") == "first"
 """Stop at the first violation: enough for a planted fault."""
-OFTEN = 100
-"""How often every step must be taken at full size."""
-MOST = 0.9
-"""Part of the pairs of steps that must be met at full size; some exclude each other."""
+OFTEN = 50
+"""How often every step must be taken in a part of the full size."""
+MOST = 0.7
+"""Of all pairs of steps, what must be met there; some exclude each other."""
 
 
 @pytest.fixture
@@ -58,7 +58,7 @@ def histories(row: str, part: int, cases: int, worlds: Worlds) -> Coverage:
 @pytest.mark.slow
 @pytest.mark.parametrize("part", range(PARTS))
 def test_whatever_happens_in_memory_everything_holds(folder: Path, part: int) -> None:
-    cases = size(25, 5_000)
+    cases = size(25, 1_000)
 
     met = histories("memory", part, cases, lambda seed: MemoryLake(folder, seed))
 
@@ -78,7 +78,7 @@ def test_whatever_happens_in_memory_everything_holds(folder: Path, part: int) ->
 @pytest.mark.slow
 @pytest.mark.parametrize("part", range(PARTS))
 def test_whatever_happens_to_delta_tables_everything_holds(folder: Path, part: int) -> None:
-    cases = size(1, 150)
+    cases = size(1, 30)
 
     met = histories("delta", part, cases, lambda seed: DeltaLake(folder, seed))
 
