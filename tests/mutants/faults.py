@@ -59,6 +59,7 @@ FAULTS = (
         right="later = line.chain(seeds, line.union(units.spans(label), seeds), reach)",
         wrong="later = seeds",
         tests=("tests/planner/test_build.py",),
+        is_quick=True,
     ),
     Fault(
         name="weeks_are_no_later_than_their_days",
@@ -73,6 +74,7 @@ FAULTS = (
         right="suspects = suspects - recorded if run.saw_everything else suspects | recorded",
         wrong="suspects = suspects - recorded",
         tests=(FOLDING,),
+        is_quick=True,
     ),
     Fault(
         name="missing_after_rollback_forgotten",
@@ -80,6 +82,7 @@ FAULTS = (
         right="if (left := held - gone)",
         wrong="if (left := held)",
         tests=(FOLDING,),
+        is_quick=True,
     ),
     Fault(
         name="edges_of_another_time_trusted",
@@ -87,6 +90,7 @@ FAULTS = (
         right="kept if kept and kept.edges == edges else empty",
         wrong="kept or empty",
         tests=(FOLDING,),
+        is_quick=True,
     ),
     Fault(
         name="cutoff_ignores_rows",
@@ -102,6 +106,7 @@ FAULTS = (
         right="over = [[c for c in dataset.columns if c.name in columns] for columns in dataset.read_as]",
         wrong="over = [[c for c in dataset.columns if c.name in columns[:1]] for columns in dataset.read_as]",
         tests=("tests/engines/test_cuts.py",),
+        is_quick=True,
     ),
     Fault(
         name="logic_digest_ignores_constant",
@@ -110,5 +115,6 @@ FAULTS = (
         wrong='    if token.token_type is TokenType.NUMBER:\n        return "0"\n'
         "    if token.token_type in _LITERALS:\n",
         tests=("tests/loading/test_sql_logic.py",),
+        is_quick=True,
     ),
 )
