@@ -7,16 +7,17 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from remint.engines.base import Rows
-from remint.errors import NothingPublished, RemintError, UnknownRelease, UsageError
+from remint.errors import NothingPublished, RemintError, UsageError
 from remint.execution.cut import Cut
 from remint.execution.diff import DatasetDiff, diff_cuts
+from remint.execution.releases import named_release
 from remint.execution.versions import deprecated_in, diff_versions
 from remint.execution.views import write_views
 from remint.model.dataset import Dataset, DatasetName
 from remint.model.event import Event, EventKind
 from remint.model.graph import DatasetGraph
 from remint.model.partition import DateRange
-from remint.model.provenance import RELEASE_PREFIX, Release
+from remint.model.provenance import Release
 from remint.publishing.tools import Tools
 
 
@@ -37,24 +38,19 @@ class Reader:
         """Return one cut over all tables, pinned: all that is read of it is of one release.
 
         Args:
-            release: a release or its id, or the id of the run that left it; the newest one without.
+            release: a release, its id or number, or the run that left it; the newest one without.
 
         Raises:
             NothingPublished: there is no release yet.
             UnknownRelease: no release has this name, or the run made none.
             UnknownRun: no run has this id.
         """
-        name = release.release_id if isinstance(release, Release) else release
-        found = self.tools.store.release(self._exact(name))
-        if found is None and name is None:
-            raise NothingPublished("no run has ended well yet: there is no release to read", hint="remint ingest")
+        if isinstance(release, str):
+            release = named_release(self.tools.store, release)
+        found = release or self.tools.store.release()
         if found is None:
-            raise UnknownRelease(f"there is no release {name}: no run that ended well made it", hint="remint releases")
+            raise NothingPublished("no run has ended well yet: there is no release to read", hint="remint ingest")
         return Cut(self.tools, self.graph, found)
-
-    def _exact(self, name: str | None) -> str | None:
-        """Return the name in full: of a run, a beginning that only one run has will do."""
-        return name if name is None or name.startswith(RELEASE_PREFIX) else self.tools.store.run(name).run_id
 
     def sql(self, query: str, *, as_of: str | None = None, limit: int = 1000) -> Rows:
         """Run a SELECT over every dataset, as published now or as of a release or run."""

@@ -14,6 +14,7 @@ from dataclasses import dataclass, replace
 from datetime import timedelta
 
 from remint.errors import ExpireRefused, UnknownRelease
+from remint.execution.releases import named_release
 from remint.model.dataset import Dataset, DatasetName, Layer
 from remint.model.digest import canonical
 from remint.model.graph import DatasetGraph
@@ -89,10 +90,10 @@ class Retention:
             reason: why, in words.
 
         Raises:
-            UnknownRelease: there is none of that name.
+            UnknownRelease, UnknownRun: there is none of that name.
             PinRefused: files of it were removed.
         """
-        release = self._release(name)
+        release = named_release(self.tools.store, name)
         now = self.tools.clock()
         pin = Pin(
             pin_id=f"pin-{now:%Y%m%d-%H%M%S}-{self.new_id()}",
@@ -234,17 +235,6 @@ class Retention:
 
     def _days(self, keep_days: int | None) -> int:
         return self.keep_days if keep_days is None else keep_days
-
-    def _release(self, name: str) -> Release:
-        releases = self.tools.store.releases()
-        for number, release in enumerate(releases, 1):
-            if name in (str(number), release.release_id):
-                return release
-        run = self.tools.store.run(name) if name.startswith("r-") else None
-        of_run = [r for r in releases if run and r.run_id == run.run_id]
-        if not of_run:
-            raise UnknownRelease(f"no release {name!r}, and no run of that name made one", hint="remint releases")
-        return of_run[0]
 
     def _entry(self, action: str, pin: Pin, reason: str) -> AuditEntry:
         detail = canonical({"pin_id": pin.pin_id, "release_id": pin.release_id})
