@@ -31,7 +31,7 @@ test: lint ## Lint, then every test.
 test-fast: setup ## The tests that take no more than seconds.
 	$(BIN)/python -m pytest -m 'not slow'
 
-test-faults: setup ## The proofs at full size (about an hour); their figures go into docs/reliability.md.
+test-faults: setup ## The proofs at full size (hours on two cores); their figures go into docs/reliability.md.
 	rm -rf .proof
 	REMINT_PROOF=full $(BIN)/python -m pytest -m proof -n 2
 	$(BIN)/python docs/figures.py
