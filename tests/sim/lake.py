@@ -89,7 +89,7 @@ class MemoryLake:
         self.root = root
         self.rng = random.Random(seed)
         self.tables = drawn_tables(self.rng)
-        self.known: dict[str, Table] = {}
+        self.known: dict[tuple[str, str], Table] = {}
         self.landed: list[str] = []
         """Lines by the order of their files' names, which is the order of ingest."""
         self.files: list[list[str]] = []
@@ -121,7 +121,7 @@ class MemoryLake:
     def _declare(self) -> None:
         for table in self.tables.values():
             if table.transform:
-                self.known[digest_of(table)] = table
+                self.known[table.name, digest_of(table)] = table
         self._graph = None
 
     @property

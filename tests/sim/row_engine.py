@@ -30,18 +30,18 @@ class RowEngine:
     name = "rows"
     digest_scheme = SCHEME
 
-    def __init__(self, known: Mapping[str, Table], sources: Mapping[str, Table]) -> None:
+    def __init__(self, known: Mapping[tuple[str, str], Table], sources: Mapping[str, Table]) -> None:
         """Prepare an engine.
 
         Args:
-            known: every logic that was ever declared, by its digest.
+            known: every logic that was ever declared, by its dataset and digest.
             sources: tables by name, for how they are cut.
         """
         self._known, self._sources = known, sources
 
     def stage(self, work: StageWork) -> Staged:
         assert work.dataset.transform
-        table = self._known[work.dataset.transform.logic.digest]
+        table = self._known[work.dataset.name, work.dataset.transform.logic.digest]
         held = {read.alias: _held(work.inputs[read.alias]) for read in table.reads}
         units: dict[PartitionKey, Rows] = {}
         for key in work.keys:
