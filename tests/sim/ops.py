@@ -376,8 +376,8 @@ OPS: dict[str, Op] = {
     "waive": Op(waive, 3),
     "undo_part": Op(undo_part, 7),
     "pin": Op(pin, 4, faulty=0.2),
-    "expire": Op(expire, 6),
-    "clean": Op(clean, 3),
+    "expire": Op(expire, 8),
+    "clean": Op(clean, 9),
     "meddle": Op(meddle, 4, faulty=0),
     "jump": Op(jump, 3, faulty=0),
 }

@@ -22,9 +22,9 @@ PARTS = size(2, 10)
 """Tests that share the histories, so that two processes can take them."""
 FIRST = os.environ.get("REMINT_SIM") == "first"
 """Stop at the first violation: enough for a planted fault."""
-OFTEN = 50
+OFTEN = 5
 """How often every step must be taken in a part of the full size."""
-MOST = 0.7
+MOST = 0.6
 """Of all pairs of steps, what must be met there; some exclude each other."""
 
 
