@@ -9,8 +9,10 @@ from collections import Counter
 from pathlib import Path
 
 import pytest
+from click.testing import CliRunner, Result
 
-from remint.errors import BronzeChanged, FilesDamaged, LogDamaged, RemintError
+from remint.cli.main import cli
+from remint.errors import BronzeChanged, FilesDamaged, LogDamaged, RemintError, RepairRefused
 from remint.execution.symptom import Health, Kind, Symptom
 from tests.e2e import strangers, tampering
 from tests.e2e.projects import MADE, Project, built, day_at, event
@@ -131,18 +133,32 @@ def test_a_damaged_file_is_mended_to_the_byte_or_made_again(
     upkeep = project.open().upkeep
 
     found = upkeep.find_repair(())
-    run = upkeep.repair(found, project.ask())
 
     assert found.hopeless == ()
-    if damaged is not None:
-        kept = [p.read_bytes() for p in (project.root / ".remint" / "repairs").rglob("*.parquet")]
-        assert damaged in kept or table != "bronze.events"
     if table == "bronze.events":
+        run = upkeep.repair(found, project.ask())
+        kept = [p.read_bytes() for p in (project.root / ".remint" / "repairs").rglob("*.parquet")]
+        assert damaged is None or damaged in kept
         assert victim.read_bytes() == held
+        assert [r.entry.status for r in project.open().store.audit_of(run.run_id)] == ["started", "success"]
+    else:
+        assert found.acts == ()
+        (again,) = found.rebuilds
+        with pytest.raises(RepairRefused, match="nothing that is wrong can be mended in place"):
+            upkeep.repair(found, project.ask())
+        done = remint(project, again.commands[0].replace('"..."', "damaged"))
+        assert done.exit_code == 0, done.output
+    assert bad(project, read_data=True) == []
     project.run()
     assert project.tables() == project.expected()
     assert bad(project, read_data=True) == []
-    assert [r.entry.status for r in project.open().store.audit_of(run.run_id)] == ["started", "success"]
+
+
+def remint(project: Project, command: str) -> Result:
+    """Call a command as remint printed it."""
+    name, *words = command.split()
+    assert name == "remint"
+    return CliRunner().invoke(cli, ["-C", str(project.root), *words])
 
 
 MENDED_LOGS = ["zero entry", "torn entry", "last entry dropped", "entry duplicated", "entry edited", "checkpoint"]

@@ -10,7 +10,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from remint.errors import SourceRejected
+from remint.errors import SourceRejected, SourceUnavailable
 from remint.model.dataset import FileSource
 from remint.sources.base import Fetched, SourceFile
 from remint.sources.decoding import Decoder

@@ -60,7 +60,11 @@ def ingest(ctx: click.Context, /, datasets: tuple[str, ...], *, as_json: bool, *
         if as_json:
             print_json("ingest", run=None, source_absent={n: d.as_ranges() for n, d in absent.items()})
         else:
-            click.echo("\n".join(["nothing to ingest: every source file is in Bronze already", *render.absent(absent)]))
+            click.echo(
+                "\n".join(
+                    ["nothing to ingest: no source has a file that is not in Bronze already", *render.absent(absent)]
+                )
+            )
         return
     found = json.loads(run.summary)
     if as_json:

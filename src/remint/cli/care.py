@@ -110,7 +110,8 @@ def _clean(ctx: click.Context, selectors: tuple[str, ...], *, as_json: bool, **a
 def repair(ctx: click.Context, /, selectors: tuple[str, ...], *, as_json: bool, **asked: Any) -> None:
     """Show how what doctor finds can be mended, and what cannot; with --apply, mend it.
 
-    A copy of everything that is replaced is kept below `.remint/repairs`. Exits with 1 when something stays bad.
+    A copy of everything that is replaced is kept below `.remint/repairs`. Exits with 1 when something
+    stays bad, or must be made again by a run.
     """
     workspace = open_workspace(ctx, quiet=as_json)
     found = workspace.upkeep.find_repair(selectors)
@@ -123,24 +124,31 @@ def repair(ctx: click.Context, /, selectors: tuple[str, ...], *, as_json: bool, 
         )
         done = workspace.upkeep.repair(found, ask)
     if as_json:
-        print_json("repair", run=done, acts=found.acts, left=found.hopeless)
+        print_json("repair", run=done, acts=found.acts, rebuilds=found.rebuilds, left=found.hopeless)
     else:
         _show_repair(found, done)
-    if found.hopeless:
+    if found.hopeless or found.rebuilds:
         ctx.exit(1)
 
 
 def _show_repair(found: Repair, done: Run | None) -> None:
     for act in found.acts:
         click.echo(f"  {act.kind.value:<10} {act.subject}: {act.place}\n             {act.words}")
+    for rebuild in found.rebuilds:
+        click.echo(f"  rebuild    {rebuild.dataset}: {rebuild.words}")
+        for command in rebuild.commands:
+            click.echo(f"             {command}")
     for symptom in found.hopeless:
         click.echo(f"  stays bad  {symptom.subject}: {symptom.detail}\n             {symptom.hint}")
-    click.echo(f"{counted(len(found.acts), 'act')}, {len(found.hopeless)} stay bad")
+    click.echo(f"{counted(len(found.acts), 'act')}, {len(found.rebuilds)} to rebuild, {len(found.hopeless)} stay bad")
     if done:
         click.echo(render.run_line(done))
-        click.echo("next: remint doctor --read-data    # remint plan makes withdrawn partitions again")
-    elif found.acts:
+    if found.acts and not done:
         click.echo('next: remint repair --apply --reason "..."')
+    elif found.rebuilds:
+        click.echo(f"next: {found.rebuilds[0].commands[0]}")
+    elif done:
+        click.echo("next: remint doctor --read-data")
 
 
 COMMANDS = (doctor, repair)

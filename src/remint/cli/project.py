@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -9,6 +10,7 @@ import click
 
 from remint.cli import render
 from remint.cli.options import json_option, open_workspace, print_json
+from remint.errors import LogDamaged
 from remint.model.dataset import DatasetName
 from remint.model.digest import canonical
 from remint.model.observation import behind
@@ -16,7 +18,8 @@ from remint.model.run import RunState
 from remint.model.wording import counted
 
 if TYPE_CHECKING:
-    from remint.workspace import Survey
+    from remint.model.run import Run
+    from remint.workspace import Survey, Workspace
 
 
 @click.command()
@@ -44,11 +47,20 @@ def init(folder: str, name: str | None, *, as_json: bool) -> None:
 def status(ctx: click.Context, selectors: tuple[str, ...], *, as_json: bool) -> None:
     """Say which partitions are fresh, stale or missing, and what is outstanding."""
     workspace = open_workspace(ctx, quiet=True)
-    found = workspace.survey(selectors)
+    try:
+        found = workspace.survey(selectors)
+    except LogDamaged as error:
+        # Needed most now: resuming the run that was publishing mends what a loss of power left of it.
+        outstanding = tuple(workspace.store.outstanding())
+        halves = [run.run_id for run in outstanding if run.state is RunState.PUBLISHING]
+        error.hint = f"remint resume {halves[0]}" if halves else error.hint
+        if not as_json:
+            _show_outstanding(workspace, outstanding)
+        raise
     rows = [_status_row(found, name) for name in found.verdicts]
     outstanding = found.world.observed.outstanding
-    at_work = workspace.upkeep.at_work() if outstanding else {}
     if as_json:
+        at_work = workspace.upkeep.at_work() if outstanding else {}
         absent = {name: days.as_ranges() for name, days in found.absent.items()}
         print_json(
             "status",
@@ -68,6 +80,12 @@ def status(ctx: click.Context, selectors: tuple[str, ...], *, as_json: bool) -> 
         click.echo(f"note: {note}")
     if lost := _unrecorded(found):
         click.echo(f"\n{behind(lost)}\n  next: remint doctor    # says how to go on")
+    _show_outstanding(workspace, outstanding)
+    _conclude(rows, is_half=any(run.state is RunState.PUBLISHING for run in outstanding))
+
+
+def _show_outstanding(workspace: Workspace, outstanding: Sequence[Run]) -> None:
+    at_work = workspace.upkeep.at_work() if outstanding else {}
     for run in outstanding:
         if run.run_id in at_work:
             click.echo(f"\n{render.run_line(run)}: {at_work[run.run_id].describe(workspace.now())}")
@@ -76,7 +94,6 @@ def status(ctx: click.Context, selectors: tuple[str, ...], *, as_json: bool) -> 
         give_up = f", remint rollback {run.run_id} to give it up, or remint waive {run.run_id} to let it be"
         give_up = "" if run.state is RunState.PUBLISHING else give_up
         click.echo(f"  next: remint resume {run.run_id}{give_up}")
-    _conclude(rows)
 
 
 def _unrecorded(found: Survey) -> dict[DatasetName, tuple[str, ...]]:
@@ -103,7 +120,10 @@ def _status_row(found: Survey, name: str) -> dict[str, object]:
     }
 
 
-def _conclude(rows: list[dict[str, object]]) -> None:
+def _conclude(rows: list[dict[str, object]], *, is_half: bool) -> None:
+    if is_half:
+        click.echo("\na run is half published: partitions are compared once it has ended")
+        return
     total, fresh = (sum(int(str(row[key])) for row in rows) for key in ("partitions", "fresh"))
     foreign = sum(int(str(row["foreign"])) for row in rows)
     if foreign:

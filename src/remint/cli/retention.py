@@ -141,7 +141,8 @@ def expire(ctx: click.Context, /, selectors: tuple[str, ...], *, as_json: bool, 
         click.echo(render.run_line(done))
         click.echo(f"removed {counted(summary['files'], 'file')}, {render.size(summary['size_bytes'])}")
     elif found.gone:
-        click.echo("nothing was changed\nnext: remint expire --apply --reason ...")
+        words = [*selectors, *([] if asked["keep_days"] is None else [f"--keep-days {asked['keep_days']}"])]
+        click.echo(f'nothing was changed\nnext: remint expire {" ".join([*words, "--apply", "--reason"])} "..."')
 
 
 def _choice_lines(found: Choice) -> list[str]:

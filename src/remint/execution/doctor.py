@@ -115,7 +115,7 @@ def _examined(tools: Tools, dataset: Dataset, journalled: Journalled, hashed: Su
     if reading.newest < 0:
         if records:
             words = f"the table is gone: there is no log below {folder}"
-            hint = f"restore {folder}, or rebuild: remint plan {dataset.name}"
+            hint = f"restore {folder}, or have it made anew: remint plan {dataset.name}"
             yield bad(dataset, Kind.TABLE_GONE, words, hint)
     elif halves:
         words = f"run {halves[0].run_id} is half published: what is live is compared once it is resumed"

@@ -8,7 +8,7 @@ from dataclasses import dataclass, field
 from remint.execution.symptom import Kind, Symptom, bad, mending
 from remint.formats.base import Commit, LogReading, Replacement
 from remint.model.dataset import Dataset, DatasetName
-from remint.model.provenance import DataFile
+from remint.model.provenance import DataFile, Release
 from remint.model.run import Run, RunKind, StepKind
 from remint.publishing.tools import Tools
 
@@ -47,10 +47,23 @@ class Journalled:
                 intent = Intent(_files(table["adds"]), _files(table["removes"]))
                 if intent.adds or intent.removes:
                     found.intents.setdefault((table["dataset"], run_id), []).append(intent)
-        for release in tools.store.releases():
-            if found.runs[release.run_id].kind is RunKind.ADOPT:
-                found.adopted.update(release.versions)
+        found._follow(tools.store.releases())
         return found
+
+    def _follow(self, releases: Sequence[Release]) -> None:
+        """Note what was adopted, and forget the commits to a table that was removed and made anew since."""
+        made: dict[str, dict[DatasetName, int]] = {}
+        for name, commits in self.published.items():
+            for version, run_id in commits.items():
+                made.setdefault(run_id, {})[name] = version
+        newest: dict[DatasetName, int] = {}
+        for release in releases:
+            if self.runs[release.run_id].kind is RunKind.ADOPT:
+                self.adopted.update(release.versions)
+            for name, version in made.get(release.run_id, {}).items():
+                if version < newest.get(name, 0):
+                    self.published[name] = {v: run for v, run in self.published[name].items() if v <= version}
+                newest[name] = version
 
     def replacement(self, name: DatasetName, version: int) -> Replacement | None:
         """Return the commit that a table version must hold; None where no run journalled one."""

@@ -1,4 +1,4 @@
-"""Repair what doctor finds: what is mended is mended to the byte or made again by a plan; the rest is said.
+"""Repair what doctor finds: what is mended is mended to the byte; what a run must make again, and the rest, is said.
 
 Rules: nothing is replaced of which no copy is kept; a file is put in place only with the SHA-256 that was published;
 a Bronze row is never made up. Every act can be done again, so an interrupted repair is given up and made anew.
@@ -10,6 +10,7 @@ import os
 import shutil
 from collections.abc import Callable, Iterable, Sequence
 from dataclasses import dataclass, replace
+from datetime import timedelta
 from enum import StrEnum
 from pathlib import Path
 
@@ -21,8 +22,9 @@ from remint.execution.symptom import Health, Kind, Symptom
 from remint.formats.base import Replacement
 from remint.model.dataset import Dataset, DatasetName
 from remint.model.graph import DatasetGraph
-from remint.model.provenance import DataFile, ProvenanceRecord
-from remint.model.run import RunState, StepKind
+from remint.model.partition import PartitionSet, days_of
+from remint.model.provenance import DataFile
+from remint.model.run import StepKind
 from remint.model.wording import counted
 from remint.publishing.intact import flawed_files, sha256_of
 from remint.publishing.publish import record_success
@@ -49,6 +51,8 @@ _ENTRIES = {
 _FOLLOWS = {Kind.NOT_LIVE, Kind.FOREIGN_FILE, Kind.WRONG_ENTRY, Kind.LOG_UNREADABLE}
 """What a log that is mended may mend as well."""
 _LOG = "_delta_log"
+_RANGES = 5
+"""As many commands are given for one dataset; else one for all days between."""
 
 
 class ActKind(StrEnum):
@@ -62,8 +66,6 @@ class ActKind(StrEnum):
     """The very bytes were found elsewhere."""
     REINGEST = "reingest"
     """The very bytes are made again from the source file."""
-    WITHDRAW = "withdraw"
-    """A partition counts as not published, so that the next plan makes it again."""
     REMAKE = "remake"
     """What is derived is made again."""
 
@@ -85,10 +87,25 @@ class Act:
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
+class Rebuild:
+    """Partitions of one dataset whose files are damaged, and that a run makes again from what they were made from.
+
+    Until then they stay in the tables as they are: whoever reads them is told, instead of seeing a hole.
+    """
+
+    dataset: DatasetName
+    keys: PartitionSet
+    words: str
+    commands: tuple[str, ...]
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
 class Repair:
     """What can be mended, in the order in which it is, and what cannot."""
 
     acts: tuple[Act, ...]
+    rebuilds: tuple[Rebuild, ...]
+    """Upstream first."""
     hopeless: tuple[Symptom, ...]
     """What stays as it is; the hint says what a person can do."""
 
@@ -99,17 +116,38 @@ def find_repair(tools: Tools, graph: DatasetGraph, names: Sequence[DatasetName])
     bench = _Bench(tools, graph, Journalled.of(tools), {s.subject: [] for s in symptoms})
     acts: list[Act] = []
     hopeless: list[Symptom] = []
+    damaged: dict[DatasetName, list[str]] = {}
     for symptom in symptoms:
         act = bench.act(symptom, symptoms)
-        if isinstance(act, Symptom):
+        if isinstance(act, str):
+            damaged.setdefault(symptom.subject, []).append(act)
+        elif isinstance(act, Symptom):
             hopeless.append(act)
-        elif act is not None and (act.kind, act.subject, act.place) not in {(a.kind, a.subject, a.place) for a in acts}:
+        elif (act.kind, act.subject, act.place) not in {(a.kind, a.subject, a.place) for a in acts}:
             acts.append(act)
     mended = {a.subject for a in acts if a.kind in (ActKind.PUT_BACK, ActKind.MOVE_ASIDE)}
     left = [s for s in hopeless if not (s.kind in _FOLLOWS and s.subject in mended)]
     order = list(ActKind)
     acts.sort(key=lambda act: (order.index(act.kind), act.subject, act.place))
-    return Repair(acts=tuple(acts), hopeless=tuple(left))
+    rebuilds = [_rebuild(graph[name], damaged[name]) for name in names if name in damaged]
+    return Repair(acts=tuple(acts), rebuilds=tuple(rebuilds), hopeless=tuple(left))
+
+
+def _rebuild(dataset: Dataset, keys: Sequence[str]) -> Rebuild:
+    found = PartitionSet.of(dataset.partition.grain, keys)
+    spans = [PartitionSet.from_lanes(found.grain, {"": (span,)}) for span in found.all_spans]
+    days = [named for named in map(days_of, spans) if named]
+    if len(days) > _RANGES:
+        days = [(days[0][0], days[-1][1])]
+    ranges = [f"--range {first}..{after - timedelta(days=1)}" for first, after in days] or ["--all"]
+    return Rebuild(
+        dataset=dataset.name,
+        keys=found,
+        words=f"{counted(len(found), 'partition')} made again by a run ({found.describe()})",
+        commands=tuple(
+            f'remint run {dataset.name} --rebuild {which} --no-override-state --reason "..."' for which in ranges
+        ),
+    )
 
 
 @dataclass(slots=True)
@@ -122,8 +160,8 @@ class _Bench:
     flawed: dict[str, list[str]]
     origins: Origins | None = None
 
-    def act(self, symptom: Symptom, symptoms: Sequence[Symptom]) -> Act | Symptom | None:
-        """Return what mends a symptom, or the symptom with words on why nothing does."""
+    def act(self, symptom: Symptom, symptoms: Sequence[Symptom]) -> Act | str | Symptom:
+        """Return what mends a symptom, the partition to make again, or the symptom with words on why nothing does."""
         if symptom.kind in _DERIVED:
             words = "heads, totals of arrivals, standings and digests over columns are made again from the ledger"
             return Act(kind=ActKind.REMAKE, subject="state database", place="derived tables", words=words)
@@ -156,7 +194,11 @@ class _Bench:
         if meant is None and version == reading.newest and symptom.kind is not Kind.COMMIT_LOST:
             words = f"{symptom.place} is taken out of the log: no run that ended made it"
             return self._act(ActKind.MOVE_ASIDE, symptom, words, version=version)
-        return _left(symptom, "no journal says what stood there: restore it from a backup of the table")
+        why = "no journal says what stood there: restore it from a backup of the table"
+        if dataset.transform is not None:
+            folder = self.tools.folder(dataset)
+            why = f'{why}, or have it made anew: mv {folder} {folder}.damaged; remint run {dataset.name} --reason "..."'
+        return _left(symptom, why)
 
     def _on_checkpoint(self, dataset: Dataset, symptom: Symptom) -> Act | Symptom:
         reading = self.tools.tables.read_log(self.tools.table(dataset))
@@ -178,7 +220,7 @@ class _Bench:
             replacement=replacement,
         )
 
-    def _on_file(self, dataset: Dataset, symptom: Symptom, others: Sequence[str]) -> Act | Symptom:
+    def _on_file(self, dataset: Dataset, symptom: Symptom, others: Sequence[str]) -> Act | str | Symptom:
         records = self.tools.store.records(dataset.name).values()
         record, file = next((r, f) for r in records for f in r.files if f.path == symptom.place)
         act = Act(kind=ActKind.COPY, subject=dataset.name, place=file.path, words="", file=file)
@@ -186,8 +228,7 @@ class _Bench:
         if found is not None:
             return replace(act, source=str(found), words=f"its bytes are put back from {found}")
         if dataset.transform is not None:
-            words = f"{record.key} counts as not published, so that remint plan {dataset.name} makes it again"
-            return replace(act, kind=ActKind.WITHDRAW, place=record.key, words=words)
+            return record.key
         self.origins = self.origins or Origins.of(self.tools)
         origin = self.origins.known.get((dataset.name, file.path))
         if origin is None:
@@ -233,7 +274,6 @@ def run_repair(tools: Tools, graph: DatasetGraph, run_id: str, found: Repair) ->
         RepairRefused: something is not as it was found, or could not be made as it was published.
     """
     try:
-        units = _withdrawable(tools, found)
         kept = _keep_all(tools, graph, run_id, found.acts)
         steps: dict[ActKind, Callable[[Act], None]] = {
             ActKind.PUT_BACK: lambda act: _put_back(tools, graph, act),
@@ -247,27 +287,16 @@ def run_repair(tools: Tools, graph: DatasetGraph, run_id: str, found: Repair) ->
                 steps[act.kind](act)
                 payload = {"act": act.kind, "subject": act.subject, "place": act.place}
                 tools.store.journal_append(run_id, StepKind.REPAIRED, payload)
-        _record(tools, graph, run_id, found, units)
+        _record(tools, graph, run_id, found)
     except Exception as error:
         raise stopped(tools, run_id, error) from error
-
-
-def _withdrawable(tools: Tools, found: Repair) -> list[tuple[DatasetName, str]]:
-    units = sorted({(a.subject, a.place) for a in found.acts if a.kind is ActKind.WITHDRAW})
-    halves = [r for r in tools.store.outstanding() if r.state is RunState.PUBLISHING]
-    if units and halves:
-        raise RepairRefused(
-            f"run {halves[0].run_id} was interrupted while it published",
-            hint=f"finish it first: remint resume {halves[0].run_id}; then repair again",
-        )
-    return units
 
 
 def _keep_all(tools: Tools, graph: DatasetGraph, run_id: str, acts: Iterable[Act]) -> dict[str, Path]:
     """Copy everything that is about to be replaced, durably; return the copies by the absolute path of the original."""
     copies = {}
     for act in acts:
-        if act.subject not in graph.datasets or act.kind is ActKind.WITHDRAW:
+        if act.subject not in graph.datasets:
             continue
         below = f"{_LOG}/{act.place}" if act.file is None else act.place
         original = Path(tools.folder(graph[act.subject])) / below
@@ -329,33 +358,18 @@ def _place(tools: Tools, graph: DatasetGraph, act: Act, source: Path) -> None:
         raise RepairRefused(f"{act.subject}: {wrong[0]}, after it was put back")
 
 
-def _record(
-    tools: Tools, graph: DatasetGraph, run_id: str, found: Repair, units: Sequence[tuple[DatasetName, str]]
-) -> None:
+def _record(tools: Tools, graph: DatasetGraph, run_id: str, found: Repair) -> None:
     run, ended = tools.store.run(run_id), tools.now()
-    records, fence = [], {}
-    for name, key in units:
-        held = tools.store.records(name, [key])[key]
-        fence[name, key] = tools.store.heads([name])[name][key].seq
-        records.append(_withdrawn(tools, graph[name], held, run_id))
     acts = [{"act": a.kind.value, "subject": a.subject, "place": a.place} for a in found.acts]
-    detail = {"acts": acts, "kept": str(kept_below(tools) / run_id), "left": len(found.hopeless)}
-    scope = Scope.of(graph, units, 0, detail)
-    touched = {a.subject for a in found.acts if a.subject in graph.datasets}
+    left = len(found.hopeless) + len(found.rebuilds)
+    detail = {"acts": acts, "kept": str(kept_below(tools) / run_id), "left": left}
+    touched = tuple(sorted({a.subject for a in found.acts if a.subject in graph.datasets}))
+    scope = Scope(datasets=touched, detail=detail)
     outcome = Outcome(
         run_id=run_id,
         ended_at=ended,
         audit=audit_entry(run, scope, AuditStatus.SUCCESS, ended),
         summary=scope.summary(),
-        records=tuple(records),
-        fence=fence,
-        tables_unseen=tuple(sorted(touched)),
+        tables_unseen=touched,
     )
     record_success(tools, [], outcome)
-
-
-def _withdrawn(tools: Tools, dataset: Dataset, held: ProvenanceRecord, run_id: str) -> ProvenanceRecord:
-    """Return the record by which a unit counts as not published; its files stay live until a plan replaces them."""
-    version = tools.tables.version(tools.table(dataset)) or 0
-    gone = replace(held, fingerprint="", logic="", inputs={}, digest="", files=())
-    return replace(gone, run_id=run_id, table_version=version, published=True)

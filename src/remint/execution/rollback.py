@@ -272,6 +272,16 @@ def _refuse_state(undone: Run) -> None:
             f"run {run_id} is a repair: it put back what had been published",
             hint="what it replaced is kept below .remint/repairs",
         )
+    if undone.state in (RunState.STAGING, RunState.FAILED):
+        raise NothingToUndo(
+            f"run {run_id} is {undone.state}: nothing of it is live; rolled back as a whole, it is given up",
+            hint=f"remint rollback {run_id}",
+        )
+    if undone.state is RunState.PUBLISHING:
+        raise RollbackRefused(
+            f"run {run_id} was interrupted while it published: it is finished first, and can be taken back then",
+            hint=f"remint resume {run_id}",
+        )
     if undone.state is not RunState.SUCCEEDED:
         raise RollbackRefused(
             f"run {run_id} is {undone.state}: only a run that succeeded is rolled back", hint=f"remint show {run_id}"

@@ -54,7 +54,8 @@ class Upkeep:
             RepairRefused: there is nothing that can be mended, or something is not as it was found.
         """
         if not found.acts:
-            raise RepairRefused("nothing that is wrong can be mended", hint="remint doctor    # says what is wrong")
+            again = found.rebuilds[0].commands[0] if found.rebuilds else "remint doctor    # says what is wrong"
+            raise RepairRefused("nothing that is wrong can be mended in place", hint=again)
         with self.begun(RunKind.REPAIR, ask, None, Admission()) as run:
             run_repair(self.tools, self.graph, run.run_id, found)
         return self.tools.store.run(run.run_id)

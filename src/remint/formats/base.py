@@ -126,7 +126,10 @@ class TableFormat(Protocol):
         ...
 
     def live_files(self, table: Table) -> Mapping[PartitionKey, frozenset[str]]:
-        """Return the paths of the live files by partition, relative to the table's folder, decoded."""
+        """Return the paths of the live files by partition, relative to the table's folder, decoded.
+
+        There are none where there is no table.
+        """
         ...
 
     def published_version(self, table: Table, run_id: str, attempt: int) -> int | None:

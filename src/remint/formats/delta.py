@@ -95,8 +95,12 @@ class DeltaFormat:
         return version
 
     def live_files(self, table: Table) -> Mapping[PartitionKey, frozenset[str]]:
-        """Return the decoded paths of the live files by partition."""
-        return {key: frozenset(paths) for key, paths in _live(_opened(table), table).items()}
+        """Return the decoded paths of the live files by partition; none where there is no table."""
+        try:
+            opened = _opened(table)
+        except TableNotFoundError:
+            return {}
+        return {key: frozenset(paths) for key, paths in _live(opened, table).items()}
 
     def published_version(self, table: Table, run_id: str, attempt: int) -> int | None:
         """Return the version that holds the commit of (run, attempt)."""
@@ -216,6 +220,8 @@ class DeltaFormat:
 
     def foreign_writer(self, table: Table) -> str:
         """Return who made the newest commit that is not remint's, as its log says."""
+        if self.version(table) is None:
+            return "somebody who removed the table"
         for entry in _opened(table).history(_RECENT):
             if "remint" not in entry:
                 who = entry.get("userName") or entry.get("engineInfo") or entry.get("clientVersion") or "unknown writer"

@@ -126,7 +126,11 @@ def pending_files(tools: Tools, graph: DatasetGraph, begun: Begun) -> list[Pendi
         if not isinstance(dataset.source, FileSource):
             continue
         known = tools.store.source_files(dataset.name)
-        for file in discover(dataset.source, tools.root):
+        listed = discover(dataset.source, tools.root)
+        if known and not listed:
+            detail = f"{dataset.source.url} matches no file any more: is what holds the files there?"
+            tools.emit(Event(kind=EventKind.ALERT, run_id="", dataset=dataset.name, detail=detail))
+        for file in listed:
             if wanted and file.day not in wanted:
                 continue
             seen = known.get(file.uri)

@@ -184,8 +184,9 @@ def record_success(tools: Tools, changes: Sequence[TableChange], outcome: Outcom
     except PublishConflict:
         withdraw(tools, outcome.run_id, changes)
         raise
-    detail = f"{counted(len(outcome.records), 'partition')} recorded"
-    tools.emit(Event(kind=EventKind.RECORDED, run_id=outcome.run_id, detail=detail))
+    if outcome.records:
+        detail = f"{counted(len(outcome.records), 'partition')} recorded"
+        tools.emit(Event(kind=EventKind.RECORDED, run_id=outcome.run_id, detail=detail))
 
 
 def withdraw(tools: Tools, run_id: str, changes: Sequence[TableChange]) -> None:

@@ -19,7 +19,7 @@ from typing import IO, Any
 
 import fsspec
 
-from remint.errors import SourceRejected
+from remint.errors import SourceRejected, SourceUnavailable
 from remint.model.dataset import DATE_PLACEHOLDER, FileSource
 from remint.sources.base import Fetched, SourceFile
 from remint.sources.decoding import Decoder
@@ -44,6 +44,7 @@ def discover(source: FileSource, project_root: Path) -> tuple[SourceFile, ...]:
     Raises:
         SourceRejected: something that matches is no regular file, lies outside through a link, is named for a day
             that is not in the calendar, or cannot be listed.
+        SourceUnavailable: the folder in which the files are expected is gone.
     """
     url = source.url.removeprefix("file://")
     found = _remote_files(source) if "://" in url else _local_files(source, url, project_root)
@@ -59,6 +60,11 @@ def _local_files(source: FileSource, pattern: str, project_root: Path) -> Iterat
     root = project_root.resolve()
     fixed = Path(*_fixed_parts(pattern))
     base = (root / fixed).resolve()
+    if not base.is_dir() and glob.has_magic(pattern):
+        raise SourceUnavailable(
+            f"{source.url}: the folder {base} is not there",
+            hint="bring it back (is its disk mounted?), or correct the URL of the source; then: remint ingest",
+        )
     for match in glob.glob(pattern.replace(DATE_PLACEHOLDER, _DATE_GLOB), root_dir=root, recursive=True):
         path = root / match
         if _is_ignored(Path(match).relative_to(fixed).parts):

@@ -1,0 +1,93 @@
+"""A table that is gone as a whole, and the one that is made in its place."""
+
+from __future__ import annotations
+
+import shutil
+from pathlib import Path
+
+import pytest
+from click.testing import CliRunner, Result
+
+from remint.cli.main import cli
+from remint.errors import LogDamaged, SourceUnavailable
+from remint.execution.symptom import Health
+from tests.e2e.crashes import Killed, Meddled, meddling
+from tests.e2e.projects import Project, built
+
+pytestmark = pytest.mark.slow
+
+
+def remint(project: Project, *words: str) -> Result:
+    return CliRunner().invoke(cli, ["-C", str(project.root), *words])
+
+
+def die() -> None:
+    raise Killed
+
+
+def twice_built(root: Path) -> Project:
+    """Return a project whose tables have two commits each."""
+    project = built(root, days=3)
+    project.set_factor(2)
+    project.run()
+    return project
+
+
+@pytest.mark.parametrize("only_the_log", [False, True])
+def test_a_table_that_is_gone_is_made_anew_and_nothing_is_missed_afterwards(tmp_path: Path, only_the_log: bool) -> None:
+    project = twice_built(tmp_path)
+    folder = project.folder("gold.daily")
+    shutil.rmtree(folder / "_delta_log" if only_the_log else folder)
+
+    assert remint(project, "status").exit_code == 0
+    project.run()
+
+    assert project.tables() == project.expected()
+    assert not project.stale()
+    assert [s for s in project.open().upkeep.doctor((), read_data=True) if s.health is Health.BAD] == []
+    assert project.open().upkeep.find_repair(()).acts == ()
+
+
+def test_a_log_that_nobody_can_mend_says_how_its_table_is_made_anew(tmp_path: Path) -> None:
+    project = twice_built(tmp_path)
+    (project.folder("gold.daily") / "_delta_log" / f"{0:020d}.json").write_text("")
+
+    (hopeless,) = project.open().upkeep.find_repair(()).hopeless
+    with pytest.raises(LogDamaged):
+        project.plan()
+
+    assert f"mv {project.folder('gold.daily')} " in hopeless.hint
+    project.folder("gold.daily").rename(tmp_path / "damaged")
+    project.run()
+    assert project.tables() == project.expected()
+
+
+def test_status_names_the_run_that_mends_a_log_that_nobody_can_read(tmp_path: Path) -> None:
+    project = twice_built(tmp_path)
+    project.set_factor(3)
+    with pytest.raises(Killed):
+        meddling(project.open(), Meddled("publish", die, number=1)).apply(project.plan())
+    (run,) = project.outstanding()
+    entry = max((project.folder("gold.daily") / "_delta_log").glob("*.json"))
+    entry.write_bytes(entry.read_bytes()[:40])
+
+    told = remint(project, "status")
+
+    assert told.exit_code == 6
+    assert f"remint resume {run.run_id}" in told.stdout
+    assert f"next: remint resume {run.run_id}" in told.stderr
+    project.open().resume(run.run_id)
+    assert project.tables() == project.expected()
+
+
+def test_a_source_whose_folder_is_gone_is_no_empty_source(tmp_path: Path) -> None:
+    project = built(tmp_path, days=2)
+    (project.root / "landing").rename(project.root / "elsewhere")
+
+    with pytest.raises(SourceUnavailable, match="landing is not there"):
+        project.ingest()
+    (project.root / "landing").mkdir()
+    answer = remint(project, "ingest")
+
+    assert answer.exit_code == 0
+    assert "matches no file any more" in answer.output
