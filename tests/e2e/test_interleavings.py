@@ -34,7 +34,7 @@ pytestmark = pytest.mark.slow
 TABLE = "gold.daily"
 DAYS = {"a": (1, 2), "same": (1, 2), "overlapping": (2, 3), "disjoint": (3, 4)}
 """First and last day of what the stopped actor works on, and of what the other one does."""
-REFUSALS = {"RM300", "RM301", "RM405", "RM408", "RM414", "RM418"}
+REFUSALS = {"RM300", "RM301", "RM302", "RM405", "RM408", "RM414", "RM418"}
 
 
 @dataclass

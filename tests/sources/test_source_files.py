@@ -121,7 +121,7 @@ class TestDiscovery:
         assert uris("_in/*.jsonl", tmp_path) == ["_in/x.jsonl"]
 
     def test_a_pattern_may_match_nothing_but_its_folder_and_a_name_must_exist(self, tmp_path: Path) -> None:
-        with pytest.raises(SourceUnavailable, match="the folder .*in is not there"):
+        with pytest.raises(SourceUnavailable, match="in is not there"):
             uris("in/*.jsonl", tmp_path)
         (tmp_path / "in").mkdir()
         assert uris("in/*.jsonl", tmp_path) == []
