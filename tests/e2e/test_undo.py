@@ -304,6 +304,7 @@ class TestRetention:
         assert project.open().resume(left.run_id).state == "succeeded"
         assert project.parts() == set().union(*project.live().values())
 
+    @proof
     def test_an_expiry_at_any_moment_of_a_run_or_a_rollback_takes_nothing_that_it_needs(self, tmp_path: Path) -> None:
         base, run, _ = twice_changed(tmp_path / "base")
         base.set_factor(3)
