@@ -194,8 +194,11 @@ class DuckDBEngine:
         try:
             define(self._con, scans)
             yield statements[0].query.rstrip().rstrip(";")
+        except (duckdb.ParserException, duckdb.BinderException, duckdb.CatalogException) as error:
+            raise RefusedQuery(f"the query cannot be run: {_first_line(error)}") from None
         except duckdb.Error as error:
-            raise RefusedQuery(f"the query failed: {_first_line(error)}") from None
+            hint = "if the query is right, a file may be damaged: remint doctor --read-data"
+            raise RefusedQuery(f"the query failed: {_first_line(error)}", hint=hint) from None
         finally:
             undefine(self._con, scans)
 

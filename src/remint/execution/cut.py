@@ -134,9 +134,10 @@ class Cut:
             self._require(dataset, records)
         try:
             yield {name: scan_of(self.tools, d, records, sorted(records)) for name, (d, records) in held.items()}
-        except (RefusedQuery, ReadError):
+        except (RefusedQuery, ReadError) as error:
             for dataset, records in held.values():
                 self._require(dataset, records)
+            error.hint = error.hint or f"tables: {', '.join(self.tables)}"
             raise
 
     def _mentioned(self, query: str) -> list[str]:
