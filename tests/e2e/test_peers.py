@@ -61,7 +61,10 @@ def test_t1_a_failing_check_leaves_no_changed_row_in_any_table(tmp_path: Path) -
     code, out = remint(project, "status")
     assert code == 0
     assert f"outstanding: run {run.run_id}: apply failed" in out
-    assert f"next: remint resume {run.run_id}, remint rollback {run.run_id} to give it up" in out
+    assert (
+        f"next: remint resume {run.run_id} once what stopped it is mended, remint rollback {run.run_id} to give it up"
+        in out
+    )
 
 
 def test_a_check_that_fails_in_the_last_dataset_holds_back_the_first_one_too(tmp_path: Path) -> None:

@@ -48,6 +48,17 @@ def _disk_full(project: Project) -> Iterator[list[str]]:
 
 
 @contextmanager
+def _disk_full_to_the_last_page(project: Project) -> Iterator[list[str]]:
+    """Leave no room even for the file that SQLite shares between its readers."""
+    with _disk_full(project):
+        with (project.root / "rest").open("wb", buffering=0) as file, suppress(OSError):
+            while file.write(b"x" * 4096):
+                pass
+        yield []
+    (project.root / "rest").unlink()
+
+
+@contextmanager
 def _file_too_large(project: Project) -> Iterator[list[str]]:
     """Allow files of 2 kB only: no table file and no log entry of some length fits."""
     yield ["prlimit", f"--fsize={2 << 10}", "--"]
@@ -110,6 +121,7 @@ def _database_locked(project: Project) -> Iterator[list[str]]:
 
 TROUBLES = {
     _disk_full: ("RM440", "RM503"),
+    _disk_full_to_the_last_page: ("RM440", "RM503"),
     _file_too_large: ("RM440", "RM503", "RM500"),
     _lake_read_only: ("RM442",),
     _state_read_only: ("RM504", "RM442"),

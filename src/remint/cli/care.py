@@ -22,8 +22,13 @@ from remint.model.subset import Subset
 from remint.model.wording import counted
 
 if TYPE_CHECKING:
+    from remint.execution.clean import Litter
     from remint.execution.repair import Repair
     from remint.model.run import Run
+
+
+_SHOWN = 3
+"""Of what is alike, so much is listed one by one."""
 
 
 class SubsetType(click.ParamType[Subset]):
@@ -92,8 +97,16 @@ def _clean(ctx: click.Context, selectors: tuple[str, ...], *, as_json: bool, **a
     if as_json:
         print_json("clean", removed=asked["is_applied"], bytes=size, files=found)
         return
+    groups: dict[tuple[str, str], list[Litter]] = {}
     for litter in found:
-        click.echo(f"  {litter.size_bytes:>14,}  {litter.place}: {litter.words}")
+        groups.setdefault((litter.dataset, litter.words), []).append(litter)
+    for (_, words), alike in groups.items():
+        for litter in alike[:_SHOWN]:
+            click.echo(f"  {litter.size_bytes:>14,}  {litter.place}: {words}")
+        if rest := alike[_SHOWN:]:
+            click.echo(
+                f"  {sum(x.size_bytes for x in rest):>14,}  ... and {len(rest):,} more like it; --json lists all"
+            )
     done = "removed" if asked["is_applied"] else "could go"
     click.echo(f"{counted(len(found), 'thing')}, {size:,} bytes {done}")
     if found and not asked["is_applied"]:

@@ -93,7 +93,8 @@ def _show_outstanding(workspace: Workspace, outstanding: Sequence[Run]) -> None:
         click.echo(f"\noutstanding: {render.run_line(run)}{': ' + run.error if run.error else ''}")
         give_up = f", remint rollback {run.run_id} to give it up, or remint waive {run.run_id} to let it be"
         give_up = "" if run.state is RunState.PUBLISHING else give_up
-        click.echo(f"  next: remint resume {run.run_id}{give_up}")
+        mended = " once what stopped it is mended" if run.state is RunState.FAILED else ""
+        click.echo(f"  next: remint resume {run.run_id}{mended}{give_up}")
 
 
 def _unrecorded(found: Survey) -> dict[DatasetName, tuple[str, ...]]:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import shutil
 import sqlite3
 from collections.abc import Iterable, Iterator, Sequence
 from contextlib import closing, contextmanager, suppress
@@ -21,6 +22,7 @@ T = TypeVar("T")
 
 _FOR_WRITING = "remint_for_writing"
 _MANY = 500  # bound values in one statement; SQLite once allowed 999
+_ROOM = 64 << 10  # bytes; SQLite makes a file of half of that beside a database
 _LOCK_NOT_AVAILABLE = "55P03"  # SQLSTATE of PostgreSQL, as those below
 _LOST = ("08", "57P0")
 """Beginnings of what says that the server went away."""
@@ -181,6 +183,8 @@ def _explained(where: str, error: Exception) -> StoreError:
             f"another process is writing to the state database {where}",
             hint="try again when it has ended: remint status    # shows outstanding runs",
         )
+    if name.startswith("SQLITE_IOERR") and _is_full(Path(where)):
+        name = "SQLITE_FULL"  # the file beside the database that its readers share could not be made
     for prefix, (kind, said, hint) in _SAID_BY_SQLITE.items():
         if name.startswith(prefix):
             return kind(f"the state database {where} {said}", hint=hint)
@@ -193,6 +197,12 @@ def _explained(where: str, error: Exception) -> StoreError:
             hint="see that [store] url is right and that the server runs; then: remint status",
         )
     return StoreError(f"the state database {where} refused: {words}")
+
+
+def _is_full(file: Path) -> bool:
+    with suppress(OSError):
+        return shutil.disk_usage(file.parent).free < _ROOM
+    return False
 
 
 def damage(connection: Connection) -> list[str]:
