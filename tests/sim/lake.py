@@ -95,6 +95,7 @@ class MemoryLake:
         self.files: list[list[str]] = []
         self.format = MemoryFormat()
         self.store = fresh_store(root)
+        (root / "landing").mkdir(exist_ok=True)
         self.at, self.ticks, self.looks = NOON, 0, 0
         self.watch = Watch(self)
         self._graph: DatasetGraph | None = None
