@@ -183,7 +183,6 @@ class MemoryLake:
             return False
         self.files.append(lines)
         path = self.root / "landing" / f"f{len(self.files):04}.jsonl"
-        path.parent.mkdir(exist_ok=True)
         path.write_text("".join(f"{line}\n" for line in lines))
         return True
 
