@@ -47,6 +47,7 @@ class DeltaLake:
         shutil.rmtree(root, ignore_errors=True)
         root.mkdir(parents=True)
         written = keyed_project(root) if seed % 2 else write_project(root)
+        (root / "landing").mkdir(exist_ok=True)
         self.project = Clocked(**vars(written))
         self.files: list[list[Any]] = []
         self.watch = Watch(self)
