@@ -14,8 +14,10 @@ from datetime import UTC, date, datetime, timedelta
 from pathlib import Path
 from typing import Any
 
+from click.testing import CliRunner, Result
 from deltalake import DeltaTable
 
+from remint.cli.main import cli
 from remint.model.partition import DateRange
 from remint.model.plan import Plan
 from remint.model.request import Ask, Mode, Request
@@ -447,3 +449,8 @@ def _monthly(daily: Rows) -> Rows:
         held = found.get((f"{day[:7]}-01", tenant), (0, 0))
         found[f"{day[:7]}-01", tenant] = (held[0] + events, held[1] + amount)
     return [(*group, *sums) for group, sums in found.items()]
+
+
+def remint(project: Project, *words: str) -> Result:
+    """Call a command of the project in this process."""
+    return CliRunner().invoke(cli, ["-C", str(project.root), *words])

@@ -9,11 +9,9 @@ from typing import Any
 
 import pyarrow as pa
 import pytest
-from click.testing import CliRunner, Result
 from deltalake import DeltaTable, write_deltalake
 from deltalake.transaction import AddAction, CommitProperties
 
-from remint.cli.main import cli
 from remint.errors import (
     AdoptRefused,
     BronzeChanged,
@@ -28,15 +26,11 @@ from remint.execution.verify import Proof
 from remint.model.partition import DateRange
 from remint.model.run import Run, RunKind, RunState
 from tests.e2e import strangers
-from tests.e2e.projects import FIRST_DAY, Project, built, day_at, event, history, write_project
+from tests.e2e.projects import FIRST_DAY, Project, built, day_at, event, history, remint, write_project
 
 
 def adopt(project: Project, table: str, span: str | None = None) -> Run | None:
     return project.open().adopt(table, project.ask(), DateRange.parse(span) if span else None)
-
-
-def remint(project: Project, *words: str) -> Result:
-    return CliRunner().invoke(cli, ["-C", str(project.root), *words])
 
 
 # -- foreign writes to a table of remint's -----------------------------------------------------------------------------

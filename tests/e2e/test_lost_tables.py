@@ -6,19 +6,13 @@ import shutil
 from pathlib import Path
 
 import pytest
-from click.testing import CliRunner, Result
 
-from remint.cli.main import cli
 from remint.errors import LogDamaged, SourceUnavailable
 from remint.execution.symptom import Health
 from tests.e2e.crashes import Killed, Meddled, meddling
-from tests.e2e.projects import Project, built
+from tests.e2e.projects import Project, built, remint
 
 pytestmark = pytest.mark.slow
-
-
-def remint(project: Project, *words: str) -> Result:
-    return CliRunner().invoke(cli, ["-C", str(project.root), *words])
 
 
 def die() -> None:

@@ -6,11 +6,9 @@ import json
 from pathlib import Path
 
 import pytest
-from click.testing import CliRunner, Result
 
-from remint.cli.main import cli
 from tests.e2e import strangers
-from tests.e2e.projects import Project, built, day_at, event
+from tests.e2e.projects import Project, built, day_at, event, remint
 
 
 @pytest.fixture
@@ -20,10 +18,6 @@ def project(tmp_path: Path) -> Project:
     made.land("b", [event(900, 2)])
     made.ingest()
     return made
-
-
-def remint(project: Project, *words: str) -> Result:
-    return CliRunner().invoke(cli, ["-C", str(project.root), *words])
 
 
 def saved(project: Project, *words: str) -> str:

@@ -9,13 +9,11 @@ from collections import Counter
 from pathlib import Path
 
 import pytest
-from click.testing import CliRunner, Result
 
-from remint.cli.main import cli
-from remint.errors import BronzeChanged, FilesDamaged, LogDamaged, RemintError, RepairRefused
+from remint.errors import BronzeChanged, FilesDamaged, LogDamaged, ReleaseIncomplete, RemintError, RepairRefused
 from remint.execution.symptom import Health, Kind, Symptom
 from tests.e2e import strangers, tampering
-from tests.e2e.projects import MADE, Project, built, day_at, event
+from tests.e2e.projects import MADE, Project, built, day_at, event, remint
 from tests.e2e.tampering import KINDS, data_files, linked, tamper
 from tests.proof import proof, report, size
 
@@ -121,7 +119,7 @@ def test_what_changes_no_row_is_no_alarm(original: Project, tmp_path: Path, act:
 
 
 @pytest.mark.parametrize("kind", ["delete", "flip", "truncate"])
-@pytest.mark.parametrize("table", ["bronze.events", "silver.events", "gold.daily"])
+@pytest.mark.parametrize("table", ["bronze.events", "silver.events", "gold.daily", "gold.monthly"])
 def test_a_damaged_file_is_mended_to_the_byte_or_made_again(
     original: Project, tmp_path: Path, table: str, kind: str
 ) -> None:
@@ -144,21 +142,19 @@ def test_a_damaged_file_is_mended_to_the_byte_or_made_again(
     else:
         assert found.acts == ()
         (again,) = found.rebuilds
+        if kind != "flip":  # a flip that leaves the size is only seen by who hashes
+            with pytest.raises(ReleaseIncomplete):
+                project.open().reader.sql(f"SELECT * FROM {table}")
         with pytest.raises(RepairRefused, match="nothing that is wrong can be mended in place"):
             upkeep.repair(found, project.ask())
-        done = remint(project, again.commands[0].replace('"..."', "damaged"))
+        name, *words = again.commands[0].replace('"..."', "damaged").split()
+        assert name == "remint"
+        done = remint(project, *words)
         assert done.exit_code == 0, done.output
     assert bad(project, read_data=True) == []
     project.run()
     assert project.tables() == project.expected()
     assert bad(project, read_data=True) == []
-
-
-def remint(project: Project, command: str) -> Result:
-    """Call a command as remint printed it."""
-    name, *words = command.split()
-    assert name == "remint"
-    return CliRunner().invoke(cli, ["-C", str(project.root), *words])
 
 
 MENDED_LOGS = ["zero entry", "torn entry", "last entry dropped", "entry duplicated", "entry edited", "checkpoint"]

@@ -8,13 +8,11 @@ from pathlib import Path
 from typing import Any
 
 import pytest
-from click.testing import CliRunner, Result
 
-from remint.cli.main import cli
 from remint.errors import PlanError, UsageError, VersionNotRaised
 from remint.model.partition import DateRange
 from remint.model.request import Trial
-from tests.e2e.projects import FILES, NOON, Project, built, contract, day_at, event, history, write_project
+from tests.e2e.projects import FILES, NOON, Project, built, contract, day_at, event, history, remint, write_project
 
 DECLARED = """
 
@@ -68,10 +66,6 @@ def files(project: Project, version: str) -> dict[str, str]:
     root = project.folder("gold.signals")
     found = root.glob(f"event_date=*/signal_version={version}/*.parquet")
     return {str(p.relative_to(root)): hashlib.sha256(p.read_bytes()).hexdigest() for p in found}
-
-
-def remint(project: Project, *words: str) -> Result:
-    return CliRunner().invoke(cli, ["-C", str(project.root), *words])
 
 
 def test_a_raised_version_is_built_beside_the_old_one_which_stays_as_it_is(project: Project) -> None:

@@ -6,13 +6,13 @@ import os
 import shutil
 import signal
 import sqlite3
-import stat
 import subprocess
 import sys
 from collections import Counter
 from collections.abc import Callable, Iterator
 from contextlib import AbstractContextManager, contextmanager, suppress
 from pathlib import Path
+from tempfile import mkdtemp
 
 import pytest
 
@@ -39,9 +39,7 @@ Trouble = Callable[[Project], AbstractContextManager[list[str]]]
 def _disk_full(project: Project) -> Iterator[list[str]]:
     """Fill the disk that the project lies on, but for a few pages."""
     ballast = project.root / "ballast"
-    with ballast.open("wb", buffering=0) as file, suppress(OSError):
-        while file.write(b"x" * 4096):
-            pass
+    _fill(ballast)
     os.truncate(ballast, max(0, ballast.stat().st_size - 24 * 4096))
     yield []
     ballast.unlink()
@@ -50,12 +48,17 @@ def _disk_full(project: Project) -> Iterator[list[str]]:
 @contextmanager
 def _disk_full_to_the_last_page(project: Project) -> Iterator[list[str]]:
     """Leave no room even for the file that SQLite shares between its readers."""
-    with _disk_full(project):
-        with (project.root / "rest").open("wb", buffering=0) as file, suppress(OSError):
-            while file.write(b"x" * 4096):
-                pass
-        yield []
-    (project.root / "rest").unlink()
+    ballast = project.root / "ballast"
+    _fill(ballast)
+    yield []
+    ballast.unlink()
+
+
+def _fill(ballast: Path) -> None:
+    """Write until the disk takes no more."""
+    with ballast.open("wb", buffering=0) as file, suppress(OSError):
+        while file.write(b"x" * 4096):
+            pass
 
 
 @contextmanager
@@ -139,13 +142,10 @@ def remint(project: Project, *command: str, under: list[str] | None = None) -> s
 
 
 @pytest.fixture(scope="module")
-def room(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Path]:
+def room() -> Iterator[Path]:
     """A disk of 8 MB of its own."""
-    folder = tmp_path_factory.mktemp("room")
+    folder = Path(mkdtemp(prefix="remint-room-"))  # not below pytest's own, which is closed to other users
     folder.chmod(0o777)
-    for parent in folder.parents:  # others than their owner, too, must get as far as to the disk
-        if parent.stat().st_uid == os.geteuid() and not parent.stat().st_mode & stat.S_IXOTH:
-            parent.chmod(0o755)
     mounted = (
         os.geteuid() == 0
         and not subprocess.run(
@@ -153,9 +153,11 @@ def room(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Path]:
         ).returncode
     )
     if not mounted:
+        folder.rmdir()
         pytest.skip(f"no disk could be mounted: {len(TROUBLES)} troubles untried")
     yield folder
     subprocess.run(["umount", "--lazy", str(folder)], check=False)
+    folder.rmdir()
 
 
 @pytest.fixture(scope="module")

@@ -13,7 +13,7 @@ from deltalake import DeltaTable, write_deltalake
 
 from remint.engines.base import literal
 from remint.engines.duckdb_rows import UnusablePartition, copy_partitioned, open_connection
-from remint.errors import PublishConflict, RunError
+from remint.errors import LogDamaged, PublishConflict, RunError
 from remint.formats import delta
 from remint.formats.base import Replacement, Table
 from remint.formats.delta import DeltaFormat
@@ -330,3 +330,35 @@ def test_a_commit_that_is_there_is_not_repeated_and_one_that_is_barred_never_com
 
     assert rows_of(table) == [(1, "a")]
     assert len(log_of(table)) == 3
+
+
+# -- no table ----------------------------------------------------------------------------------------------------------
+
+
+def test_where_there_is_no_table_there_are_no_live_files(tmp_path: Path) -> None:
+    table = table_in(tmp_path)
+    assert FORMAT.live_files(table) == {}
+    staged(tmp_path, table, [(1, "v")])
+
+    assert FORMAT.live_files(table) == {}
+    assert FORMAT.foreign_writer(table) == "somebody who removed the table"
+
+
+def test_a_log_whose_first_entry_is_gone_is_damaged_and_no_table_that_is_gone(tmp_path: Path) -> None:
+    table = created(tmp_path)
+    publish(table, "r1", staged(tmp_path, table, [(1, "v")]))
+    log_of(table)[0].unlink()
+
+    with pytest.raises(LogDamaged, match="is gone, and later ones are there"):
+        FORMAT.live_files(table)
+
+
+def test_a_log_of_which_only_a_checkpoint_is_left_is_still_a_table(tmp_path: Path) -> None:
+    table = created(tmp_path)
+    publish(table, "r1", staged(tmp_path, table, [(1, "v")]))
+    DeltaTable(table.location).create_checkpoint()
+    (Path(table.location) / "_delta_log" / "_last_checkpoint").unlink()
+    for entry in log_of(table):
+        entry.unlink()
+
+    assert set(FORMAT.live_files(table)) == {"v"}

@@ -182,7 +182,7 @@ class Lake:
 
     @property
     def tools(self) -> Any:
-        tables = SimpleNamespace(version=lambda _: None)
+        tables = SimpleNamespace(version=lambda _: None, live_files=lambda _: {})
         return SimpleNamespace(
             store=_Store(self),
             tables=tables,

@@ -105,7 +105,7 @@ class DeltaLake:
             case "bad" if chosen:
                 return [_later(chosen, -5)]
             case "mend":
-                return [_later(e, 8) for e in latest.values() if _is_bad(e)]
+                return [_later(latest[key], 8) for key in sorted({e["event_id"] for e in known if _is_bad(e)})]
         return []
 
     def bump(self, rng: random.Random) -> bool:

@@ -41,7 +41,8 @@ class MemoryFormat:
         return len(self.tables.setdefault(table.location, [Version({})])) - 1
 
     def live_files(self, table: Table) -> Mapping[PartitionKey, frozenset[str]]:
-        return self.tables[table.location][-1].live
+        versions = self.tables.get(table.location)
+        return versions[-1].live if versions else {}
 
     def published_version(self, table: Table, run_id: str, attempt: int) -> int | None:
         if self._reached(table, run_id) < attempt:
@@ -103,7 +104,7 @@ class MemoryFormat:
         return list(dict.fromkeys(v.run_id for v in later if v.run_id))
 
     def remove(self, table: Table, paths: Collection[str]) -> list[str]:
-        live = {path for paths in self.live_files(table).values() for path in paths} if self.version(table) else set()
+        live = {path for paths in self.live_files(table).values() for path in paths}
         for path in set(paths) - live:
             (Path(table.location) / path).unlink(missing_ok=True)
         return sorted(live & set(paths))

@@ -313,7 +313,7 @@ class Watch:
                 by_name[name][key] = frozenset(f.path for f in stored.record.files)
         for dataset in workspace.graph:
             table = tools.table(dataset)
-            live = {} if tools.tables.version(table) is None else tools.tables.live_files(table)
+            live = tools.tables.live_files(table)
             ledger = by_name[dataset.name]
             free = self.touched.get(dataset.name, set()) | excused.get(dataset.name, set())
             for key in live.keys() | ledger.keys():

@@ -60,11 +60,8 @@ def ingest(ctx: click.Context, /, datasets: tuple[str, ...], *, as_json: bool, *
         if as_json:
             print_json("ingest", run=None, source_absent={n: d.as_ranges() for n, d in absent.items()})
         else:
-            click.echo(
-                "\n".join(
-                    ["nothing to ingest: no source has a file that is not in Bronze already", *render.absent(absent)]
-                )
-            )
+            words = "nothing to ingest: no source has a file that is not in Bronze already"
+            click.echo("\n".join([words, *render.absent(absent)]))
         return
     found = json.loads(run.summary)
     if as_json:

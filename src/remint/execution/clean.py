@@ -63,7 +63,7 @@ def _of_table(tools: Tools, graph: DatasetGraph, name: DatasetName, ended: dict[
     reading = tools.tables.read_log(tools.table(dataset))
     if reading.faults:
         return
-    live = set().union(*tools.tables.live_files(tools.table(dataset)).values()) if reading.newest >= 0 else set()
+    live = set().union(*tools.tables.live_files(tools.table(dataset)).values())
     let_be = {run_id for run_id, run in ended.items() if run.state in (RunState.ABANDONED, RunState.WAIVED)}
     # Read last: what somebody adopts meanwhile was live.
     ever = tools.store.paths_ever(name)

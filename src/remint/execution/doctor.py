@@ -94,16 +94,14 @@ def _runs(tools: Tools) -> Iterable[Symptom]:
     working, now = at_work(tools), tools.now()
     for run in tools.store.outstanding():
         lease = working.get(run.run_id)
-        if lease is not None:
-            words = f"{run.kind} run is {run.state}: {lease.describe(now)}"
-            yield Symptom(subject=run.run_id, health=Health.NOTE, kind=Kind.OUTSTANDING_RUN, detail=words)
-            continue
+        goes_on = f"remint resume {run.run_id}{'' if run.state is RunState.PUBLISHING else _GIVE_UP + run.run_id}"
+        why = lease.describe(now) if lease else run.error or "it was interrupted"
         yield Symptom(
             subject=run.run_id,
             health=Health.NOTE,
             kind=Kind.OUTSTANDING_RUN,
-            detail=f"{run.kind} run is {run.state}: {run.error or 'it was interrupted'}",
-            hint=f"remint resume {run.run_id}{'' if run.state is RunState.PUBLISHING else _GIVE_UP + run.run_id}",
+            detail=f"{run.kind} run is {run.state}: {why}",
+            hint="" if lease else goes_on,
         )
 
 

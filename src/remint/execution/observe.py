@@ -286,7 +286,7 @@ def foreign_keys(tools: Tools, dataset: Dataset) -> PartitionSet:
         PlanError: somebody else wrote rows without a partition value, which nothing here can name.
     """
     table = tools.table(dataset)
-    live = {} if tools.tables.version(table) is None else tools.tables.live_files(table)
+    live = tools.tables.live_files(table)
     ledger = {
         key: frozenset(f.path for f in record.files)
         for key, record in tools.store.records(dataset.name).items()

@@ -283,10 +283,9 @@ def run_repair(tools: Tools, graph: DatasetGraph, run_id: str, found: Repair) ->
             ActKind.REMAKE: lambda _: tools.store.remake_derived(),
         }
         for act in found.acts:
-            if act.kind in steps:
-                steps[act.kind](act)
-                payload = {"act": act.kind, "subject": act.subject, "place": act.place}
-                tools.store.journal_append(run_id, StepKind.REPAIRED, payload)
+            steps[act.kind](act)
+            payload = {"act": act.kind, "subject": act.subject, "place": act.place}
+            tools.store.journal_append(run_id, StepKind.REPAIRED, payload)
         _record(tools, graph, run_id, found)
     except Exception as error:
         raise stopped(tools, run_id, error) from error

@@ -211,10 +211,8 @@ class Retention:
         )
 
     def _live(self, dataset: Dataset) -> frozenset[str]:
-        table = self.tools.table(dataset)
-        if self.tools.tables.version(table) is None:
-            return frozenset()
-        return frozenset(path for paths in self.tools.tables.live_files(table).values() for path in paths)
+        live = self.tools.tables.live_files(self.tools.table(dataset))
+        return frozenset(path for paths in live.values() for path in paths)
 
     def _named(self, runs: Iterable[Run]) -> dict[DatasetName, frozenset[str]]:
         """Return the files that the journals of runs name as staged, put in or taken out."""

@@ -136,10 +136,7 @@ class Rollbacks:
 
     def _refuse_giving_up(self, run: Run, request: UndoRequest) -> None:
         if not request.is_whole:
-            raise NothingToUndo(
-                f"run {run.run_id} is {run.state}: nothing of it is live, so it is given up as a whole",
-                hint=f"remint rollback {run.run_id}",
-            )
+            raise _given_up_as_a_whole(run)
         kinds = {e.kind for e in self.tools.store.journal(run.run_id)}
         if StepKind.EXPIRE_INTENT in kinds:
             raise RollbackRefused(
@@ -273,10 +270,7 @@ def _refuse_state(undone: Run) -> None:
             hint="what it replaced is kept below .remint/repairs",
         )
     if undone.state in (RunState.STAGING, RunState.FAILED):
-        raise NothingToUndo(
-            f"run {run_id} is {undone.state}: nothing of it is live; rolled back as a whole, it is given up",
-            hint=f"remint rollback {run_id}",
-        )
+        raise _given_up_as_a_whole(undone)
     if undone.state is RunState.PUBLISHING:
         raise RollbackRefused(
             f"run {run_id} was interrupted while it published: it is finished first, and can be taken back then",
@@ -286,6 +280,13 @@ def _refuse_state(undone: Run) -> None:
         raise RollbackRefused(
             f"run {run_id} is {undone.state}: only a run that succeeded is rolled back", hint=f"remint show {run_id}"
         )
+
+
+def _given_up_as_a_whole(run: Run) -> NothingToUndo:
+    return NothingToUndo(
+        f"run {run.run_id} is {run.state}: nothing of it is live, so it is given up as a whole",
+        hint=f"remint rollback {run.run_id}",
+    )
 
 
 def _refuse_covered(undone: Run, found: Undo, selected: int, request: UndoRequest) -> None:

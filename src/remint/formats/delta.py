@@ -171,7 +171,7 @@ class DeltaFormat:
 
     def remove(self, table: Table, paths: Collection[str]) -> list[str]:
         """Delete files that the newest version does not name; a file that is gone already counts as deleted."""
-        live = set().union(*self.live_files(table).values()) if self.version(table) is not None else set()
+        live = set().union(*self.live_files(table).values())
         folders = set()
         for path in sorted(set(paths) - live):
             place = Path(table.location) / path
@@ -220,9 +220,11 @@ class DeltaFormat:
 
     def foreign_writer(self, table: Table) -> str:
         """Return who made the newest commit that is not remint's, as its log says."""
-        if self.version(table) is None:
+        try:
+            opened = _opened(table)
+        except TableNotFoundError:
             return "somebody who removed the table"
-        for entry in _opened(table).history(_RECENT):
+        for entry in opened.history(_RECENT):
             if "remint" not in entry:
                 who = entry.get("userName") or entry.get("engineInfo") or entry.get("clientVersion") or "unknown writer"
                 return f"version {entry.get('version')}, {entry.get('operation', 'commit')} by {who}"

@@ -166,8 +166,7 @@ def run_ingest(tools: Tools, graph: DatasetGraph, run_id: str, pending: Iterable
                 require_intact(tools, graph[name], _held(tools, graph[name]), hashed=False)
             due = pages_due(tools, graph, begun_of(tools, run_id).windows, tuple(intake.taken))
             _stage(tools, graph, run_id, intake, pending, due)
-            changes, also = list(_changes(graph, intake)), {"newest": intake.newest}
-            intend(tools, run_id, changes, _fence(tools, graph, intake), newest=intake.newest, also=also)
+            intend(tools, run_id, list(_changes(graph, intake)), _fence(tools, graph, intake), newest=intake.newest)
         _publish(tools, graph, run_id, intake)
     except Exception as error:
         raise stopped(tools, run_id, error) from error

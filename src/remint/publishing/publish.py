@@ -59,7 +59,7 @@ def intend(
     changes: Sequence[TableChange],
     fence: Mapping[UnitKey, int | None],
     *,
-    newest: Mapping[DatasetName, int] | None = None,
+    newest: Mapping[DatasetName, int] = MappingProxyType({}),
     also: Mapping[str, Any] = MappingProxyType({}),
 ) -> None:
     """Write down every file that the run will put in and take out, and move it to PUBLISHING.
@@ -82,9 +82,10 @@ def intend(
             {"dataset": c.dataset.name, "adds": canonical(c.adds), "removes": canonical(c.removes)} for c in changes
         ],
         "fence": [[name, key, seq] for (name, key), seq in sorted(fence.items())],
+        "newest": dict(newest),
         **also,
     }
-    tools.store.intend(run_id, payload, fence, newest or {})
+    tools.store.intend(run_id, payload, fence, newest)
 
 
 def intended(tools: Tools, graph: DatasetGraph, run_id: str) -> list[TableChange]:
