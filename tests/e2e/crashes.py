@@ -3,11 +3,13 @@
 from __future__ import annotations
 
 from collections.abc import Callable
+from contextlib import suppress
 from dataclasses import dataclass, field, replace
 from enum import StrEnum
 from typing import Any
 
 from remint.workspace import Workspace
+from tests.e2e.projects import Project
 
 MUTATING = frozenset(
     {
@@ -107,6 +109,20 @@ def armed(workspace: Workspace, fuse: Fuse | Barrier | Meddled) -> Workspace:
         start_engine=start_engine,
     )
     return workspace
+
+
+def killed_then_given_up(project: Project, at: int) -> None:
+    """Leave behind what a run that was killed leaves, and end it without its clean-up."""
+    workspace = armed(project.open(), Fuse(at, When.AFTER))
+    with suppress(Killed):
+        workspace.apply(project.plan())
+    parts = {p: (project.root / "lake" / p[1:]).read_bytes() for p in project.parts()}
+    project.give_up()
+    for path, content in parts.items():
+        place = project.root / "lake" / path[1:]
+        place.parent.mkdir(parents=True, exist_ok=True)
+        if not place.exists():
+            place.write_bytes(content)
 
 
 @dataclass

@@ -14,7 +14,7 @@ import pytest
 from remint.execution.clean import Litter
 from remint.model.request import Ask, Mode
 from remint.workspace import Workspace
-from tests.e2e.crashes import MUTATING, Fuse, Killed, When, armed
+from tests.e2e.crashes import MUTATING, Fuse, Killed, When, armed, killed_then_given_up
 from tests.e2e.projects import Project, built, event
 from tests.proof import proof, report, size
 
@@ -61,20 +61,6 @@ def ready(root: Path) -> Project:
     project = built(root, days=4)
     project.land("b", [event(900, 2), event(901, 3, "many")])
     return project
-
-
-def killed_then_given_up(project: Project, at: int) -> None:
-    """Leave behind what a run that was killed leaves, and end it without its clean-up."""
-    workspace = armed(project.open(), Fuse(at, When.AFTER))
-    with suppress(Killed):
-        workspace.apply(project.plan())
-    parts = {p: (project.root / "lake" / p[1:]).read_bytes() for p in project.parts()}
-    project.give_up()
-    for path, content in parts.items():
-        place = project.root / "lake" / path[1:]
-        place.parent.mkdir(parents=True, exist_ok=True)
-        if not place.exists():
-            place.write_bytes(content)
 
 
 def ingesting(project: Project) -> Act:
