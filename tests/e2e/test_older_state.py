@@ -5,7 +5,10 @@ from __future__ import annotations
 import os
 import pwd
 import shutil
+import signal
 import sqlite3
+import subprocess
+import sys
 import tempfile
 import time
 from collections.abc import Callable, Iterator
@@ -17,9 +20,9 @@ import pytest
 from remint.errors import RemintError, StateBehind, StoreError
 from remint.model.plan import Plan
 from remint.model.request import Ask
-from tests.e2e.crashes import Fuse, Killed, When, armed
+from tests.e2e.crashes import Barrier, Fuse, Killed, When, armed
 from tests.e2e.projects import TABLES, Project, built, event
-from tests.e2e.test_sigkill import files_in, killed_once, remint
+from tests.e2e.test_sigkill import remint
 from tests.proof import proof, report, size
 
 pytestmark = pytest.mark.slow
@@ -137,22 +140,38 @@ def test_what_the_tables_hold_can_be_taken_when_no_newer_copy_is_left(tmp_path: 
     assert "bad" not in {s.health for s in project.open().upkeep.doctor((), read_data=True)}
 
 
+DYING = """
+import os, signal, sys
+from pathlib import Path
+from remint.model.request import Request
+from remint.workspace import Workspace
+from tests.e2e.crashes import Barrier, armed
+
+workspace = armed(Workspace(Path(sys.argv[1])), Barrier(int(sys.argv[2]), lambda: os.kill(os.getpid(), signal.SIGKILL)))
+workspace.apply(workspace.make_plan(Request(requested_by="test")))
+"""
+
+
+def killed_before(project: Project, step: int) -> bool:
+    """Run what is stale in a process that is killed before its ``step``; False when it came to its end."""
+    command = [sys.executable, "-c", DYING, str(project.root), str(step)]
+    return subprocess.run(command, check=False, cwd=Path(__file__).parents[2]).returncode == -signal.SIGKILL
+
+
 @proof
 def test_a_state_whose_log_was_deleted_is_noticed_or_whole(tmp_path: Path) -> None:
     """A killed process leaves its last transactions in the log of the SQLite file; somebody deletes that."""
-    base = built(tmp_path / "base", days=6)
-    base.edit("remint.toml", "threads = 1", "threads = 1\nbatch_rows = 4")
+    base = built(tmp_path / "base", days=3)
     base.set_factor(2)
     with closing(sqlite3.connect(state_file(base))) as state:
         state.execute("PRAGMA wal_checkpoint(TRUNCATE)")
-    whole = base.clone(tmp_path / "whole")
-    whole.run()
-    first, last = files_in(base), files_in(whole)
-    cases = size(2, 20)
-    noticed = 0
-    for number in range(cases):
-        project = base.clone(tmp_path / f"{number}")
-        assert killed_once(project, first + 1 + (last - first - 4) * number // max(cases - 1, 1))
+    whole = Barrier(1 << 30, lambda: None)
+    counted = base.clone(tmp_path / "whole")
+    armed(counted.open(), whole).apply(counted.plan())
+    noticed, steps = 0, range(1, len(whole.calls), size(6, 1))
+    for step in steps:
+        project = base.clone(tmp_path / f"{step}")
+        assert killed_before(project, step)
         before = project.versions()
         forget_the_log(project)
 
@@ -165,7 +184,8 @@ def test_a_state_whose_log_was_deleted_is_noticed_or_whole(tmp_path: Path) -> No
             project.open().resume(run.run_id)
         project.run()
         assert project.tables() == project.expected()
-    report("store-faults", cases=cases, part="log-deleted", commits_noticed=noticed)
+    assert noticed
+    report("store-faults", cases=len(steps), part="log-deleted", commits_noticed=noticed)
 
 
 @proof
