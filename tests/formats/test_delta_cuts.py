@@ -42,7 +42,7 @@ def staged(root: Path, table: Table, rows: list[tuple[str, ...]], token: str = "
 
 def publish(table: Table, run_id: str, adds: list[DataFile], removes: list[DataFile] | None = None) -> int:
     change = Replacement(run_id=run_id, attempt=1, adds=tuple(adds), removes=tuple(removes or ()))
-    return FORMAT.publish(table, change)
+    return FORMAT.publish([(table, change)])[0].version
 
 
 @pytest.mark.parametrize(

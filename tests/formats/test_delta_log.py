@@ -22,7 +22,7 @@ def second(root: Path) -> tuple[Table, Replacement]:
     publish(table, "r1", staged(root, table, [(1, "a")]))
     adds = staged(root, table, [(2, "b"), (3, "c")], "r2-0")
     change = Replacement(run_id="r2", attempt=1, adds=tuple(adds), removes=())
-    FORMAT.publish(table, change)
+    FORMAT.publish([(table, change)])
     return table, change
 
 
@@ -54,7 +54,7 @@ def test_a_torn_last_commit_is_kept_aside_and_made_again_under_its_number(
     entry.write_text(torn)
 
     moved = FORMAT.mend(table, [change], tmp_path / "aside")
-    version = FORMAT.publish(table, change)
+    version = FORMAT.publish([(table, change)])[0].version
 
     assert len(moved) == 1
     assert (tmp_path / "aside" / entry.name).read_text() == torn
@@ -68,7 +68,7 @@ def test_a_whole_log_is_left_as_it_is(tmp_path: Path) -> None:
     before = {p: p.read_bytes() for p in log_of(table)}
 
     assert FORMAT.mend(table, [change], tmp_path / "aside") == []
-    assert FORMAT.publish(table, change) == 2
+    assert FORMAT.publish([(table, change)])[0].version == 2
     assert {p: p.read_bytes() for p in log_of(table)} == before
     assert not (tmp_path / "aside").exists()
 
@@ -97,7 +97,7 @@ def test_a_commit_of_the_run_that_lists_other_files_is_not_taken_for_it(tmp_path
     other = Replacement(run_id="r2", attempt=1, adds=change.adds[:1], removes=())
 
     with pytest.raises(PublishUnverified, match="does not list exactly the 1 files"):
-        FORMAT.publish(table, other)
+        FORMAT.publish([(table, other)])
 
 
 def test_a_torn_first_entry_is_moved_and_the_table_made_again(tmp_path: Path) -> None:

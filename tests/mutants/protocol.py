@@ -15,10 +15,10 @@ PROTOCOL = (
     Fault(
         name="journal_before_publish",
         file="publishing/publish.py",
-        right="    version = tools.tables.publish(table, _replacement(run_id, change, attempt))\n",
-        wrong='    early = {"dataset": table.name, "version": -1, "seconds": 0}\n'
+        right="    landed = tools.tables.publish([",
+        wrong='    early = {"dataset": group[0].dataset.name, "version": -1, "seconds": 0}\n'
         "    tools.store.journal_append(run_id, StepKind.PUBLISHED, early)\n"
-        "    version = tools.tables.publish(table, _replacement(run_id, change, attempt))\n",
+        "    landed = tools.tables.publish([",
         tests=SIMULATOR,
         says="I10: ",
     ),
@@ -62,7 +62,7 @@ PROTOCOL = (
     Fault(
         name="no_base_check",
         file="formats/delta.py",
-        right="            _require_base(table, before, replacement)\n",
+        right="        require_base(table, before, replacement)\n",
         wrong="",
         tests=(f"{DELTA}::test_a_replacement_of_files_that_are_not_live_is_a_conflict_and_commits_nothing",),
         says="DID NOT RAISE",
@@ -71,9 +71,9 @@ PROTOCOL = (
     Fault(
         name="retry_does_not_check_the_base_again",
         file="formats/delta.py",
-        right="            before = _live(opened, table)\n            _require_base(",
-        wrong='            before = locals()["before"] if "before" in locals() else _live(opened, table)\n'
-        "            _require_base(",
+        right="        before = _live(opened, table)\n        require_base(",
+        wrong='        before = locals()["before"] if "before" in locals() else _live(opened, table)\n'
+        "        require_base(",
         tests=(f"{DELTA}::test_a_commit_that_lost_a_race_looks_at_the_base_again",),
         says="PublishConflict",
         is_quick=True,
@@ -90,8 +90,8 @@ PROTOCOL = (
     Fault(
         name="commit_not_synced",
         file="formats/delta.py",
-        right="            _verify(table, version, before, replacement)\n            sync_version(table, version)\n",
-        wrong="            _verify(table, version, before, replacement)\n",
+        right="        _verify(table, version, before, replacement)\n        sync_version(table, version)\n",
+        wrong="        _verify(table, version, before, replacement)\n",
         tests=(POWER,),
         says="power",
     ),

@@ -7,7 +7,17 @@ from dataclasses import dataclass, field
 from pathlib import Path
 
 from remint.errors import PublishConflict
-from remint.formats.base import Commit, LogFault, LogFlaw, LoggedFile, LogReading, Replacement, Table, TableFormat
+from remint.formats.base import (
+    Commit,
+    Landed,
+    LogFault,
+    LogFlaw,
+    LoggedFile,
+    LogReading,
+    Replacement,
+    Table,
+    TableFormat,
+)
 from remint.model.partition import PartitionKey
 
 Live = dict[PartitionKey, frozenset[str]]
@@ -32,6 +42,7 @@ class MemoryFormat:
     """Tables by location; every commit is one step, so two writers never meet within one."""
 
     name = "memory"
+    log_folder = "_log"
     tables: dict[str, list[Version]] = field(default_factory=dict)
 
     def version(self, table: Table) -> int | None:
@@ -63,17 +74,28 @@ class MemoryFormat:
             if live.get(key, frozenset()) != expected:
                 raise PublishConflict(f"{table.name} {key}: its live files are not those that are replaced")
 
-    def publish(self, table: Table, replacement: Replacement) -> int:
+    def commits_together(self, tables: Sequence[Table]) -> bool:
+        return len(tables) <= 1
+
+    def field_ids(self, table: Table) -> Mapping[str, int]:
+        del table
+        return {}
+
+    def publish(self, changes: Sequence[tuple[Table, Replacement]]) -> list[Landed]:
+        return [self._published(table, replacement) for table, replacement in changes]
+
+    def _published(self, table: Table, replacement: Replacement) -> Landed:
         landed = self.published_version(table, replacement.run_id, replacement.attempt)
         if landed is not None:
-            return landed
+            return Landed(version=landed, after=None)
         self.check(table, replacement)
+        before = self.version(table)
         live = dict(self.live_files(table))
         for file in replacement.removes:
             live[file.key] = live[file.key] - {file.path}
         for file in replacement.adds:
             live[file.key] = live.get(file.key, frozenset()) | {file.path}
-        return self._append(table.location, live, replacement)
+        return Landed(version=self._append(table.location, live, replacement), after=before)
 
     def _append(self, location: str, live: Live, made: Replacement) -> int:
         adds = tuple(LoggedFile(path=f.path, key=f.key, size_bytes=f.size_bytes, stats=f.stats) for f in made.adds)
@@ -167,11 +189,15 @@ class WatchedFormat:
     def __getattr__(self, name: str) -> object:
         return getattr(self._tables, name)
 
-    def publish(self, table: Table, replacement: Replacement) -> int:
-        landed = self._tables.published_version(table, replacement.run_id, replacement.attempt)
-        if landed is None:
-            self._before(table.name, replacement)
-        version = self._tables.publish(table, replacement)
-        if landed is None:
-            self._after(table.name, replacement)
-        return version
+    def publish(self, changes: Sequence[tuple[Table, Replacement]]) -> list[Landed]:
+        open_ = [
+            (table.name, replacement)
+            for table, replacement in changes
+            if self._tables.published_version(table, replacement.run_id, replacement.attempt) is None
+        ]
+        for name, replacement in open_:
+            self._before(name, replacement)
+        landed = self._tables.publish(changes)
+        for name, replacement in open_:
+            self._after(name, replacement)
+        return landed

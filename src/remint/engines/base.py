@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any, Protocol, TypeVar
 
@@ -68,6 +68,8 @@ class StageWork:
     """Absolute folder of the table; files are written where the table wants them, named in no table version."""
     token: str
     """Unique part of the file names: run, batch and dataset."""
+    field_ids: Mapping[str, int] = field(default_factory=dict)
+    """Ids that the files give their columns; where there are any, the files hold the partition columns too."""
     now: str = ""
     """ISO UTC time that ``run.now`` stands for in the SQL: when the plan was made."""
     function: UserFunction | None = None
@@ -122,6 +124,9 @@ class IngestWork:
     root: str
     quarantine_root: str
     token: str
+    field_ids: Mapping[str, int] = field(default_factory=dict)
+    """As in ``StageWork``, for Bronze."""
+    quarantine_field_ids: Mapping[str, int] = field(default_factory=dict)
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

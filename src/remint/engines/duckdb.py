@@ -18,6 +18,7 @@ from remint.engines.duckdb_function import RETURNED, call_function
 from remint.engines.duckdb_ingest import ingest_file, measured, row_event_key
 from remint.engines.duckdb_parse import REASON, parsed_sql, rejected_columns, valid_columns
 from remint.engines.duckdb_rows import (
+    Target,
     UnusablePartition,
     copy_partitioned,
     digest_aggregates,
@@ -348,7 +349,7 @@ class DuckDBEngine:
     def _copy(self, work: StageWork, select: str) -> list[DataFile]:
         Path(work.root).mkdir(parents=True, exist_ok=True)
         try:
-            files = copy_partitioned(self._con, select, work.root, work.dataset.partition, work.token)
+            files = copy_partitioned(self._con, select, _target(work))
         except UnusablePartition as error:
             raise TransformFailed(
                 f"{work.dataset.name} {work.keys.describe()}: {error}",
@@ -439,6 +440,10 @@ def _measured(
         rows_superseded=0,
         rows_elsewhere=0,
     )
+
+
+def _target(work: StageWork) -> Target:
+    return Target(root=work.root, spec=work.dataset.partition, token=work.token, field_ids=work.field_ids)
 
 
 def _empty(work: StageWork, scheme: str) -> dict[PartitionKey, ContentDigest]:

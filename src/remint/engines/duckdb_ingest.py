@@ -14,6 +14,7 @@ import duckdb
 from remint.engines.base import Ingested, IngestWork, Scan, literal, quoted
 from remint.engines.duckdb_intake import REJECTED, ROWS, Intake
 from remint.engines.duckdb_rows import (
+    Target,
     UnusablePartition,
     copy_partitioned,
     digest_aggregates,
@@ -139,10 +140,15 @@ def _written(con: duckdb.DuckDBPyConnection, work: IngestWork) -> tuple[list[Dat
     os.makedirs(work.root, exist_ok=True)
     os.makedirs(work.quarantine_root, exist_ok=True)
     try:
-        files = copy_partitioned(con, bronze, work.root, work.dataset.partition, work.token)
-        rejected = copy_partitioned(
-            con, _rejected_sql(work), work.quarantine_root, work.quarantine.partition, work.token
+        into = Target(root=work.root, spec=work.dataset.partition, token=work.token, field_ids=work.field_ids)
+        files = copy_partitioned(con, bronze, into)
+        beside = Target(
+            root=work.quarantine_root,
+            spec=work.quarantine.partition,
+            token=work.token,
+            field_ids=work.quarantine_field_ids,
         )
+        rejected = copy_partitioned(con, _rejected_sql(work), beside)
     except UnusablePartition as error:
         raise SourceRejected(
             f"{work.uri}: {error}",

@@ -11,6 +11,7 @@ import json
 import os
 from collections.abc import Mapping, Sequence
 from concurrent.futures import ThreadPoolExecutor
+from dataclasses import dataclass
 from decimal import Decimal
 from pathlib import Path
 from typing import Any
@@ -236,10 +237,21 @@ def _bound(grain: Grain, position: int, is_instant: bool) -> str:
     return f"TIMESTAMPTZ {literal(f'{begins} 00:00:00+00')}" if is_instant else f"DATE {literal(begins)}"
 
 
-def copy_partitioned(
-    con: duckdb.DuckDBPyConnection, select_sql: str, root: str, spec: PartitionSpec, token: str
-) -> list[DataFile]:
-    """Write a SELECT as Parquet files below ``root``, one folder a partition, and return the files by path.
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Target:
+    """Where rows are written, and how their files name them."""
+
+    root: str
+    """Absolute folder of the table."""
+    spec: PartitionSpec
+    token: str
+    """Unique part of the file names."""
+    field_ids: Mapping[str, int]
+    """By column; where there are none, names tell columns and the folders alone hold the partition's."""
+
+
+def copy_partitioned(con: duckdb.DuckDBPyConnection, select_sql: str, target: Target) -> list[DataFile]:
+    """Write a SELECT as Parquet files below the target, one folder a partition, and return the files by path.
 
     Nothing that is there is touched. The files are hashed and synced to disk, their folders too.
 
@@ -249,12 +261,16 @@ def copy_partitioned(
     Raises:
         UnusablePartition: rows have a partition value that no unit can have; all files stay where they were written.
     """
+    root, spec = target.root, target.spec
     types = {row[0]: row[1] for row in con.execute(f"DESCRIBE {select_sql}").fetchall()}
     options = (
         f"FORMAT parquet, COMPRESSION zstd, PARTITION_BY ({', '.join(map(quoted, spec.columns))}), "
         "APPEND, RETURN_STATS, "
-        f"FILENAME_PATTERN {literal(f'part-{token}-{{uuidv7}}')}"
+        f"FILENAME_PATTERN {literal(f'part-{target.token}-{{uuidv7}}')}"
     )
+    if target.field_ids:
+        ids = ", ".join(f"{quoted(name)}: {target.field_ids[name]}" for name in types)
+        options += f", WRITE_PARTITION_COLUMNS true, FIELD_IDS {{{ids}}}"
     written = con.execute(f"COPY ({select_sql}) TO {literal(root)} ({options})").fetchall()
     keys = [_partition_key(spec, row[5]) for row in written]
     unusable: dict[str, int] = {}
@@ -272,7 +288,7 @@ def copy_partitioned(
             rows=int(row[1]),
             size_bytes=int(row[2]),
             sha256=sha256,
-            stats=_delta_stats(int(row[1]), row[4], types),
+            stats=_stats(int(row[1]), row[4], types, target.field_ids),
         )
         for key, row, sha256 in zip(keys, written, hashes, strict=True)
         if key is not None
@@ -304,7 +320,9 @@ def _hash_and_sync(path: str) -> str:
     return digest
 
 
-def _delta_stats(rows: int, columns: Mapping[str, Mapping[str, str]], types: Mapping[str, str]) -> str:
+def _stats(
+    rows: int, columns: Mapping[str, Mapping[str, str]], types: Mapping[str, str], field_ids: Mapping[str, int]
+) -> str:
     """Return Delta's statistics; a bound that is not certain is left out, which only prunes less."""
     low: dict[str, Any] = {}
     high: dict[str, Any] = {}
@@ -323,6 +341,8 @@ def _delta_stats(rows: int, columns: Mapping[str, Mapping[str, str]], types: Map
         if bounds[1] is not None:
             high[name] = bounds[1]
     stats = {"numRecords": rows, "minValues": low, "maxValues": high, "nullCount": nulls}
+    if field_ids:
+        stats["fieldIds"] = {name: field_ids[name] for name in types}
     return json.dumps(stats, ensure_ascii=False, allow_nan=False, separators=(",", ":"))
 
 

@@ -87,7 +87,7 @@ def _wrong_entries(dataset: Dataset, published: Mapping[str, DataFile], reading:
         file = published.get(path)
         if file is None:
             continue
-        expected, found = [file.key, file.size_bytes, file.rows], [entry.key, entry.size_bytes, _rows(entry.stats)]
+        expected, found = [file.key, file.size_bytes, file.rows], [entry.key, entry.size_bytes, _rows(entry.stats or "")]
         if found[2] is None:
             found[2] = file.rows
         if found != expected:
@@ -119,7 +119,7 @@ def unnamed_files(tools: Tools, dataset: Dataset, runs: Mapping[str, Run], named
     """Return the files below a table's folder that are none of ``named``, by path, each with the run that wrote it."""
     folder, found = Path(tools.folder(dataset)), []
     for place, folders, names in os.walk(folder):
-        folders[:] = [name for name in folders if name != "_delta_log"]
+        folders[:] = [name for name in folders if name != tools.tables.log_folder]
         below = os.path.relpath(place, folder)
         for name in names:
             path = name if below == "." else f"{below}/{name}"

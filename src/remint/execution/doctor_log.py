@@ -6,7 +6,7 @@ from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
 
 from remint.execution.symptom import Kind, Symptom, bad, mending
-from remint.formats.base import Commit, LogReading, Replacement
+from remint.formats.base import Commit, LoggedFile, LogReading, Replacement
 from remint.model.dataset import Dataset, DatasetName
 from remint.model.provenance import DataFile, Release
 from remint.model.run import Run, RunKind, StepKind
@@ -126,11 +126,10 @@ def _compared(dataset: Dataset, commit: Commit, journalled: Journalled) -> Itera
         yield bad(dataset, Kind.COMMIT_UNKNOWN, words, hint, place=commit.file)
         return
     meant = journalled.intents.get((name, commit.run_id), [])
-    found = (
-        frozenset((f.path, f.key, f.size_bytes, f.stats) for f in commit.adds),
-        frozenset(commit.removes),
-    )
-    wanted = [_sides(i.adds, i.removes) if commit.attempt % 2 else _sides(i.removes, i.adds) for i in meant]
+    has_stats = all(f.stats is not None for f in commit.adds)
+    found = _sides(commit.adds, commit.removes, has_stats)
+    sides = [(i.adds, i.removes) if commit.attempt % 2 else (i.removes, i.adds) for i in meant]
+    wanted = [_sides(adds, [f.path for f in removes], has_stats) for adds, removes in sides]
     if not wanted:
         words = f"log entry {commit.file} is of run {commit.run_id}, which never meant to commit here"
         yield bad(dataset, Kind.COMMIT_UNKNOWN, words, place=commit.file)
@@ -144,9 +143,11 @@ def _compared(dataset: Dataset, commit: Commit, journalled: Journalled) -> Itera
 _Side = frozenset[tuple[str, str, int, str]]
 
 
-def _sides(adds: Iterable[DataFile], removes: Iterable[DataFile]) -> tuple[_Side, frozenset[str]]:
-    added = frozenset((f.path, f.key, f.size_bytes, f.stats) for f in adds)
-    return added, frozenset(f.path for f in removes)
+def _sides(
+    adds: Iterable[DataFile | LoggedFile], removes: Iterable[str], has_stats: bool
+) -> tuple[_Side, frozenset[str]]:
+    added = frozenset((f.path, f.key, f.size_bytes, (f.stats or "") if has_stats else "") for f in adds)
+    return added, frozenset(removes)
 
 
 def _paths(side: Iterable[object]) -> set[str]:

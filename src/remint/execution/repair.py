@@ -50,7 +50,6 @@ _ENTRIES = {
 }
 _FOLLOWS = {Kind.NOT_LIVE, Kind.FOREIGN_FILE, Kind.WRONG_ENTRY, Kind.LOG_UNREADABLE}
 """What a log that is mended may mend as well."""
-_LOG = "_delta_log"
 _RANGES = 5
 """As many commands are given for one dataset; else one for all days between."""
 
@@ -297,7 +296,7 @@ def _keep_all(tools: Tools, graph: DatasetGraph, run_id: str, acts: Iterable[Act
     for act in acts:
         if act.subject not in graph.datasets:
             continue
-        below = f"{_LOG}/{act.place}" if act.file is None else act.place
+        below = f"{tools.tables.log_folder}/{act.place}" if act.file is None else act.place
         original = Path(tools.folder(graph[act.subject])) / below
         if original.is_file():
             copy = kept_below(tools) / run_id / act.subject / below

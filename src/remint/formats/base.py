@@ -2,12 +2,13 @@
 
 from __future__ import annotations
 
-from collections.abc import Collection, Mapping, Sequence
+from collections.abc import Collection, Mapping, Sequence, Set
 from dataclasses import dataclass
 from enum import StrEnum
 from pathlib import Path
 from typing import Protocol
 
+from remint.errors import PublishConflict
 from remint.model.dataset import Column
 from remint.model.partition import PartitionKey, PartitionSpec
 from remint.model.provenance import DataFile
@@ -41,6 +42,15 @@ class Replacement:
     def keys(self) -> frozenset[PartitionKey]:
         """Partitions that the commit touches."""
         return frozenset(f.key for f in (*self.adds, *self.removes))
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Landed:
+    """A replacement that is committed."""
+
+    version: int
+    after: int | None
+    """Version of the table that it was committed on; None where an earlier try made it."""
 
 
 class LogFlaw(StrEnum):
@@ -81,7 +91,8 @@ class LoggedFile:
     key: PartitionKey
     """Empty where the partition value is none that the table can have."""
     size_bytes: int
-    stats: str
+    stats: str | None
+    """None where the log does not hold them as they were measured."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -116,13 +127,23 @@ class TableFormat(Protocol):
     """One table format. Every method opens the table anew, so no handle goes stale."""
 
     name: str
+    log_folder: str
+    """Folder below that of the table which is the format's own."""
+
+    def commits_together(self, tables: Sequence[Table]) -> bool:
+        """Return whether ``publish`` commits to all of these tables or to none of them."""
+        ...
 
     def version(self, table: Table) -> int | None:
         """Return the table's newest version, None when there is no table yet."""
         ...
 
     def create(self, table: Table) -> int:
-        """Create the table, empty, and return its version; a table that exists is left as it is."""
+        """Create the table, empty, or add the columns that it lacks; return its version."""
+        ...
+
+    def field_ids(self, table: Table) -> Mapping[str, int]:
+        """Return the ids under which files hold the columns, once ``create`` ran; none where names tell columns."""
         ...
 
     def live_files(self, table: Table) -> Mapping[PartitionKey, frozenset[str]]:
@@ -163,14 +184,17 @@ class TableFormat(Protocol):
         """
         ...
 
-    def publish(self, table: Table, replacement: Replacement) -> int:
-        """Commit the replacement and return its version, read back and durable; one that is there is not repeated.
+    def publish(self, changes: Sequence[tuple[Table, Replacement]]) -> list[Landed]:
+        """Commit replacements, read back and durable; one that is there is not repeated.
+
+        Args:
+            changes: one, or several that ``commits_together`` allows.
 
         Raises:
             PublishConflict: the live files of a touched partition are not ``replacement.removes``; nothing is
                 committed.
             TableBusy: other writers were faster at every try; nothing is committed.
-            PublishUnverified: the commit went through but the table does not show it.
+            PublishUnverified: a commit went through but the table does not show it.
         """
         ...
 
@@ -209,6 +233,25 @@ class TableFormat(Protocol):
     def foreign_writer(self, table: Table) -> str:
         """Return in words who made the newest commit that is not remint's, for messages about foreign writes."""
         ...
+
+
+def require_base(table: Table, live: Mapping[PartitionKey, Set[str]], replacement: Replacement) -> None:
+    """Refuse a replacement of other files than those that are live.
+
+    Raises:
+        PublishConflict: a partition does not hold exactly the files that are to be taken out.
+    """
+    expected: dict[PartitionKey, set[str]] = {}
+    for file in replacement.removes:
+        expected.setdefault(file.key, set()).add(file.path)
+    for key in sorted({f.key for f in replacement.removes} if table.append_only else replacement.keys):
+        found = live.get(key, set())
+        if found != expected.get(key, set()):
+            raise PublishConflict(
+                f"{table.name} {key}: expected {len(expected.get(key, set()))} file(s) as published by remint, found "
+                f"{len(found)} that differ",
+                hint="remint status    # shows who changed it; then plan again",
+            )
 
 
 def by_key(files: Sequence[DataFile]) -> dict[PartitionKey, list[DataFile]]:

@@ -25,9 +25,9 @@ from deltalake.schema import PrimitiveType
 from deltalake.transaction import AddAction, RemoveAction
 
 from remint.disk import sync
-from remint.errors import InvalidKey, LogDamaged, PublishConflict, PublishUnverified, RunError, TableBusy
+from remint.errors import InvalidKey, LogDamaged, PublishUnverified, RunError, TableBusy
 from remint.failures import machine_failure
-from remint.formats.base import LogReading, Replacement, Table
+from remint.formats.base import Landed, LogReading, Replacement, Table, require_base
 from remint.formats.delta_disk import actions_of, entry_path, is_whole, move_torn_aside, sync_version
 from remint.formats.delta_log import (
     app_id,
@@ -65,6 +65,7 @@ class DeltaFormat:
     """Tables on a local file system in the Delta Lake format."""
 
     name = "delta"
+    log_folder = "_delta_log"
 
     def version(self, table: Table) -> int | None:
         """Return the newest version, None when there is no table."""
@@ -74,12 +75,12 @@ class DeltaFormat:
             return None
 
     def create(self, table: Table) -> int:
-        """Create the table, empty and durable; leave an existing one as it is."""
+        """Create the table, empty and durable, or add the columns that it lacks; return its version."""
         found = self.version(table)
         if found is not None:
             if not found:  # whoever created it may have died before it was durable
                 sync_version(table, found)
-            return found
+            return self._widened(table)
         with suppress(CommitFailedError):  # somebody else created it meanwhile; a retry would create it twice
             DeltaTable.create(
                 table.location,
@@ -93,6 +94,22 @@ class DeltaFormat:
         version = int(_opened(table).version())
         sync_version(table, 0)
         return version
+
+    def _widened(self, table: Table) -> int:
+        """Add the columns that the table lacks; return its version."""
+        for opened in _tries(table):
+            there = {field.name for field in opened.schema().fields}
+            lacking = [_field(c) for c in table.columns if c.name not in there]
+            if not lacking:
+                return int(opened.version())
+            with suppress(CommitFailedError):
+                opened.alter.add_columns(
+                    lacking,
+                    commit_properties=CommitProperties(max_commit_retries=0),
+                    post_commithook_properties=PostCommitHookProperties(cleanup_expired_logs=False),
+                )
+                sync_version(table, int(_opened(table).version()))
+        raise _busy(table)
 
     def live_files(self, table: Table) -> Mapping[PartitionKey, frozenset[str]]:
         """Return the decoded paths of the live files by partition; none where there is no table."""
@@ -116,34 +133,24 @@ class DeltaFormat:
         """Refuse a replacement whose base is not what is live."""
         opened = _opened(table)
         _refuse_unsupported(opened, table)
-        _require_base(table, _live(opened, table), replacement)
+        require_base(table, _live(opened, table), replacement)
 
     def mend(self, table: Table, expected: Sequence[Replacement], aside: Path) -> list[str]:
         """Move what a power failure tore at the end of the log into ``aside``."""
         return move_torn_aside(table, expected, aside)
 
-    def publish(self, table: Table, replacement: Replacement) -> int:
-        """Commit the replacement, once, under an exact version check; read it back and make it durable."""
-        for opened in _tries(table):
-            # Looked at in the snapshot that the commit is bound to: another holder of the run may have been faster.
-            if (reached := _reached(opened, replacement.run_id)) >= replacement.attempt:
-                landed = _version_of(opened, replacement.run_id, replacement.attempt)
-                if reached == replacement.attempt:
-                    _verify_landed(table, landed, replacement)
-                    sync_version(table, landed)
-                return landed
-            _refuse_unsupported(opened, table)
-            before = _live(opened, table)
-            _require_base(table, before, replacement)
-            try:
-                _commit(opened, table, replacement)
-            except CommitFailedError:
-                continue
-            version = int(opened.version()) + 1
-            _verify(table, version, before, replacement)
-            sync_version(table, version)
-            return version
-        raise _busy(table)
+    def commits_together(self, tables: Sequence[Table]) -> bool:
+        """Return whether it is one table: each has a log of its own."""
+        return len(tables) <= 1
+
+    def field_ids(self, table: Table) -> Mapping[str, int]:
+        """Return none: names tell columns."""
+        del table
+        return {}
+
+    def publish(self, changes: Sequence[tuple[Table, Replacement]]) -> list[Landed]:
+        """Commit the replacements, each once, under an exact version check; read them back and make them durable."""
+        return [_published(table, replacement) for table, replacement in changes]
 
     def bar(self, table: Table, run_id: str, attempt: int) -> bool:
         """Take the place after (run, attempt) where that did not commit."""
@@ -229,6 +236,29 @@ class DeltaFormat:
                 who = entry.get("userName") or entry.get("engineInfo") or entry.get("clientVersion") or "unknown writer"
                 return f"version {entry.get('version')}, {entry.get('operation', 'commit')} by {who}"
         return "no commit of the log's last ones"
+
+
+def _published(table: Table, replacement: Replacement) -> Landed:
+    for opened in _tries(table):
+        # Looked at in the snapshot that the commit is bound to: another holder of the run may have been faster.
+        if (reached := _reached(opened, replacement.run_id)) >= replacement.attempt:
+            landed = _version_of(opened, replacement.run_id, replacement.attempt)
+            if reached == replacement.attempt:
+                _verify_landed(table, landed, replacement)
+                sync_version(table, landed)
+            return Landed(version=landed, after=None)
+        _refuse_unsupported(opened, table)
+        before = _live(opened, table)
+        require_base(table, before, replacement)
+        try:
+            _commit(opened, table, replacement)
+        except CommitFailedError:
+            continue
+        version = int(opened.version()) + 1
+        _verify(table, version, before, replacement)
+        sync_version(table, version)
+        return Landed(version=version, after=version - 1)
+    raise _busy(table)
 
 
 def _opened(table: Table, version: int | None = None) -> DeltaTable:
@@ -342,20 +372,6 @@ def _refuse_unsupported(opened: DeltaTable, table: Table) -> None:
             "corrupt silently",
             hint="rewrite the table without it, for example by a deep copy into a new location",
         )
-
-
-def _require_base(table: Table, live: Mapping[PartitionKey, set[str]], replacement: Replacement) -> None:
-    expected: dict[PartitionKey, set[str]] = {}
-    for file in replacement.removes:
-        expected.setdefault(file.key, set()).add(file.path)
-    for key in sorted({f.key for f in replacement.removes} if table.append_only else replacement.keys):
-        found = live.get(key, set())
-        if found != expected.get(key, set()):
-            raise PublishConflict(
-                f"{table.name} {key}: expected {len(expected.get(key, set()))} file(s) as published by remint, found "
-                f"{len(found)} that differ",
-                hint="remint status    # shows who changed it; then plan again",
-            )
 
 
 def _commit(opened: DeltaTable, table: Table, replacement: Replacement) -> None:

@@ -36,6 +36,11 @@ class Settings:
     name: str
     lake: str
     """Absolute folder, or URL, under which the tables live."""
+    format: str
+    """In which the tables are kept: ``delta`` or ``iceberg``."""
+    catalog_name: str
+    catalog: Mapping[str, str]
+    """What the Iceberg catalog is opened with, beside what the environment says of one of its name."""
     store_url: str
     """SQLAlchemy URL; an SQLite path in it is absolute."""
     store_wait_s: float
@@ -99,6 +104,8 @@ def _wrong_hours(windows: list[Any]) -> list[str]:
     return wrong
 
 
+_CATALOGS = ("sql", "rest", "glue")
+
 _KEYS: Mapping[tuple[str, str], _Key] = {
     ("project", "name"): _Key(None, _is_text, "text", is_required=True),
     ("paths", "lake"): _Key("lake", _is_text, "text"),
@@ -107,6 +114,11 @@ _KEYS: Mapping[tuple[str, str], _Key] = {
         lambda v: _is_text(v) and v.endswith((".sql", ".duckdb")),
         "the path of a file that ends in .sql or .duckdb",
     ),
+    ("tables", "format"): _Key("delta", lambda v: v in ("delta", "iceberg"), '"delta" or "iceberg"'),
+    ("catalog", "name"): _Key("remint", _is_text, "text"),
+    ("catalog", "type"): _Key("sql", lambda v: v in _CATALOGS, "one of " + ", ".join(_CATALOGS)),
+    ("catalog", "uri"): _Key(None, lambda v: _is_text(v) and "://" in v, "a URL such as sqlite:///..."),
+    ("catalog", "warehouse"): _Key(None, _is_text, "text"),
     ("store", "url"): _Key(
         "sqlite:///.remint/state.db", lambda v: _is_text(v) and "://" in v, "a URL such as sqlite:///..."
     ),
@@ -299,6 +311,9 @@ def _resolved(values: Mapping[tuple[str, str], Any], root: Path, env: Mapping[st
     return Settings(
         name=values["project", "name"],
         lake=lake if "://" in lake else str(root / lake),
+        format=values["tables", "format"],
+        catalog_name=values["catalog", "name"],
+        catalog=_catalog(values, root),
         store_url=url,
         store_wait_s=float(values["store", "wait_seconds"]),
         views=str(root / values["views", "path"]) if values["views", "path"] else None,
@@ -308,6 +323,16 @@ def _resolved(values: Mapping[tuple[str, str], Any], root: Path, env: Mapping[st
         keep_days=values["retention", "keep_days"],
         user=env.get("REMINT_USER") or _login(),
     )
+
+
+def _catalog(values: Mapping[tuple[str, str], Any], root: Path) -> dict[str, str]:
+    """Return what the catalog is opened with: an SQL catalog is a file beside the tables unless it has a URL."""
+    found = {k: values["catalog", k] for k in ("type", "uri", "warehouse") if values["catalog", k] is not None}
+    if found["type"] == "sql":
+        found.setdefault("uri", f"{_SQLITE}{values['paths', 'lake']}/catalog.db")
+    if found.get("uri", "").startswith(_SQLITE):
+        found["uri"] = _SQLITE + str(root / found["uri"].removeprefix(_SQLITE))
+    return found
 
 
 def _login() -> str:

@@ -21,7 +21,7 @@ class DataFile:
     size_bytes: int
     sha256: str
     stats: str
-    """Delta statistics as JSON: numRecords, minValues, maxValues, nullCount."""
+    """Delta statistics as JSON: numRecords, minValues, maxValues, nullCount; and fieldIds, where columns have ids."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

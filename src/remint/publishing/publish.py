@@ -15,7 +15,7 @@ from typing import Any
 
 from remint.disk import sync_names
 from remint.errors import HalfPublished, PublishConflict
-from remint.formats.base import Replacement
+from remint.formats.base import Landed, Replacement
 from remint.model.dataset import Dataset, DatasetName
 from remint.model.digest import canonical
 from remint.model.event import Event, EventKind
@@ -145,23 +145,39 @@ def publish_tables(tools: Tools, run_id: str, changes: Sequence[TableChange]) ->
     for change in changes:
         tools.tables.create(tools.table(change.dataset))
         sync_names(Path(tools.folder(change.dataset)), tools.lake)
-    versions: dict[DatasetName, int] = {}
+    landed: dict[DatasetName, Landed] = {}
     try:
         for change in changes:
             if change.is_empty or _landed(tools, run_id, change, attempt) is None:
                 check(tools, change)
         for change in changes:
-            versions[change.dataset.name] = _publish(tools, run_id, change, attempt)
+            if change.is_empty:
+                version = tools.tables.create(tools.table(change.dataset))
+                landed[change.dataset.name] = Landed(version=version, after=version)
+        for group in _groups(tools, changes):
+            landed |= _publish(tools, run_id, group, attempt)
     except PublishConflict:
         withdraw(tools, run_id, changes)
         raise
     seen = tools.store.tables_seen()
     accounted = {
-        c.dataset.name: versions[c.dataset.name]
+        c.dataset.name: landed[c.dataset.name].version
         for c in changes
-        if _is_accounted(tools, c, versions[c.dataset.name], seen.get(c.dataset.name))
+        if _is_accounted(tools, c, landed[c.dataset.name], seen.get(c.dataset.name))
     }
-    return Published(versions=versions, accounted=accounted)
+    return Published(versions={name: found.version for name, found in landed.items()}, accounted=accounted)
+
+
+def _groups(tools: Tools, changes: Sequence[TableChange]) -> list[list[TableChange]]:
+    """Return the changes that have files, cut where they cannot be committed together."""
+    groups: list[list[TableChange]] = []
+    for change in (c for c in changes if not c.is_empty):
+        joined = [*groups[-1], change] if groups else [change]
+        if groups and tools.tables.commits_together([tools.table(c.dataset) for c in joined]):
+            groups[-1] = joined
+        else:
+            groups.append([change])
+    return groups
 
 
 def check(tools: Tools, change: TableChange) -> None:
@@ -207,7 +223,7 @@ def withdraw(tools: Tools, run_id: str, changes: Sequence[TableChange]) -> None:
             continue
         back = TableChange(dataset=change.dataset, adds=change.removes, removes=change.adds)
         try:
-            tools.tables.publish(tools.table(change.dataset), _replacement(run_id, back, attempt + 1))
+            tools.tables.publish([(tools.table(change.dataset), _replacement(run_id, back, attempt + 1))])
         except PublishConflict as error:
             stuck[change.dataset.name] = error.message
     if not stuck:
@@ -279,18 +295,18 @@ def _landed(tools: Tools, run_id: str, change: TableChange, attempt: int) -> int
     return tools.tables.published_version(tools.table(change.dataset), run_id, attempt)
 
 
-def _publish(tools: Tools, run_id: str, change: TableChange, attempt: int) -> int:
-    table = tools.table(change.dataset)
-    if change.is_empty:
-        return tools.tables.create(table)
+def _publish(tools: Tools, run_id: str, group: Sequence[TableChange], attempt: int) -> dict[DatasetName, Landed]:
+    """Commit changes that can be committed together, and journal each."""
     began = tools.stopwatch()
-    version = tools.tables.publish(table, _replacement(run_id, change, attempt))
-    seconds = round(tools.stopwatch() - began, 6)
-    payload = {"dataset": table.name, "version": version, "seconds": seconds}
-    tools.store.journal_append(run_id, StepKind.PUBLISHED, payload, audit=_logged(tools, run_id, change, version))
-    detail = f"version {version}, {counted(len(change.adds), 'file')} in, {len(change.removes)} out"
-    tools.emit(Event(kind=EventKind.PUBLISHED, run_id=run_id, dataset=table.name, detail=detail))
-    return version
+    landed = tools.tables.publish([(tools.table(c.dataset), _replacement(run_id, c, attempt)) for c in group])
+    seconds = round((tools.stopwatch() - began) / len(group), 6)
+    for change, found in zip(group, landed, strict=True):
+        name, version = change.dataset.name, found.version
+        payload = {"dataset": name, "version": version, "seconds": seconds}
+        tools.store.journal_append(run_id, StepKind.PUBLISHED, payload, audit=_logged(tools, run_id, change, version))
+        detail = f"version {version}, {counted(len(change.adds), 'file')} in, {len(change.removes)} out"
+        tools.emit(Event(kind=EventKind.PUBLISHED, run_id=run_id, dataset=name, detail=detail))
+    return {change.dataset.name: found for change, found in zip(group, landed, strict=True)}
 
 
 def _logged(tools: Tools, run_id: str, change: TableChange, version: int) -> AuditEntry | None:
@@ -306,11 +322,11 @@ def _logged(tools: Tools, run_id: str, change: TableChange, version: int) -> Aud
     return replace(audit_entry(run, touched, AuditStatus.SUCCESS, tools.now()), action="publish")
 
 
-def _is_accounted(tools: Tools, change: TableChange, version: int, seen: int | None) -> bool:
+def _is_accounted(tools: Tools, change: TableChange, landed: Landed, seen: int | None) -> bool:
     """Return whether every live file is remint's, so that the next look at the table can trust its version."""
-    if seen is not None and version == seen + (not change.is_empty):
+    if seen is not None and landed.after == seen:
         return True
-    if tools.tables.version(tools.table(change.dataset)) != version:
+    if tools.tables.version(tools.table(change.dataset)) != landed.version:
         return False
     live = tools.tables.live_files(tools.table(change.dataset)).values()
     known = {f.path for r in tools.store.records(change.dataset.name).values() for f in r.files}

@@ -32,6 +32,7 @@ if TYPE_CHECKING:
     from remint.execution.retention import Retention
     from remint.execution.rollback import Rollbacks
     from remint.execution.upkeep import Upkeep
+    from remint.formats.base import TableFormat
 
 
 def _silent(_: Event) -> None:
@@ -84,7 +85,6 @@ class OpenedProject:
     @cached_property
     def _tools(self) -> Tools:
         from remint.execution.reading import refreshing
-        from remint.formats.delta import DeltaFormat
         from remint.store.read_only import open_store_to_read
         from remint.store.sql_store import open_store
 
@@ -92,7 +92,7 @@ class OpenedProject:
         open_ = open_store_to_read if self._is_reader else open_store
         return Tools(
             store=open_(settings.store_url, self.root, busy_timeout_s=settings.store_wait_s),
-            tables=DeltaFormat(),
+            tables=self._tables(),
             start_engine=cache(self._start_engine),
             root=self.root,
             lake=Path(settings.lake),
@@ -104,6 +104,16 @@ class OpenedProject:
             credential=credential,
             function_of=self.project.function_of,
         )
+
+    def _tables(self) -> TableFormat:
+        settings = self.project.settings
+        if settings.format == "iceberg":
+            from remint.formats.iceberg import IcebergFormat
+
+            return IcebergFormat(settings.catalog_name, settings.catalog)
+        from remint.formats.delta import DeltaFormat
+
+        return DeltaFormat()
 
     @cached_property
     def _scratch(self) -> Path:

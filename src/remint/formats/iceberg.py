@@ -1,0 +1,451 @@
+"""Apache Iceberg: metadata-only commits through pyiceberg, behind the same guard as every format.
+
+Rules:
+- a version is the sequence number of the newest snapshot: every commit of files has the next one;
+- files are taken out and put in by their exact names in one snapshot, bound to the state that was compared;
+- who committed is a property of the table, which outlives its snapshots, and is said in the snapshot as well;
+- files that say which rows of others are gone are honoured by readers and never written; put back beside them, an
+  older file would give back rows that were deleted, so such a partition is not put back.
+"""
+
+from __future__ import annotations
+
+import random
+import time
+from collections.abc import Collection, Iterator, Mapping, Sequence
+from contextlib import suppress
+from functools import cached_property
+from pathlib import Path
+from typing import Any
+
+from pyiceberg.catalog import Catalog
+from pyiceberg.exceptions import CommitFailedException, NoSuchNamespaceError, NoSuchTableError, TableAlreadyExistsError
+from pyiceberg.manifest import DataFileContent, ManifestContent, ManifestEntry, ManifestEntryStatus, ManifestFile
+from pyiceberg.table import Table as IcebergTable
+from pyiceberg.table import Transaction
+from pyiceberg.table.snapshots import Operation
+from pyiceberg.table.update.snapshot import _OverwriteFiles
+
+from remint.disk import sync
+from remint.errors import LogDamaged, PublishUnverified, RunError, TableBusy
+from remint.failures import machine_failure
+from remint.formats.base import Landed, LogReading, Replacement, Table, require_base
+from remint.formats.iceberg_catalog import Pending, commit, create_table, is_atomic, opened
+from remint.formats.iceberg_files import (
+    LiveFile,
+    Manifests,
+    cut_differences,
+    iceberg_file,
+    iceberg_type,
+    schema_of,
+    spec_of,
+)
+from remint.formats.iceberg_log import read_log
+from remint.model.partition import PartitionKey
+
+_FORMAT_VERSION = 2
+_CAS_TRIES = 50
+_PAUSE_S = 0.02
+_RUN, _ATTEMPT = "remint.run", "remint.attempt"
+
+
+class IcebergFormat:
+    """Tables of one Iceberg catalog."""
+
+    name = "iceberg"
+    log_folder = "metadata"
+
+    def __init__(self, catalog: str, properties: Mapping[str, str]) -> None:
+        """Bind a catalog by name; it is opened when a table is first asked for."""
+        self._name, self._properties = catalog, properties
+        self._manifests = Manifests()
+
+    @cached_property
+    def _catalog(self) -> Catalog:
+        return opened(self._name, self._properties)
+
+    def commits_together(self, tables: Sequence[Table]) -> bool:
+        """Return whether the catalog commits several tables as one."""
+        return is_atomic(self._catalog)
+
+    def version(self, table: Table) -> int | None:
+        """Return the sequence number of the newest snapshot, 0 before the first one; None when there is no table."""
+        loaded = self._loaded(table)
+        return None if loaded is None else _version(loaded)
+
+    def create(self, table: Table) -> int:
+        """Create the table, empty and durable, or add the columns that it lacks; return its version."""
+        loaded = self._loaded(table)
+        if loaded is None:
+            schema = schema_of(table.columns)
+            place, spec = _location(table), spec_of(table, schema)
+            with suppress(TableAlreadyExistsError):
+                create_table(self._catalog, _identifier(table), schema, spec, place)
+            loaded = self._there(table)
+        for _ in _tries(table):
+            wanted = [c for c in table.columns if c.name not in loaded.schema().column_names]
+            if not wanted:
+                return _version(loaded)
+            transaction = Transaction(loaded)
+            with transaction.update_schema() as update:
+                for column in wanted:
+                    update.add_column(column.name, iceberg_type(column))
+            with suppress(CommitFailedException):
+                commit(self._catalog, [Pending(transaction, ())])
+            loaded = self._there(table)
+        raise _busy(table)
+
+    def field_ids(self, table: Table) -> Mapping[str, int]:
+        """Return the id of every column, also of those that ``create`` would add."""
+        loaded = self._loaded(table)
+        if loaded is None:
+            return {f.name: f.field_id for f in schema_of(table.columns).fields}
+        found = {f.name: f.field_id for f in loaded.schema().fields}
+        last = loaded.metadata.last_column_id
+        added = [c.name for c in table.columns if c.name not in found]
+        return {**found, **{name: last + n for n, name in enumerate(added, start=1)}}
+
+    def live_files(self, table: Table) -> Mapping[PartitionKey, frozenset[str]]:
+        """Return the paths of the live files by partition; none where there is no table."""
+        loaded = self._loaded(table)
+        return {} if loaded is None else _by_key(self._live(table, loaded))
+
+    def published_version(self, table: Table, run_id: str, attempt: int) -> int | None:
+        """Return the version that holds the commit of (run, attempt)."""
+        loaded = self._loaded(table)
+        if loaded is None or _reached(loaded, run_id) < attempt:
+            return None
+        return _version_of(loaded, run_id, attempt)
+
+    def check(self, table: Table, replacement: Replacement) -> None:
+        """Refuse a replacement whose base is not what is live."""
+        loaded = self._there(table)
+        _refuse_unsupported(loaded, table)
+        require_base(table, _by_key(self._live(table, loaded)), replacement)
+
+    def mend(self, table: Table, expected: Sequence[Replacement], aside: Path) -> list[str]:
+        """Return nothing: what a catalog names was synced before."""
+        del table, expected, aside
+        return []
+
+    def publish(self, changes: Sequence[tuple[Table, Replacement]]) -> list[Landed]:
+        """Commit the replacements, once, under an exact comparison with what was loaded; read them back."""
+        for _ in _tries(changes[0][0]):
+            loaded = [self._there(table) for table, _ in changes]
+            landed = [_landed(state, replacement) for state, (_, replacement) in zip(loaded, changes, strict=True)]
+            open_ = [(s, t, r) for s, (t, r), done in zip(loaded, changes, landed, strict=True) if done is None]
+            pending = [self._pending(state, table, replacement) for state, table, replacement in open_]
+            try:
+                commit(self._catalog, pending)
+            except CommitFailedException:
+                continue
+            done = iter([self._read_back(state, table, replacement) for state, table, replacement in open_])
+            return [found or next(done) for found in landed]
+        raise _busy(changes[0][0])
+
+    def bar(self, table: Table, run_id: str, attempt: int) -> bool:
+        """Take the place after (run, attempt) where that did not commit."""
+        self.create(table)
+        for _ in _tries(table):
+            loaded = self._there(table)
+            reached = _reached(loaded, run_id)
+            if reached >= attempt:
+                return reached == attempt
+            taken = Replacement(run_id=run_id, attempt=attempt + 1, adds=(), removes=())
+            with suppress(CommitFailedException):
+                commit(self._catalog, [self._pending(loaded, table, taken)])
+                return False
+        raise _busy(table)
+
+    def runs_after(self, table: Table, version: int | None) -> list[str]:
+        """Return the runs that committed after a version, as the snapshots that are left say."""
+        loaded = self._there(table)
+        later = sorted(
+            (s for s in loaded.metadata.snapshots if (s.sequence_number or 0) > (version or 0)),
+            key=lambda s: s.sequence_number or 0,
+        )
+        runs = [s.summary.additional_properties.get(_RUN) for s in later if s.summary]
+        return list(dict.fromkeys(run for run in runs if run))
+
+    def remove(self, table: Table, paths: Collection[str]) -> list[str]:
+        """Delete files that the newest version does not name; a file that is gone already counts as deleted."""
+        live = set().union(*self.live_files(table).values())
+        folders = set()
+        for path in sorted(set(paths) - live):
+            place = Path(table.location) / path
+            place.unlink(missing_ok=True)
+            if place.parent.is_dir():
+                folders.add(place.parent)
+        for folder in sorted(folders):
+            sync(folder)
+        return sorted(live & set(paths))
+
+    def damaged_commits(self, table: Table) -> list[str]:
+        """Return what of the table's metadata cannot be read."""
+        return [f"{f.file} {f.detail}" for f in self.read_log(table).faults]
+
+    def read_log(self, table: Table) -> LogReading:
+        """Return what the snapshots say and what is wrong with them."""
+        return read_log(self._catalog, _identifier(table), table, self._manifests)
+
+    def take_out_entry(self, table: Table, file: str) -> None:
+        """Refuse: a catalog names one state, and nothing of it can be left out."""
+        raise _not_mended(table, file)
+
+    def put_back_commit(self, table: Table, version: int, replacement: Replacement) -> None:
+        """Refuse: a snapshot is named by what comes after it."""
+        raise _not_mended(table, f"version {version} of run {replacement.run_id}")
+
+    def differences(self, table: Table) -> list[str]:
+        """Return where schema, cut or features are not those that remint can keep."""
+        loaded = self._there(table)
+        found = [*_unsupported(loaded), *cut_differences(table, loaded.metadata)]
+        there = {field.name: field.field_type for field in loaded.schema().fields}
+        wanted = {column.name: iceberg_type(column) for column in table.columns}
+        for name in dict.fromkeys([*wanted, *there]):
+            if name not in there:
+                found.append(f"column {name}: the table has none")
+            elif name not in wanted:
+                found.append(f"column {name}: not in the contract")
+            elif there[name] != wanted[name]:
+                found.append(f"column {name}: expected {wanted[name]}, found {there[name]}")
+        return found
+
+    def foreign_writer(self, table: Table) -> str:
+        """Return who made the newest snapshot that is not remint's, as it says."""
+        loaded = self._loaded(table)
+        if loaded is None:
+            return "somebody who removed the table"
+        for snapshot in sorted(loaded.metadata.snapshots, key=lambda s: -(s.sequence_number or 0)):
+            said = snapshot.summary.additional_properties if snapshot.summary else {}
+            if _RUN not in said:
+                who = said.get("engine-name") or said.get("spark.app.id") or "unknown writer"
+                operation = snapshot.summary.operation.value if snapshot.summary else "commit"
+                return f"version {snapshot.sequence_number}, {operation} by {who}"
+        return "no snapshot that is left"
+
+    # -- one table -----------------------------------------------------------------------------------------------------
+
+    def _loaded(self, table: Table) -> IcebergTable | None:
+        """Return the table as the catalog names it now, None where it names none.
+
+        Raises:
+            DiskFailed: the machine refused to read it.
+            LogDamaged: its metadata cannot be read.
+        """
+        try:
+            return self._catalog.load_table(_identifier(table))
+        except (NoSuchTableError, NoSuchNamespaceError):
+            return None
+        except Exception as error:
+            raise _damaged(table, error) from error
+
+    def _there(self, table: Table) -> IcebergTable:
+        loaded = self._loaded(table)
+        if loaded is None:
+            raise RunError(f"{table.name}: the catalog names no such table", hint="remint plan    # makes it anew")
+        return loaded
+
+    def _live(self, table: Table, loaded: IcebergTable) -> list[LiveFile]:
+        try:
+            return self._manifests.live(table, loaded.metadata, loaded.io)
+        except RunError:
+            raise
+        except Exception as error:
+            raise _damaged(table, error) from error
+
+    def _pending(self, loaded: IcebergTable, table: Table, replacement: Replacement) -> Pending:
+        """Write the manifests of a replacement that nobody names yet.
+
+        Raises:
+            PublishConflict: its base is not what is live.
+        """
+        _refuse_unsupported(loaded, table)
+        live = self._live(table, loaded)
+        require_base(table, _by_key(live), replacement)
+        transaction = Transaction(loaded)
+        said = {_RUN: replacement.run_id, _ATTEMPT: str(replacement.attempt)}
+        producer = _Replacing(Operation.OVERWRITE, transaction, loaded.io, snapshot_properties=said)
+        gone = {f.path for f in replacement.removes}
+        for file in live:
+            if file.path in gone and not file.deletes:
+                producer.delete_data_file(file.entry)
+        for added in replacement.adds:
+            producer.append_data_file(iceberg_file(table, loaded.metadata, added))
+        producer.commit()
+        transaction.set_properties({f"{_RUN}.{replacement.run_id}": str(replacement.attempt)})
+        return Pending(transaction, (*producer._written_manifests, *producer._written_manifest_lists))
+
+    def _read_back(self, before: IcebergTable, table: Table, replacement: Replacement) -> Landed:
+        """Return the commit that was made on ``before``.
+
+        Raises:
+            PublishUnverified: the table does not show it.
+        """
+        after = self._there(table)
+        snapshot = _snapshot_of(after, replacement.run_id, replacement.attempt)
+        paths = {f.path for f in self._live(table, before)}
+        expected = paths - {f.path for f in replacement.removes} | {f.path for f in replacement.adds}
+        number = None if snapshot is None else snapshot.snapshot_id
+        found = {f.path for f in self._manifests.live(table, after.metadata, after.io, number)}
+        if snapshot is None or found != expected:
+            raise PublishUnverified(
+                f"{table.name}: the commit of run {replacement.run_id} should list {len(expected)} files and lists "
+                f"{len(found)} ({len(expected - found)} absent, {len(found - expected)} unexpected)",
+                hint="remint doctor    # compares ledger, log and disk",
+            )
+        return Landed(version=int(snapshot.sequence_number or 0), after=_version(before))
+
+
+class _Replacing(_OverwriteFiles):
+    """Takes files out by name, wherever they lie: no predicate, which takes pyiceberg seconds for many partitions."""
+
+    def _build_delete_files_partition_predicate(self) -> None:
+        return
+
+    def _existing_manifests(self) -> list[ManifestFile]:
+        return [kept for manifest in self._parents() for kept in self._without_gone(manifest)]
+
+    def _deleted_entries(self) -> list[ManifestEntry]:
+        found = []
+        for manifest in self._parents():
+            if manifest.content is ManifestContent.DATA:
+                entries = manifest.fetch_manifest_entry(self._io, discard_deleted=True)
+                found += [self._marked(e, ManifestEntryStatus.DELETED) for e in entries if self._is_gone(e)]
+        self._validate_required_deletes(found)
+        return found
+
+    def _parents(self) -> list[ManifestFile]:
+        number = self._parent_snapshot_id
+        parent = None if number is None else self._transaction.table_metadata.snapshot_by_id(number)
+        return [] if parent is None else parent.manifests(self._io)
+
+    def _without_gone(self, manifest: ManifestFile) -> Iterator[ManifestFile]:
+        """Yield the manifest, anew without the files that go; one that names none that are live is dropped."""
+        if manifest.content is ManifestContent.DELETES:
+            yield manifest
+            return
+        entries = manifest.fetch_manifest_entry(self._io, discard_deleted=True)
+        kept = [entry for entry in entries if not self._is_gone(entry)]
+        if len(kept) == len(entries):
+            if entries:
+                yield manifest
+        elif kept:
+            with self.new_manifest_writer(self.spec(manifest.partition_spec_id)) as writer:
+                for entry in kept:
+                    writer.add_entry(self._marked(entry, ManifestEntryStatus.EXISTING))
+            yield writer.to_manifest_file()
+
+    def _is_gone(self, entry: ManifestEntry) -> bool:
+        return entry.data_file.content is DataFileContent.DATA and entry.data_file in self._deleted_data_files
+
+    def _marked(self, entry: ManifestEntry, status: ManifestEntryStatus) -> ManifestEntry:
+        return ManifestEntry.from_args(
+            status=status,
+            snapshot_id=self._snapshot_id if status is ManifestEntryStatus.DELETED else entry.snapshot_id,
+            sequence_number=entry.sequence_number,
+            file_sequence_number=entry.file_sequence_number,
+            data_file=entry.data_file,
+        )
+
+
+def _identifier(table: Table) -> tuple[str, ...]:
+    return tuple(table.name.split("."))
+
+
+def _location(table: Table) -> str:
+    return table.location.rstrip("/")
+
+
+def _version(loaded: IcebergTable) -> int:
+    snapshot = loaded.metadata.current_snapshot()
+    return int(snapshot.sequence_number or 0) if snapshot else 0
+
+
+def _reached(loaded: IcebergTable, run_id: str) -> int:
+    """Return the last attempt of a run that the table took; 0 when it took none."""
+    return int(loaded.metadata.properties.get(f"{_RUN}.{run_id}", "0"))
+
+
+def _snapshot_of(loaded: IcebergTable, run_id: str, attempt: int) -> Any:
+    said = {_RUN: run_id, _ATTEMPT: str(attempt)}
+    for snapshot in loaded.metadata.snapshots:
+        if snapshot.summary and said.items() <= snapshot.summary.additional_properties.items():
+            return snapshot
+    return None
+
+
+def _version_of(loaded: IcebergTable, run_id: str, attempt: int) -> int:
+    """Return the version that holds the commit of (run, attempt); the newest where its snapshot is gone."""
+    snapshot = _snapshot_of(loaded, run_id, attempt)
+    return _version(loaded) if snapshot is None else int(snapshot.sequence_number or 0)
+
+
+def _landed(loaded: IcebergTable, replacement: Replacement) -> Landed | None:
+    """Return an earlier commit of the replacement, or of what came after it, None where there is none."""
+    if _reached(loaded, replacement.run_id) < replacement.attempt:
+        return None
+    return Landed(version=_version_of(loaded, replacement.run_id, replacement.attempt), after=None)
+
+
+def _by_key(live: Sequence[LiveFile]) -> dict[PartitionKey, frozenset[str]]:
+    groups: dict[PartitionKey, set[str]] = {}
+    for file in live:
+        groups.setdefault(file.key, set()).add(file.path)
+    return {key: frozenset(paths) for key, paths in groups.items()}
+
+
+def _unsupported(loaded: IcebergTable) -> list[str]:
+    found = []
+    if loaded.metadata.format_version != _FORMAT_VERSION:
+        found.append(f"it has format version {loaded.metadata.format_version}, and remint writes {_FORMAT_VERSION}")
+    snapshot = loaded.metadata.current_snapshot()
+    for manifest in snapshot.manifests(loaded.io) if snapshot else ():
+        if manifest.content is ManifestContent.DELETES:
+            entries = manifest.fetch_manifest_entry(loaded.io, discard_deleted=True)
+            if any(e.data_file.content is DataFileContent.EQUALITY_DELETES for e in entries):
+                found.append("it uses equality deletes, which remint does not read")
+                break
+    return found
+
+
+def _refuse_unsupported(loaded: IcebergTable, table: Table) -> None:
+    found = _unsupported(loaded)
+    if found:
+        raise RunError(
+            f"{table.name}: {'; '.join(found)}",
+            hint="rewrite the table's data files with the tool that wrote them, or declare it under another location",
+        )
+
+
+def _tries(table: Table) -> Iterator[None]:
+    """Yield once for each try to commit to a table."""
+    for lost in range(_CAS_TRIES):
+        if lost:
+            time.sleep(random.uniform(0, _PAUSE_S * lost))  # noqa: S311 - spreads writers, keeps no secret
+        yield
+    raise _busy(table)
+
+
+def _busy(table: Table) -> TableBusy:
+    return TableBusy(
+        f"{table.name}: {_CAS_TRIES} commits in a row were lost to other writers of the table",
+        hint="wait until the other writer is done, then: remint resume RUN",
+    )
+
+
+def _damaged(table: Table, error: Exception) -> Exception:
+    refused = machine_failure(error)
+    if refused is not None:
+        return refused
+    return LogDamaged(
+        f"{table.name}: the metadata of the table cannot be read: {' '.join(str(error).split())}",
+        hint=f"remint doctor {table.name}",
+    )
+
+
+def _not_mended(table: Table, what: str) -> RunError:
+    return RunError(
+        f"{table.name}: {what} of an Iceberg table cannot be mended by remint",
+        hint=f"remint run {table.name} --rebuild    # makes it anew, once its damaged metadata is out of the catalog",
+    )
