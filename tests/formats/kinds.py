@@ -1,0 +1,148 @@
+"""The formats that the contract is held on: each with a writer and a reader that are nobody's of remint."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any, Protocol
+
+import pyarrow as pa
+import pytest
+from deltalake import DeltaTable, write_deltalake
+from pyiceberg.catalog import Catalog
+
+from remint.engines.duckdb_rows import Target, copy_partitioned, open_connection
+from remint.formats import delta, iceberg
+from remint.formats.base import Replacement, Table, TableFormat
+from remint.formats.delta import DeltaFormat
+from remint.formats.iceberg import IcebergFormat
+from remint.formats.iceberg_catalog import opened
+from remint.model.dataset import Column
+from remint.model.partition import Grain, PartitionSpec
+from remint.model.provenance import DataFile
+
+REGION = PartitionSpec(column="region", grain=Grain.IDENTITY)
+ARROW = {"BIGINT": pa.int64(), "VARCHAR": pa.string(), "DATE": pa.date32(), "TIMESTAMPTZ": pa.timestamp("us", "UTC")}
+
+
+class Stranger(Protocol):
+    """Somebody who writes to a table with the format's own library."""
+
+    def append(self, table: Table, rows: Sequence[dict[str, Any]]) -> None: ...
+
+    def delete(self, table: Table, region: str) -> None: ...
+
+    def rows(self, table: Table) -> list[dict[str, Any]]: ...
+
+
+@dataclass
+class Kind:
+    """One format in a folder."""
+
+    root: Path
+    format: TableFormat
+    stranger: Stranger
+    before_commit: Callable[[pytest.MonkeyPatch, Callable[[], object]], None]
+    """Makes something happen right before the next commit that remint makes."""
+
+    def table(
+        self, *, columns: str = "n BIGINT, region VARCHAR", cut: PartitionSpec = REGION, append_only: bool = False
+    ) -> Table:
+        """Return a table that is not there yet."""
+        named = tuple(Column(name=c.split()[0], type=c.split()[1]) for c in columns.split(", "))
+        place = str(self.root / "lake" / "gold" / "t")
+        return Table(name="gold.t", location=place, columns=named, partition=cut, append_only=append_only)
+
+    def created(self, **said: Any) -> Table:
+        """Return a table that is there, and empty."""
+        table = self.table(**said)
+        self.format.create(table)
+        return table
+
+    def staged(self, table: Table, rows: Sequence[Sequence[Any]], token: str = "r1-0") -> list[DataFile]:
+        """Write rows as the engine does, named by no table version yet."""
+        Path(table.location).mkdir(parents=True, exist_ok=True)
+        names = [c.name for c in table.columns]
+        marks = ", ".join(f"CAST(? AS {c.type}) AS {c.name}" for c in table.columns)
+        target = Target(root=table.location, spec=table.partition, token=token, field_ids=self.format.field_ids(table))
+        with open_connection("256MB", 1, self.root / "spill") as con:
+            con.execute(f"CREATE TABLE v AS SELECT {marks}", list(rows[0]))
+            for row in rows[1:]:
+                con.execute(f"INSERT INTO v SELECT {marks}", list(row))
+            return copy_partitioned(con, f"SELECT {', '.join(names)} FROM v", target)
+
+    def publish(
+        self, table: Table, run_id: str, adds: Sequence[DataFile], removes: Sequence[DataFile] = (), attempt: int = 1
+    ) -> int:
+        """Commit one replacement and return its version."""
+        change = Replacement(run_id=run_id, attempt=attempt, adds=tuple(adds), removes=tuple(removes))
+        return self.format.publish([(table, change)])[0].version
+
+    def rows(self, table: Table) -> list[tuple[Any, ...]]:
+        """Return the rows that the format's own library reads, sorted."""
+        return sorted((tuple(row[c.name] for c in table.columns) for row in self.stranger.rows(table)), key=str)
+
+
+class DeltaStranger:
+    """delta-rs."""
+
+    def append(self, table: Table, rows: Sequence[dict[str, Any]]) -> None:
+        write_deltalake(table.location, pa.Table.from_pylist(list(rows)), mode="append")
+
+    def delete(self, table: Table, region: str) -> None:
+        DeltaTable(table.location).delete(f"region = '{region}'")
+
+    def rows(self, table: Table) -> list[dict[str, Any]]:
+        found: list[dict[str, Any]] = DeltaTable(table.location).to_pyarrow_table().to_pylist()
+        return found
+
+
+class IcebergStranger:
+    """pyiceberg's tables, beside those that remint opens."""
+
+    def __init__(self, catalog: Callable[[], Catalog]) -> None:
+        self._catalog = catalog
+
+    def append(self, table: Table, rows: Sequence[dict[str, Any]]) -> None:
+        schema = pa.schema([(c.name, ARROW[c.type]) for c in table.columns])
+        self._catalog().load_table(table.name).append(pa.Table.from_pylist(list(rows), schema))
+
+    def delete(self, table: Table, region: str) -> None:
+        self._catalog().load_table(table.name).delete(f"region == '{region}'")
+
+    def rows(self, table: Table) -> list[dict[str, Any]]:
+        return list(self._catalog().load_table(table.name).scan().to_arrow().to_pylist())
+
+
+def delta_in(root: Path) -> Kind:
+    """Return Delta tables below a folder."""
+
+    def before(patch: pytest.MonkeyPatch, act: Callable[[], object]) -> None:
+        patch.setattr(delta, "_commit", _once_before(delta._commit, act))
+
+    return Kind(root, DeltaFormat(), DeltaStranger(), before)
+
+
+def iceberg_in(root: Path) -> Kind:
+    """Return Iceberg tables below a folder, named by a catalog in a file there."""
+    said = {"type": "sql", "uri": f"sqlite:///{root}/lake/catalog.db"}
+
+    def before(patch: pytest.MonkeyPatch, act: Callable[[], object]) -> None:
+        patch.setattr(iceberg, "commit", _once_before(iceberg.commit, act))
+
+    return Kind(root, IcebergFormat("remint", said), IcebergStranger(lambda: opened("remint", said)), before)
+
+
+def _once_before(commit: Callable[..., Any], act: Callable[[], object]) -> Callable[..., Any]:
+    waiting = [act]
+
+    def committing(*args: Any) -> Any:
+        if waiting:
+            waiting.pop()()
+        return commit(*args)
+
+    return committing
+
+
+KINDS: dict[str, Callable[[Path], Kind]] = {"delta": delta_in, "iceberg": iceberg_in}
