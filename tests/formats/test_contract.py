@@ -123,6 +123,28 @@ def test_every_cut_is_found_again_under_its_key(
     assert read == sorted(written, key=str)
 
 
+@pytest.mark.parametrize(
+    ("grain", "value"),
+    [(Grain.HOUR, "2026-10-14 05:30:00+00"), (Grain.WEEK, "2026-10-14"), (Grain.MONTH, "2026-10-02")],
+)
+def test_rows_that_begin_no_partition_of_the_grain_are_refused(kind: Kind, grain: Grain, value: str) -> None:
+    cut = PartitionSpec(column="p", grain=grain)
+    table = kind.created(columns=f"n BIGINT, p {cut.type}", cut=cut)
+
+    with pytest.raises(UnusablePartition):
+        kind.staged(table, [(1, value)])
+
+
+def test_an_hour_that_somebody_else_wrote_is_found_under_its_key(kind: Kind) -> None:
+    cut = PartitionSpec(column="p", grain=Grain.HOUR)
+    table = kind.created(columns="n BIGINT, p TIMESTAMPTZ", cut=cut)
+    kind.publish(table, "r1", kind.staged(table, [(1, "2026-10-14 05:00:00+00")]))
+
+    kind.stranger.append(table, [{"n": 2, "p": datetime(2026, 10, 14, 5, tzinfo=UTC)}])
+
+    assert {key: len(paths) for key, paths in kind.format.live_files(table).items()} == {"2026-10-14T05": 2}
+
+
 def test_a_table_that_is_not_there_has_nothing(kind: Kind) -> None:
     table = kind.table()
     kind.staged(table, [(1, "v")])

@@ -7,7 +7,7 @@ from tests.mutants.faults import Fault
 SIMULATOR = ("tests/sim/test_simulator.py::test_whatever_happens_in_memory_everything_holds[0]",)
 FAILED_ONCE = "tests/sim/test_simulator.py::test_a_history_that_failed_once_holds"
 POWER = "tests/faults/test_sweeps.py::test_what_was_said_to_be_done_survives_a_loss_of_power"
-DELTA = "tests/formats/test_delta.py"
+CONTRACT = "tests/formats/test_contract.py"
 STORE = "tests/store/test_store_contract.py"
 WITHDRAW = "tests/publishing/test_withdraw.py"
 
@@ -64,7 +64,7 @@ PROTOCOL = (
         file="formats/delta.py",
         right="        require_base(table, before, replacement)\n",
         wrong="",
-        tests=(f"{DELTA}::test_a_replacement_of_files_that_are_not_live_is_a_conflict_and_commits_nothing",),
+        tests=(f"{CONTRACT}::test_a_replacement_of_files_that_are_not_live_is_a_conflict_and_commits_nothing[delta]",),
         says="DID NOT RAISE",
         is_quick=True,
     ),
@@ -74,7 +74,7 @@ PROTOCOL = (
         right="        before = _live(opened, table)\n        require_base(",
         wrong='        before = locals()["before"] if "before" in locals() else _live(opened, table)\n'
         "        require_base(",
-        tests=(f"{DELTA}::test_a_commit_that_lost_a_race_looks_at_the_base_again",),
+        tests=(f"{CONTRACT}::test_a_commit_that_lost_a_race_looks_at_the_base_again[delta]",),
         says="PublishConflict",
         is_quick=True,
     ),
@@ -83,7 +83,7 @@ PROTOCOL = (
         file="formats/delta.py",
         right="if (reached := _reached(opened, replacement.run_id)) >= replacement.attempt:",
         wrong="if (reached := _reached(opened, replacement.run_id)) > replacement.attempt:",
-        tests=(f"{DELTA}::test_a_commit_that_is_there_is_not_repeated_and_one_that_is_barred_never_comes",),
+        tests=(f"{CONTRACT}::test_a_commit_that_is_there_is_not_repeated_and_one_that_is_barred_never_comes[delta]",),
         says="PublishConflict",
         is_quick=True,
     ),

@@ -30,11 +30,12 @@ class Meddler:
     def __getattr__(self, name: str) -> Any:
         return getattr(self._tables, name)
 
-    def publish(self, table: Table, replacement: Replacement) -> int:
+    def publish(self, changes: list[tuple[Table, Replacement]]) -> Any:
+        ((table, _),) = changes
         self.published.append(table.name)
         if len(self.published) == self._at:
             self._act(table)
-        return int(self._tables.publish(table, replacement))
+        return self._tables.publish(changes)
 
 
 def meddled(project: Project, at: int, act: Callable[[Table], None]) -> Workspace:
@@ -89,10 +90,10 @@ def test_a_kill_while_taking_back_is_finished_by_resume(project: Project) -> Non
     tables = workspace._tools.tables
     publish = tables.publish
 
-    def dying(table: Table, replacement: Replacement) -> int:
-        if replacement.attempt == 2:
+    def dying(changes: list[tuple[Table, Replacement]]) -> Any:
+        if any(replacement.attempt == 2 for _, replacement in changes):
             raise Killed("while taking back")
-        return publish(table, replacement)
+        return publish(changes)
 
     tables.publish = dying
     with pytest.raises(Killed):

@@ -87,7 +87,8 @@ def _wrong_entries(dataset: Dataset, published: Mapping[str, DataFile], reading:
         file = published.get(path)
         if file is None:
             continue
-        expected, found = [file.key, file.size_bytes, file.rows], [entry.key, entry.size_bytes, _rows(entry.stats or "")]
+        expected = [file.key, file.size_bytes, file.rows]
+        found = [entry.key, entry.size_bytes, _rows(entry.stats or "")]
         if found[2] is None:
             found[2] = file.rows
         if found != expected:
