@@ -11,6 +11,12 @@ from tests.e2e import projects
 
 
 @pytest.fixture
+def on_iceberg(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Projects that are written in this test keep their tables in Iceberg."""
+    monkeypatch.setattr(projects, "tables_in", "iceberg")
+
+
+@pytest.fixture
 def on_postgres(postgres: Server, monkeypatch: pytest.MonkeyPatch) -> Iterator[Server]:
     """Projects that are written in this test keep their state on PostgreSQL."""
     before = set(postgres.databases())

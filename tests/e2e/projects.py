@@ -24,9 +24,12 @@ from remint.model.request import Ask, Mode, Request
 from remint.model.run import Run
 from remint.workspace import Workspace
 from tests.databases import Server
+from tests.e2e.lakehouses import LAKEHOUSES, Lakehouse
 
 state_on: Server | None = None
 """The server on which new projects keep their state; None for a SQLite file. The fixture ``on_postgres`` sets it."""
+tables_in = "delta"
+"""The format in which new projects keep their tables. The fixture ``on_iceberg`` sets it."""
 
 DATASETS = """\
 from remint import arrivals, bronze, by_arrival, day, files, gold, json_payload, month, roll_up, same, silver, trailing
@@ -176,6 +179,8 @@ class Project:
     server: Server | None = None
     """Where its state is kept; None for a SQLite file."""
     database: str = ""
+    format: str = "delta"
+    """In which its tables are kept."""
 
     def now(self) -> datetime:
         """Return the next minute."""
@@ -190,6 +195,7 @@ class Project:
         """Return a copy in another folder, with all its state."""
         shutil.copytree(self.root, root)
         copy = replace(self, root=root, lines=list(self.lines))
+        self.lakehouse.moved(self.root / "lake", root / "lake")
         if self.server:
             copy.keep_state_in(self.server.new_database(like=self.database))
         return copy
@@ -281,14 +287,20 @@ class Project:
         """Return a table as delta-rs sees it."""
         return DeltaTable(str(self.folder(table)))
 
+    @property
+    def lakehouse(self) -> Lakehouse:
+        """Its tables, as the library of their format sees them."""
+        return LAKEHOUSES[self.format]
+
     def versions(self) -> dict[str, int]:
-        """Return the Delta version of every table that exists."""
-        return {t: self.delta(t).version() for t in TABLES if (self.folder(t) / "_delta_log").exists()}
+        """Return the version of every table that exists."""
+        found = {t: self.lakehouse.version(self.root / "lake", t) for t in TABLES}
+        return {t: version for t, version in found.items() if version is not None}
 
     def live(self) -> dict[str, set[str]]:
         """Return the files that every table names, relative to the lake."""
-        lake = str(self.root / "lake")
-        return {t: {p.removeprefix(lake) for p in self.delta(t).file_uris()} for t in self.versions()}
+        lake = self.root / "lake"
+        return {t: {p.removeprefix(str(lake)) for p in self.lakehouse.files(lake, t)} for t in self.versions()}
 
     def parts(self) -> set[str]:
         """Return the Parquet files on disk, relative to the lake."""
@@ -305,9 +317,9 @@ class Project:
         return self.versions(), self.live(), self.digests()
 
     def rows(self, table: str) -> Rows:
-        """Return the rows of a table in the form of ``expected``, read by delta-rs alone."""
-        found = self.delta(table).to_pyarrow_table().to_pylist()
+        """Return the rows of a table in the form of ``expected``, read by the library of its format alone."""
         columns = COLUMNS[table]
+        found = self.lakehouse.rows(self.root / "lake", table).select(columns).to_pylist()
         return sorted(tuple(_plain(row[c]) for c in columns) for row in found)
 
     def tables(self) -> dict[str, Rows]:
@@ -364,7 +376,9 @@ def write_project(root: Path, changes: Mapping[str, str | None] | None = None) -
             path = root / name
             path.parent.mkdir(parents=True, exist_ok=True)
             path.write_text(text)
-    project = Project(root, server=state_on)
+    project = Project(root, server=state_on, format=tables_in)
+    path = root / "remint.toml"
+    path.write_text(path.read_text() + project.lakehouse.settings)
     if state_on:
         project.keep_state_in(state_on.new_database())
     return project

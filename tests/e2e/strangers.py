@@ -1,4 +1,4 @@
-"""Writers that are not remint: what they do to a table through delta-rs or to its files on disk."""
+"""Writers that are not remint: what they do to a table through its own library or to its files on disk."""
 
 from __future__ import annotations
 
@@ -7,7 +7,6 @@ from pathlib import Path
 
 import pyarrow as pa
 import pyarrow.compute as pc
-from deltalake import write_deltalake
 from deltalake.transaction import RemoveAction
 
 from tests.e2e.projects import Project
@@ -16,46 +15,46 @@ from tests.e2e.projects import Project
 def append(project: Project, table: str, *, like: str, to: str | None = None) -> None:
     """Append copies of the rows of partition ``like``, under the partition ``to`` when that is given."""
     column = partition_column(project, table)
-    held = project.delta(table).to_pyarrow_table()
+    held = project.lakehouse.rows(project.root / "lake", table)
     rows = held.filter(pc.equal(held[column], date.fromisoformat(like)))
     assert rows.num_rows, f"{table} has no partition {like}"
     if to is not None:
         place = rows.column_names.index(column)
         rows = rows.set_column(place, column, pa.array([date.fromisoformat(to)] * rows.num_rows))
-    write_deltalake(str(project.folder(table)), rows, mode="append")
+    project.lakehouse.append(project.root / "lake", table, rows)
 
 
 def overwrite(project: Project, table: str, key: str) -> None:
     """Replace a partition by its own rows, the first one left out."""
     column = partition_column(project, table)
-    held = project.delta(table).to_pyarrow_table()
+    held = project.lakehouse.rows(project.root / "lake", table)
     rows = held.filter(pc.equal(held[column], date.fromisoformat(key))).slice(1)
-    write_deltalake(str(project.folder(table)), rows, mode="overwrite", predicate=f"{column} = '{key}'")
+    project.lakehouse.overwrite(project.root / "lake", table, rows, key)
 
 
 def delete(project: Project, table: str, key: str) -> None:
     """Delete every row of a partition."""
-    project.delta(table).delete(f"{partition_column(project, table)} = '{key}'")
+    project.lakehouse.delete(project.root / "lake", table, key)
 
 
 def partition_column(project: Project, table: str) -> str:
     """Return the column by which a table is cut."""
-    return str(project.delta(table).metadata().partition_columns[0])
+    return project.lakehouse.cut(project.root / "lake", table)
 
 
 def files_of(project: Project, table: str, key: str) -> list[Path]:
     """Return the files on disk that the table names for one partition."""
-    return [Path(p) for p in project.delta(table).file_uris() if f"={key}" in p]
+    return [Path(p) for p in project.lakehouse.files(project.root / "lake", table) if f"={key}" in p]
 
 
 def append_null(project: Project, table: str, *, like: str) -> None:
     """Append copies of the rows of a partition whose partition value is NULL."""
     column = partition_column(project, table)
-    held = project.delta(table).to_pyarrow_table()
+    held = project.lakehouse.rows(project.root / "lake", table)
     rows = held.filter(pc.equal(held[column], date.fromisoformat(like)))
     place = rows.column_names.index(column)
     nulls = pa.array([None] * rows.num_rows, rows.schema.field(column).type)
-    write_deltalake(str(project.folder(table)), rows.set_column(place, column, nulls), mode="append")
+    project.lakehouse.append(project.root / "lake", table, rows.set_column(place, column, nulls))
 
 
 def take_out(project: Project, table: str, key: str) -> None:

@@ -79,7 +79,8 @@ class Fault:
                 raise Killed(f"after {name}")
             case Kind.TORN:
                 if name == "publish":
-                    self.tear(*args)
+                    table, _ = args[0][0]
+                    self.tear(table)
                 raise Killed(f"during {name}")
             case Kind.LOST:
                 call(*args, **kwargs)
