@@ -132,10 +132,9 @@ class Iceberg:
             for column in ("metadata_location", "previous_metadata_location"):
                 named.execute(f"UPDATE iceberg_tables SET {column} = replace({column}, '{before}/', '{after}/')")
             named.commit()
-        for identifier in [
-            t for n in self.catalog(after).list_namespaces() for t in self.catalog(after).list_tables(n)
-        ]:
-            metadata = self.catalog(after).load_table(identifier).metadata
+        catalog = self.catalog(after)
+        for identifier in [t for n in catalog.list_namespaces() for t in catalog.list_tables(n)]:
+            metadata = catalog.load_table(identifier).metadata
             done: dict[str, ManifestFile] = {}
             for snapshot in metadata.snapshots:
                 held = [_moved(m, metadata, (before, after), done) for m in _listed(snapshot.manifest_list)]
