@@ -28,7 +28,7 @@ from remint.planner.retention import Hold
 from remint.planner.undo import Undo
 from tests.e2e import strangers
 from tests.e2e.crashes import Fuse, Meddled, When, armed, meddling
-from tests.e2e.projects import MADE, NOON, Project, built, day_at, event, history, write_project
+from tests.e2e.projects import MADE, NOON, Project, built, day_at, event, history, remint, write_project
 from tests.proof import proof, report, size
 
 Digests = dict[str, dict[str, str]]
@@ -101,6 +101,16 @@ class TestAPart:
 
         assert (project.digests(), project.live()) == after
         assert project.open().rollbacks.undone_by(project.open().store.run(run.run_id)) == {}
+
+    def test_what_a_rollback_put_back_was_made_by_the_run_that_made_it_first(self, tmp_path: Path) -> None:
+        project, run, _ = twice_changed(tmp_path)
+        first = project.open().store.runs(2)[1]
+        back = project.rollback(run.run_id)
+
+        shown = remint(project, "rollback", back.run_id, "--dataset", "gold.daily", "--reason", "the factor was right")
+
+        assert first.run_id != run.run_id
+        assert f"what was made from it is stale now: 7 partitions, made by {first.run_id}\n" in shown.output
 
     def test_a_part_that_was_undone_is_named_with_the_run_that_did_it(self, tmp_path: Path) -> None:
         project, run, _ = twice_changed(tmp_path)

@@ -191,6 +191,7 @@ class Rollbacks:
             undoes={r.run_id: firsts[r.of_run or ""] for r in runs.values() if r.kind is RunKind.ROLLBACK},
             graphs=graphs,
             projections=_projections(self.tools, graphs.values(), records),
+            makers=_makers(self.tools, undone),
         )
 
     def _merged(self, past: Past, undone: Run) -> DatasetGraph:
@@ -362,6 +363,22 @@ def abandon(tools: Tools, graph: DatasetGraph, run: Run, asked: tuple[str, str])
     tools.store.abandon(run.run_id, replace(ended, action="abandon", actor=by, reason=reason), now)
     discard(found)
     return len(found)
+
+
+def _makers(tools: Tools, undone: Run) -> dict[Unit, str]:
+    """Return, of what a rollback put back, the runs that made it: the first that recorded the very same."""
+    if undone.kind is not RunKind.ROLLBACK:
+        return {}
+    restored = [s.record for s in tools.store.records_of_run(undone.run_id) if s.record.fingerprint]
+    first: dict[tuple[str, ...], str] = {}
+    for name in sorted({r.dataset for r in restored}):
+        for entry in tools.store.records_after(0, name):
+            first.setdefault(_content(entry.record), entry.record.run_id)
+    return {(r.dataset, r.key): first[_content(r)] for r in restored}
+
+
+def _content(record: ProvenanceRecord) -> tuple[str, ...]:
+    return (record.dataset, record.key, record.fingerprint, *(f.path for f in record.files))
 
 
 def _projections(

@@ -7,7 +7,7 @@ the run that it undoes. What a unit holds now is the top; whatever is not on the
 from __future__ import annotations
 
 from collections.abc import Collection, Iterable, Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from enum import StrEnum
 from typing import Protocol
 
@@ -58,6 +58,8 @@ class Past:
     """The datasets as each of the runs knew them."""
     projections: Mapping[tuple[DatasetName, Columns], Mapping[str, str]]
     """Digests over columns by content digest, as consumers recorded them."""
+    makers: Mapping[Unit, str] = field(default_factory=dict)
+    """Where the run is a rollback itself: of what it put back, the run that made it first."""
 
     @property
     def units(self) -> list[Unit]:
@@ -208,7 +210,8 @@ def plan_undo(past: Past, selected: Collection[Unit], *, cascade: bool) -> Undo:
 def _move(past: Past, stacks: Mapping[Unit, Stack], unit: Unit, role: Role) -> Move:
     runs = tuple(w.record.run_id for w in stacks[unit])
     now, back = past.since[unit][-1], past.held_before(unit)
-    return Move(unit=unit, role=role, now=now, made_by=runs[-1], back=back, over=runs)
+    made_by = past.makers.get(unit, past.run_id) if runs[-1] == past.run_id else runs[-1]
+    return Move(unit=unit, role=role, now=now, made_by=made_by, back=back, over=runs)
 
 
 def _made_from(past: Past, stacks: Mapping[Unit, Stack], seeds: Iterable[Unit]) -> set[Unit]:
