@@ -100,8 +100,8 @@ def _show_undo(done: Run | None, found: Undo, *, as_json: bool) -> None:
     held = "holds again what it held" if len(found.moves) == 1 else "hold again what they held"
     click.echo(f"{counted(len(found.moves), 'partition')} {held} before {done.of_run}")
     if readers:
-        stale = counted(len(found.stale), "partition")
-        click.echo(f"what was made from it is stale now: {stale}, made by {', '.join(readers)}")
+        words = f"{counted(len(found.stale), 'partition')}, made by {', '.join(readers)}"
+        click.echo(f"what was made from it is stale now: {words}")
     click.echo("next: remint status")
 
 

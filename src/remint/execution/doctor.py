@@ -6,7 +6,7 @@ next.
 
 from __future__ import annotations
 
-from collections.abc import Iterable
+from collections.abc import Callable, Iterable, Sequence
 from pathlib import Path
 
 from remint.errors import RemintError
@@ -24,18 +24,25 @@ from remint.execution.symptom import Health, Kind, Symptom, bad, mending, note
 from remint.model.dataset import Dataset, DatasetName
 from remint.model.graph import DatasetGraph
 from remint.model.observation import behind
-from remint.model.run import RunState
+from remint.model.run import Run, RunState
 from remint.model.subset import Subset
+from remint.model.wording import moved_on
 from remint.publishing.lease import at_work
 from remint.publishing.tools import Tools
 from remint.publishing.unrecorded import unrecorded_runs
 
 _STATE_IS_OLDER = "put the newest copy of the state database back; without one, take what is there: remint adopt {}"
-_GIVE_UP = ", or give it up: remint rollback "
+_GIVE_UP = 'remint rollback {} --reason "..."'
 
 
 def examine(
-    tools: Tools, graph: DatasetGraph, names: Iterable[DatasetName], *, read_data: bool, subset: Subset | None = None
+    tools: Tools,
+    graph: DatasetGraph,
+    names: Iterable[DatasetName],
+    *,
+    read_data: bool,
+    subset: Subset | None = None,
+    moved_under: Callable[[Run], Sequence[str]] = lambda _: (),
 ) -> list[Symptom]:
     """Return what is well and what is not, by dataset.
 
@@ -45,12 +52,13 @@ def examine(
         names: datasets to look at.
         read_data: also hash published files, and compare what is kept of their contents.
         subset: which files are hashed; all of them without it.
+        moved_under: says what has moved since an outstanding run was planned.
     """
     chosen = [graph[name] for name in names]
     symptoms = list(database_symptoms(tools))
     try:
         symptoms.append(_audit_log(tools))
-        symptoms += _runs(tools)
+        symptoms += _runs(tools, moved_under)
         symptoms += derived_symptoms(tools, graph)
         journalled = Journalled.of(tools)
     except RemintError as error:
@@ -90,12 +98,17 @@ def _audit_log(tools: Tools) -> Symptom:
     return Symptom(subject="audit log", health=Health.BAD, kind=Kind.AUDIT_LOG_BROKEN, detail=detail, hint=hint)
 
 
-def _runs(tools: Tools) -> Iterable[Symptom]:
+def _runs(tools: Tools, moved_under: Callable[[Run], Sequence[str]]) -> Iterable[Symptom]:
     working, now = at_work(tools), tools.now()
     for run in tools.store.outstanding():
         lease = working.get(run.run_id)
-        goes_on = f"remint resume {run.run_id}{'' if run.state is RunState.PUBLISHING else _GIVE_UP + run.run_id}"
-        why = lease.describe(now) if lease else run.error or "it was interrupted"
+        give_up = _GIVE_UP.format(run.run_id)
+        goes_on = f"remint resume {run.run_id}"
+        goes_on += "" if run.state is RunState.PUBLISHING else f", or give it up: {give_up}"
+        why = lease.describe(now) if lease else (run.error or "it was interrupted").splitlines()[0]
+        if not lease and (moved := moved_under(run)):
+            why += f"; it cannot be resumed, because {moved_on(moved)}"
+            goes_on = f"{give_up}    # gives it up"
         yield Symptom(
             subject=run.run_id,
             health=Health.NOTE,

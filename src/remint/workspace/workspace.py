@@ -221,10 +221,11 @@ class Workspace(OpenedProject):
 
         Raises:
             NotResumable: the run has ended.
+            PlanOutdated: what it reads or replaces has moved since it was planned; it can only be given up.
             RunAtWork: a process is at work on it.
         """
         from remint.execution.alerts import watched
-        from remint.execution.apply import run_plan
+        from remint.execution.apply import check_plan, run_plan
         from remint.ingestion.ingest import begun_of, pending_files, run_ingest
         from remint.loading.plan_file import read_plan
         from remint.publishing.publish import mend_tables
@@ -236,6 +237,8 @@ class Workspace(OpenedProject):
                 hint=f"remint rollback {run.run_id}    # gives it up; then {run.kind} again",
             )
         with taken(self._tools, run.run_id, take_over=take_over):
+            if run.kind is RunKind.APPLY and run.state is not RunState.PUBLISHING:
+                check_plan(self._tools, read_plan(self.store.plan_json(run.run_id) or ""), run.run_id)
             log_resumption(self._tools, run, self.project.settings.user)
             if run.state is RunState.PUBLISHING:
                 graph = self.rollbacks.graph_for(run) if run.kind is RunKind.ROLLBACK else self._graph_of(run)

@@ -1,0 +1,85 @@
+"""What a person is told on a bad day: every word of it is true, and the next command works."""
+
+from __future__ import annotations
+
+import json
+from pathlib import Path
+
+import pytest
+
+from remint.errors import ChecksFailed, PlanOutdated, RemintError
+from tests.e2e.projects import Project, built, day_at, event, remint
+
+
+@pytest.fixture(scope="module")
+def saved(tmp_path_factory: pytest.TempPathFactory) -> Project:
+    return built(tmp_path_factory.mktemp("saved") / "p", days=8)
+
+
+@pytest.fixture
+def project(saved: Project, tmp_path: Path) -> Project:
+    return saved.clone(tmp_path / "p")
+
+
+def superseded(project: Project) -> str:
+    """Return the run that a check failed, and that a later run did without."""
+    project.land("b", [event(100 + day, day, -5) for day in range(8)])
+    project.ingest()
+    with pytest.raises(ChecksFailed):
+        project.run()
+    project.land("c", [event(100 + day, day, 5, version=1) for day in range(8)])
+    project.ingest()
+    project.run()
+    return project.outstanding()[0].run_id
+
+
+def test_a_run_that_a_later_one_did_without_is_not_offered_to_be_resumed(project: Project) -> None:
+    run_id = superseded(project)
+
+    shown = remint(project, "status").output
+    found = json.loads(remint(project, "status", "--json").output)["outstanding"]
+    symptom = next(s for s in project.open().upkeep.doctor(()) if s.subject == run_id)
+
+    assert "remint resume" not in shown
+    assert f"next: remint rollback {run_id} --reason" in shown
+    assert "it cannot be resumed: what it reads or replaces moved since it was planned: bronze.events" in shown
+    assert [len(run["moved"]) for run in found] == [33]
+    assert symptom.hint.startswith(f"remint rollback {run_id} --reason")
+    assert remint(project, "rollback", run_id, "--reason", "not needed any more").exit_code == 0
+    assert "outstanding" not in remint(project, "status").output
+
+
+def test_to_resume_a_run_that_cannot_be_is_refused_before_anything_is_written_down(project: Project) -> None:
+    run_id = superseded(project)
+    before = project.open().store.run(run_id), len(project.open().store.audit_of(run_id))
+
+    refused = remint(project, "resume", run_id)
+    with pytest.raises(PlanOutdated) as raised:
+        project.open().resume(run_id)
+
+    assert refused.exit_code == 6
+    assert refused.output.count("\n  bronze.events ") == 5
+    assert "... and 28 more; --json lists all" in refused.output
+    assert f"next: remint rollback {run_id} --reason" in refused.output
+    assert "alert" not in refused.output
+    assert len(json.loads(json.dumps(raised.value.as_dict()))["moved"]) == 33
+    assert (project.open().store.run(run_id), len(project.open().store.audit_of(run_id))) == before
+
+
+def test_a_resumed_run_that_ended_well_raises_no_alert(project: Project) -> None:
+    project.land("b", [event(100, 9)])
+    project.ingest()
+    in_the_way = project.folder("gold.daily") / f"event_date={day_at(9)}"
+    in_the_way.write_text("")
+    with pytest.raises(RemintError):
+        project.run()
+    run_id = project.outstanding()[0].run_id
+    assert "alert: " not in remint(project, "show", run_id).output
+    in_the_way.unlink()
+
+    resumed = remint(project, "resume", run_id)
+
+    assert resumed.exit_code == 0
+    assert "alert: " not in resumed.output
+    assert f"recovered: run {run_id} failed" in resumed.output
+    assert project.tables() == project.expected()
