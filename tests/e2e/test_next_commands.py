@@ -83,3 +83,37 @@ def test_a_resumed_run_that_ended_well_raises_no_alert(project: Project) -> None
     assert "alert: " not in resumed.output
     assert f"recovered: run {run_id} failed" in resumed.output
     assert project.tables() == project.expected()
+
+
+def reasons(project: Project, dataset: str, span: str | None = None) -> list[str]:
+    actions = [a for a in project.plan(dataset, span=span).actions if a.dataset == dataset]
+    return [r.detail for a in actions for r in a.reasons]
+
+
+def test_a_plan_counts_a_row_once_however_many_partitions_read_it(project: Project) -> None:
+    project.land("b", [event(100 + n, 1, tenant=f"new-{n}") for n in range(2)])
+    project.ingest()
+    project.run("silver.events")
+    project.run("gold.daily")
+
+    assert reasons(project, "gold.trend") == ["gold.daily was republished (+2 rows)"]
+    assert reasons(project, "gold.monthly") == ["gold.daily was republished (+2 rows)"]
+
+
+def test_a_plan_counts_the_rows_of_the_partitions_that_it_makes(project: Project) -> None:
+    project.land("b", [event(100 + n, n) for n in range(8)])
+    project.ingest()
+
+    assert reasons(project, "silver.events") == ["+8 rows arrived in bronze.events"]
+    assert reasons(project, "silver.events", f"{day_at(2)}..{day_at(4)}") == ["+3 rows arrived in bronze.events"]
+
+
+def test_a_plan_gives_no_number_that_is_not_true_of_all_its_partitions(project: Project) -> None:
+    for name, part in (("b", f"{day_at(4)}..{day_at(7)}"), ("c", day_at(0))):
+        project.land(name, [event(100 + ord(name), 1, tenant=name)])
+        project.ingest()
+        project.run("silver.events")
+        project.run("gold.daily")
+        project.run("gold.trend", span=part)
+
+    assert reasons(project, "gold.trend") == ["gold.daily was republished"]

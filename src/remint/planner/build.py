@@ -121,7 +121,7 @@ def _reasons(world: World, name: DatasetName, group: Group, roots: Roots) -> tup
         )
         for up in group.pending
     )
-    return pending + in_words(group.findings)
+    return pending + in_words(group.findings, group.keys)
 
 
 def _roots_of(world: World, name: DatasetName, up: DatasetName, keys: PartitionSet, roots: Roots) -> list[str]:
