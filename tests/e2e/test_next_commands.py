@@ -117,3 +117,18 @@ def test_a_plan_gives_no_number_that_is_not_true_of_all_its_partitions(project: 
         project.run("gold.trend", span=part)
 
     assert reasons(project, "gold.trend") == ["gold.daily was republished"]
+
+
+def test_a_partition_is_named_by_its_key_or_as_its_folder_is(project: Project) -> None:
+    run_id = project.open().store.runs(1)[0].run_id
+
+    def answer(*words: str) -> str:
+        return remint(project, "rollback", run_id, "--dry-run", *words).output
+
+    assert answer("--partition", f"event_date={day_at(1)}") == answer("--partition", day_at(1))
+    assert answer("--partition", "event_month=2026-09-01") == answer("--partition", "2026-09")
+    assert "1 partition would go back" in answer("--partition", "event_month=2026-09")
+    refused = answer("--dataset", "gold.daily", "--partition", f"day={day_at(1)}")
+    assert f"'day={day_at(1)}' is no partition of gold.daily\n" in refused
+    assert f"next: write it as --partition {day_at(0)} for gold.daily\n" in refused
+    assert f"next: leave the column out: --range {day_at(1)}" in answer("--range", f"event_date={day_at(1)}")

@@ -276,6 +276,22 @@ class TestRetention:
         assert before != project.digests()
         assert state_of(project, run) == "succeeded"
 
+    def test_a_pin_is_given_up_by_the_name_of_what_it_keeps(self, tmp_path: Path) -> None:
+        project = built(tmp_path, days=2)
+        release = project.open().store.releases()[-1]
+        pins = [project.open().retention.pin(name, "test").pin_id for name in (release.release_id, release.run_id)]
+
+        both = remint(project, "unpin", release.release_id, "--reason", "it is out")
+        project.open().retention.unpin(pins[0], "one of two")
+        given_up = [project.open().retention.unpin(release.run_id, "it is out").pin_id]
+        none = remint(project, "unpin", release.release_id, "--reason", "again")
+
+        assert both.exit_code == 2
+        assert f"{release.release_id} is kept by 2 open pins: {', '.join(pins)}" in both.output
+        assert f"next: remint unpin {pins[0]} --reason" in both.output
+        assert given_up == pins[1:]
+        assert f"no open pin is '{release.release_id}' or keeps it; open pins: none" in none.output
+
     def test_releases_say_what_pins_them_and_what_expired(self, tmp_path: Path) -> None:
         project, run, _ = twice_changed(tmp_path)
         pin = project.open().retention.pin(run.run_id, "test")

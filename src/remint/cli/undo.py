@@ -47,7 +47,12 @@ def resume(ctx: click.Context, run_id: str, *, take_over: bool, as_json: bool) -
 @click.argument("run_id")
 @click.option("--dataset", "selectors", multiple=True, help="Only this dataset of the run; may be repeated.")
 @click.option("--range", "span", type=RangeType(), help="Only these partitions.")
-@click.option("--partition", "keys", multiple=True, help="Only this partition; may be repeated.")
+@click.option(
+    "--partition",
+    "keys",
+    multiple=True,
+    help="Only 2026-10-14, or order_date=2026-10-14; may be repeated.",
+)
 @click.option("--cascade", is_flag=True, help="Take along what later runs wrote over it and what was made from it.")
 @click.option("--dry-run", is_flag=True, help="List what would be touched; change nothing.")
 @reason_option

@@ -166,16 +166,26 @@ def chosen(request: UndoRequest, graph: DatasetGraph, units: Iterable[Unit]) -> 
         named = {name: _parsed(graph, name, request.keys) for name in {name for name, _ in found}}
         for text in request.keys:
             if found and not any(text in by_text for by_text in named.values()):
-                raise InvalidKey(f"{text!r} is no partition of {', '.join(sorted(named))}")
+                words = f"{text!r} is no partition of {', '.join(sorted(named))}"
+                raise InvalidKey(words, hint=_spellings(graph, found))
         found = [(name, key) for name, key in found if key in named[name].values()]
     return found
+
+
+def _spellings(graph: DatasetGraph, units: Iterable[Unit]) -> str:
+    """Return in words how the partitions of these datasets are written, with the first of each grain as example."""
+    first: dict[str, str] = {}
+    for name, key in units:
+        grain = graph[name].partition
+        first.setdefault("/".join(grain.columns), f"--partition {key} for {name}")
+    return f"write it as {'; '.join(first.values())}"
 
 
 def _parsed(graph: DatasetGraph, name: DatasetName, keys: Iterable[str]) -> dict[str, PartitionKey]:
     found = {}
     for text in keys:
         try:
-            found[text] = graph[name].partition.parse(text)
+            found[text] = graph[name].partition.typed(text)
         except InvalidKey:
             continue
     return found
