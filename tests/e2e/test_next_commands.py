@@ -132,3 +132,51 @@ def test_a_partition_is_named_by_its_key_or_as_its_folder_is(project: Project) -
     assert f"'day={day_at(1)}' is no partition of gold.daily\n" in refused
     assert f"next: write it as --partition {day_at(0)} for gold.daily\n" in refused
     assert f"next: leave the column out: --range {day_at(1)}" in answer("--range", f"event_date={day_at(1)}")
+
+
+def test_the_whole_history_is_that_of_what_is_recomputed(project: Project) -> None:
+    counts = "silver.events 8, silver.events_quarantine 8, gold.daily 8, gold.monthly 1, gold.trend 8"
+
+    def answer(*words: str) -> str:
+        asked = ("plan", *words, "--rebuild", "--no-override-state", "--reason", "test")
+        return remint(project, *asked).output
+
+    whole, within = answer(), answer("--range", f"{day_at(0)}..{day_at(7)}")
+
+    assert f"of what is selected: 33 partitions ({counts})\n" in whole
+    assert "next: add --all if that is meant, or limit it: --range " in whole
+    assert f"of what is selected, all of it within [{day_at(0)}, {day_at(8)}): 33 partitions" in within
+    assert "error RM316" not in answer("--range", f"{day_at(0)}..{day_at(6)}")
+
+
+def test_a_source_file_that_is_refused_says_how_the_run_goes_on(project: Project) -> None:
+    file = project.root / "landing" / "b.jsonl.gz"
+    file.write_bytes(b"\x1f\x8b no gzip")
+
+    refused = remint(project, "ingest").output
+    run_id = project.outstanding()[0].run_id
+    file.unlink()
+
+    assert f"or take it out of the source; then: remint resume {run_id}\n" in refused
+    assert remint(project, "resume", run_id).exit_code == 0
+    assert not project.outstanding()
+
+
+def test_columns_that_are_not_those_of_the_contract_name_the_run_and_its_end(project: Project) -> None:
+    project.edit("datasets.py", "{FACTOR} AS BIGINT)", "{FACTOR} AS VARCHAR)")
+
+    stopped = remint(project, "run").output
+    run_id = project.outstanding()[0].run_id
+
+    assert "error RM403: gold.daily" in stopped
+    assert f'then: remint rollback {run_id} --reason "..."; and plan again' in stopped
+    assert remint(project, "rollback", run_id, "--reason", "the type was wrong").exit_code == 0
+
+
+def test_a_mistake_in_the_project_says_what_to_do(project: Project) -> None:
+    project._replace("sql/monthly.sql", "sum(events)", "now(), sum(events)")
+
+    told = remint(project, "status").output
+
+    assert "error RM200: " in told
+    assert "next: correct it, then: remint status    # reads the project again" in told

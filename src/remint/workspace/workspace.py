@@ -92,8 +92,7 @@ class Workspace(OpenedProject):
         """Return one request for every ``days`` days of the request's range that hold any partition."""
         policy = replace(self.policy, allow_all=allow_all, allow_future=allow_future, allow_absent=allow_absent)
         held = World(project=self.project.name, graph=self.graph, observed=self.observe()).units
-        selection = self.graph.select(request.selectors)
-        return windows(request, selection, held, days, policy=policy, now=self._clock())
+        return windows(request, self.graph, held, days, policy=policy, now=self._clock())
 
     def compare_plan(self, saved: Plan, new: Plan) -> PlanDiff:
         """Return what ``new`` does otherwise than ``saved``, and what moved since that was made."""
