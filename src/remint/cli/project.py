@@ -82,7 +82,10 @@ def status(ctx: click.Context, selectors: tuple[str, ...], *, as_json: bool) -> 
     for note in render.deprecated(found.deprecated):
         click.echo(f"note: {note}")
     if lost := _unrecorded(found):
-        click.echo(f"\n{behind(lost)}\n  next: remint doctor    # says how to go on")
+        for run in outstanding:
+            click.echo(f"\noutstanding: {render.run_line(run)}")
+        click.echo(f"\n{behind(lost)}\nnext: remint doctor    # says how to go on; nothing else can be trusted before")
+        return
     _show_outstanding(workspace, outstanding)
     _conclude(rows, is_half=any(run.state is RunState.PUBLISHING for run in outstanding))
 

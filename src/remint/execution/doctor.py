@@ -7,6 +7,7 @@ next.
 from __future__ import annotations
 
 from collections.abc import Callable, Iterable, Sequence
+from dataclasses import replace
 from pathlib import Path
 
 from remint.errors import RemintError
@@ -31,7 +32,12 @@ from remint.publishing.lease import at_work
 from remint.publishing.tools import Tools
 from remint.publishing.unrecorded import unrecorded_runs
 
-_STATE_IS_OLDER = "put the newest copy of the state database back; without one, take what is there: remint adopt {}"
+_STATE_IS_OLDER = (
+    "put the newest copy of the state database back; only if there is none, take what the tables hold: "
+    'remint adopt {} --reason "..."'
+)
+_BY_THE_UNKNOWN = (Kind.FOREIGN_FILE, Kind.NOT_LIVE, Kind.COMMIT_UNKNOWN)
+"""What commits look like that the state database does not know: it can be told from other harm once it knows them."""
 _GIVE_UP = 'remint rollback {} --reason "..."'
 
 
@@ -75,9 +81,31 @@ def examine(
             words = f"{count} files as published" + (_hashed(subset) if read_data else "")
             found = [Symptom(subject=dataset.name, health=Health.OK, detail=words)]
         symptoms += found
+    symptoms = _state_first(symptoms)
     if read_data and not any(s.health is Health.BAD for s in symptoms):
         symptoms += projection_symptoms(tools, chosen)
     return symptoms
+
+
+def _state_first(symptoms: list[Symptom]) -> list[Symptom]:
+    """Return the symptoms with one for all tables that are newer than the state database, and one next command."""
+    behind_of = {s.subject: tuple(s.found.split(", ")) for s in symptoms if s.kind is Kind.STATE_BEHIND}
+    if not behind_of:
+        return symptoms
+    first, *others = behind_of
+    then = f"    # then remint doctor names the next of {len(behind_of)} tables" if others else ""
+    one = Symptom(
+        subject="state database",
+        health=Health.BAD,
+        kind=Kind.STATE_BEHIND,
+        detail=behind(behind_of),
+        hint=_STATE_IS_OLDER.format(first) + then,
+        place=", ".join(behind_of),
+        found=", ".join(sorted({run_id for runs in behind_of.values() for run_id in runs})),
+    )
+    # How a run can be ended is known once the state is.
+    rest = [replace(s, hint="") if s.kind is Kind.OUTSTANDING_RUN else s for s in symptoms]
+    return [one, *(s for s in rest if s.kind is not Kind.STATE_BEHIND)]
 
 
 def _hashed(subset: Subset | None) -> str:
@@ -136,14 +164,15 @@ def _examined(tools: Tools, dataset: Dataset, journalled: Journalled, hashed: Su
         # A log that cannot be read is mended first: which commits are in it is known then.
         lost = () if reading.faults else unrecorded_runs(tools, dataset)
         if lost:
-            yield bad(dataset, Kind.STATE_BEHIND, behind({dataset.name: lost}), _STATE_IS_OLDER.format(dataset.name))
+            words = behind({dataset.name: lost})
+            yield replace(bad(dataset, Kind.STATE_BEHIND, words), found=", ".join(lost))
         found = list(log_symptoms(dataset, reading, journalled))
-        yield from found
         try:
-            yield from live_symptoms(tools, dataset, records, reading)
+            found += live_symptoms(tools, dataset, records, reading)
         except RemintError as error:
             if not found:
                 yield bad(dataset, Kind.LOG_UNREADABLE, error.message, mending(dataset))
+        yield from (s for s in found if not lost or s.kind not in _BY_THE_UNKNOWN)
     yield from file_symptoms(tools, dataset, records, hashed)
     if not halves:
         named = tools.store.paths_ever(dataset.name) | reading.named

@@ -37,6 +37,7 @@ from remint.publishing.publish import (
 )
 from remint.publishing.record import Scope, audit_entry, stopped
 from remint.publishing.tools import Tools
+from remint.publishing.unrecorded import refuse_unrecorded
 from remint.store.values import Admission, AuditStatus, Outcome, StoredRecord, UnitKey
 
 _SHOWN = 5
@@ -84,12 +85,14 @@ class Rollbacks:
         Raises:
             RollbackRefused: it could not be exact; nothing changed.
             RunAtWork: a process is at work on the run that would be given up; ``take_over`` ends that.
+            StateBehind: what would be given up may be live; nothing changed.
         """
         undone = self.tools.store.run(run_id)
         if undone.state in (RunState.STAGING, RunState.FAILED):
             self._refuse_giving_up(undone, request)
             with taken(self.tools, undone.run_id, take_over=take_over):
                 undone = self.tools.store.run(undone.run_id)
+                self._refuse_unrecorded(undone)
                 abandon(self.tools, self.graph_of(undone), undone, (self.user, ask.reason))
             return self.tools.store.run(undone.run_id), _NOTHING
         found, _ = self._checked(undone, request)
@@ -143,6 +146,12 @@ class Rollbacks:
                 f"run {run.run_id} has begun to remove files, which cannot be taken back",
                 hint=f"finish it: remint resume {run.run_id}",
             )
+
+    def _refuse_unrecorded(self, run: Run) -> None:
+        """Refuse to delete what an older state takes for staged: the run may have committed since, and be live."""
+        tools = self.tools
+        staged = (d for d in self.graph_of(run) if leftovers(tools, tools.folder(d), run.run_id, ()))
+        refuse_unrecorded(tools, staged)
 
     def _checked(self, undone: Run, request: UndoRequest) -> tuple[Undo, DatasetGraph]:
         """Return what goes back and the datasets that it is about, or refuse what cannot be exact."""
