@@ -159,6 +159,21 @@ def test_what_the_tables_hold_can_be_taken_when_no_newer_copy_is_left(tmp_path: 
     assert "bad" not in {s.health for s in project.open().upkeep.doctor((), read_data=True)}
 
 
+def test_what_was_committed_and_taken_back_leaves_no_partition_to_adopt_and_no_symptom(tmp_path: Path) -> None:
+    project = built(tmp_path, days=2)
+    older = backup(project)
+    project.set_factor(2)
+    project.rollback(project.run().run_id)
+    older()
+
+    for table in ("gold.daily", "gold.monthly", "gold.trend"):
+        (found,) = [s for s in project.open().upkeep.doctor(()) if s.health is Health.BAD]
+        assert f"remint adopt {table} " in found.hint
+        assert "0 partitions, 0 rows" in projects.remint(project, "adopt", table, "--reason", "test").output
+
+    assert not [s for s in project.open().upkeep.doctor(()) if s.health is Health.BAD]
+
+
 DYING = """
 import os, signal, sys
 from pathlib import Path

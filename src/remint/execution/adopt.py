@@ -23,9 +23,10 @@ from remint.model.provenance import Arrival, DataFile, ProvenanceRecord
 from remint.model.run import RunState
 from remint.planner.staleness import Contents, unit_inputs
 from remint.publishing.intact import sha256_of
-from remint.publishing.publish import record_success
+from remint.publishing.publish import began_again, record_success
 from remint.publishing.record import Scope, audit_entry, stopped
 from remint.publishing.tools import Tools
+from remint.publishing.unrecorded import unrecorded_runs
 from remint.store.values import AuditStatus, Outcome, Projection
 
 _SHOWN = 5
@@ -64,7 +65,8 @@ def find_adoptable(tools: Tools, graph: DatasetGraph, dataset: Dataset, span: Da
     foreign = observe_units(tools, graph, {}).foreign_keys(dataset.name)
     mine = foreign.only([dataset.fixed_value]) if dataset.fixed_value else foreign
     keys = span.within(mine) if span else mine
-    if not keys:
+    # Commits that an older state does not know and that were taken back leave no partition, and are vouched for too.
+    if not keys and (foreign or not unrecorded_runs(tools, dataset)):
         return None
     live = {key: tuple(sorted(paths)) for key, paths in tools.tables.live_files(table).items() if key in keys}
     known = _known_files(tools, dataset, keys, live)
@@ -113,6 +115,7 @@ def run_adopt(tools: Tools, graph: DatasetGraph, run_id: str, found: Adoptable) 
             logics={dataset.name: (dataset.transform.logic, dataset.version)} if dataset.transform else {},
             projections=tuple(_projections(found)),
             versions={dataset.name: found.version},
+            began_again=began_again(tools, [dataset]),
             tables_seen={dataset.name: found.version} if found.is_all else {},
         )
         record_success(tools, [], outcome)
