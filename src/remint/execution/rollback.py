@@ -295,7 +295,7 @@ def _refuse_state(undone: Run) -> None:
 def _given_up_as_a_whole(run: Run) -> NothingToUndo:
     return NothingToUndo(
         f"run {run.run_id} is {run.state}: nothing of it is live, so it is given up as a whole",
-        hint=f"remint rollback {run.run_id}",
+        hint=f'remint rollback {run.run_id} --reason "..."',
     )
 
 

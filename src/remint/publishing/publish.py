@@ -274,7 +274,7 @@ def _attempt(tools: Tools, run_id: str, changes: Sequence[TableChange]) -> int:
         withdraw(tools, run_id, changes)
         raise PublishConflict(
             f"run {run_id} met a conflict and was interrupted while it took its commits back; they are taken back now",
-            hint=f"remint rollback {run_id}    # gives it up; then plan again",
+            hint=f'remint rollback {run_id} --reason "..."    # gives it up; then plan again',
         )
     return _count(tools, run_id, StepKind.WITHDRAWN) * 2 + 1
 

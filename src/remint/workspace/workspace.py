@@ -233,7 +233,7 @@ class Workspace(OpenedProject):
         if run.kind in (RunKind.ADOPT, RunKind.REPAIR) and run.state in OUTSTANDING:
             raise NotResumable(
                 f"run {run.run_id} was interrupted before it {run.kind}ed anything",
-                hint=f"remint rollback {run.run_id}    # gives it up; then {run.kind} again",
+                hint=f'remint rollback {run.run_id} --reason "..."    # gives it up; then {run.kind} again',
             )
         with taken(self._tools, run.run_id, take_over=take_over):
             if run.kind is RunKind.APPLY and run.state is not RunState.PUBLISHING:
