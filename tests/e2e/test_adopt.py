@@ -242,6 +242,33 @@ def test_a_bronze_table_is_brought_under_remint_with_what_arrived_in_it(tmp_path
     assert not project.stale()
 
 
+def test_the_adoption_of_bronze_counts_keys_that_occur_twice_and_sends_to_what_can_be_done(tmp_path: Path) -> None:
+    rows = bronze_rows(4)
+    project = strange_bronze(tmp_path, pa.concat_tables([rows, rows.slice(0, 2)]))
+
+    first = remint(project, "adopt", "bronze.events", "--reason", "test").output
+    write_deltalake(str(project.folder("bronze.events")), bronze_rows(5).slice(11), mode="append")
+    second = remint(project, "adopt", "bronze.events", "--reason", "test")
+    project.run()
+    gold = strangers_gold(project)
+
+    assert "14 rows taken as they are" in first
+    assert "that nothing ingested was lost; 4 rows with the key of another row of it\n" in first
+    assert "next: remint plan " in first
+    assert "verify" not in first
+    assert "lost; 1 row with the key of another row of it\n" in second.output
+    assert "not checked: that the logic makes these rows" in gold
+    assert "next: remint verify gold.daily " in gold
+
+
+def strangers_gold(project: Project) -> str:
+    """Compact a Gold table with another tool, adopt it, and return what is said."""
+    project.delta("gold.daily").optimize.compact()
+    rows = project.delta("gold.daily").to_pyarrow_table()
+    write_deltalake(str(project.folder("gold.daily")), rows, mode="overwrite")
+    return remint(project, "adopt", "gold.daily", "--reason", "test").output
+
+
 def test_rows_that_are_ingested_later_come_beside_those_that_were_adopted(tmp_path: Path) -> None:
     project = strange_bronze(tmp_path)
     adopt(project, "bronze.events")

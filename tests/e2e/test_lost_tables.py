@@ -40,6 +40,10 @@ def test_a_table_that_is_gone_is_made_anew_and_nothing_is_missed_afterwards(tmp_
     assert not project.stale()
     assert [s for s in project.open().upkeep.doctor((), read_data=True) if s.health is Health.BAD] == []
     assert project.open().upkeep.find_repair(()).acts == ()
+    release = project.open().store.release()
+    assert release
+    assert release.versions["gold.daily"] == project.versions()["gold.daily"] == 1
+    assert project.open().store.tables_seen().get("gold.daily", 1) == 1
 
 
 def test_a_log_that_nobody_can_mend_says_how_its_table_is_made_anew(tmp_path: Path) -> None:

@@ -18,8 +18,10 @@ from pathlib import Path
 import pytest
 
 from remint.errors import RemintError, StateBehind, StoreError
+from remint.execution.symptom import Health
 from remint.model.plan import Plan
 from remint.model.request import Ask
+from tests.e2e import projects
 from tests.e2e.crashes import Barrier, Fuse, Killed, When, armed
 from tests.e2e.projects import TABLES, Project, built, event
 from tests.e2e.test_sigkill import remint
@@ -121,8 +123,25 @@ def test_a_run_that_the_older_state_saw_begin_is_not_resumed(tmp_path: Path) -> 
     rows = project.tables()
     older()
 
-    assert isinstance(refused(project, lambda: project.open().resume(run.run_id)), StateBehind)
+    for act in (project.open().resume, project.rollback):
+        assert isinstance(refused(project, lambda act=act: act(run.run_id)), StateBehind)
     assert project.tables() == rows
+    assert "rollback" not in remint(project, "status").stdout
+
+
+def test_one_cause_is_one_symptom_with_one_next_command(tmp_path: Path) -> None:
+    project, _, older, _ = grown(tmp_path)
+    older()
+    tables = ["bronze.events", "silver.events", "gold.daily", "gold.monthly", "gold.trend"]
+
+    for number, table in enumerate(tables):
+        (found,) = [s for s in project.open().upkeep.doctor(()) if s.health is Health.BAD]
+        assert (found.subject, found.place) == ("state database", ", ".join(tables[number:]))
+        assert f"remint adopt {table} --reason" in found.hint
+        assert projects.remint(project, "status").output.count("next: ") == 1
+        assert projects.remint(project, "adopt", table, "--reason", "the state was lost").exit_code == 0
+
+    assert not [s for s in project.open().upkeep.doctor((), read_data=True) if s.health is Health.BAD]
 
 
 def test_what_the_tables_hold_can_be_taken_when_no_newer_copy_is_left(tmp_path: Path) -> None:
@@ -138,6 +157,21 @@ def test_what_the_tables_hold_can_be_taken_when_no_newer_copy_is_left(tmp_path: 
     assert project.tables() == project.expected()
     assert not project.stale()
     assert "bad" not in {s.health for s in project.open().upkeep.doctor((), read_data=True)}
+
+
+def test_what_was_committed_and_taken_back_leaves_no_partition_to_adopt_and_no_symptom(tmp_path: Path) -> None:
+    project = built(tmp_path, days=2)
+    older = backup(project)
+    project.set_factor(2)
+    project.rollback(project.run().run_id)
+    older()
+
+    for table in ("gold.daily", "gold.monthly", "gold.trend"):
+        (found,) = [s for s in project.open().upkeep.doctor(()) if s.health is Health.BAD]
+        assert f"remint adopt {table} " in found.hint
+        assert "0 partitions, 0 rows" in projects.remint(project, "adopt", table, "--reason", "test").output
+
+    assert not [s for s in project.open().upkeep.doctor(()) if s.health is Health.BAD]
 
 
 DYING = """

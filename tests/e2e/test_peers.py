@@ -62,8 +62,8 @@ def test_t1_a_failing_check_leaves_no_changed_row_in_any_table(tmp_path: Path) -
     assert code == 0
     assert f"outstanding: run {run.run_id}: apply failed" in out
     assert (
-        f"next: remint resume {run.run_id} once what stopped it is mended, remint rollback {run.run_id} to give it up"
-        in out
+        f"next: remint resume {run.run_id} once what stopped it is mended, remint rollback {run.run_id} "
+        '--reason "..." to give it up' in out
     )
 
 

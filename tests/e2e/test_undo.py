@@ -28,7 +28,7 @@ from remint.planner.retention import Hold
 from remint.planner.undo import Undo
 from tests.e2e import strangers
 from tests.e2e.crashes import Fuse, Meddled, When, armed, meddling
-from tests.e2e.projects import MADE, NOON, Project, built, day_at, event, history, write_project
+from tests.e2e.projects import MADE, NOON, Project, built, day_at, event, history, remint, write_project
 from tests.proof import proof, report, size
 
 Digests = dict[str, dict[str, str]]
@@ -101,6 +101,16 @@ class TestAPart:
 
         assert (project.digests(), project.live()) == after
         assert project.open().rollbacks.undone_by(project.open().store.run(run.run_id)) == {}
+
+    def test_what_a_rollback_put_back_was_made_by_the_run_that_made_it_first(self, tmp_path: Path) -> None:
+        project, run, _ = twice_changed(tmp_path)
+        first = project.open().store.runs(2)[1]
+        back = project.rollback(run.run_id)
+
+        shown = remint(project, "rollback", back.run_id, "--dataset", "gold.daily", "--reason", "the factor was right")
+
+        assert first.run_id != run.run_id
+        assert f"what was made from it is stale now: 7 partitions, made by {first.run_id}\n" in shown.output
 
     def test_a_part_that_was_undone_is_named_with_the_run_that_did_it(self, tmp_path: Path) -> None:
         project, run, _ = twice_changed(tmp_path)
@@ -265,6 +275,22 @@ class TestRetention:
         assert {"pin", "unpin", "expire"} <= set(actions)
         assert before != project.digests()
         assert state_of(project, run) == "succeeded"
+
+    def test_a_pin_is_given_up_by_the_name_of_what_it_keeps(self, tmp_path: Path) -> None:
+        project = built(tmp_path, days=2)
+        release = project.open().store.releases()[-1]
+        pins = [project.open().retention.pin(name, "test").pin_id for name in (release.release_id, release.run_id)]
+
+        both = remint(project, "unpin", release.release_id, "--reason", "it is out")
+        project.open().retention.unpin(pins[0], "one of two")
+        given_up = [project.open().retention.unpin(release.run_id, "it is out").pin_id]
+        none = remint(project, "unpin", release.release_id, "--reason", "again")
+
+        assert both.exit_code == 2
+        assert f"{release.release_id} is kept by 2 open pins: {', '.join(pins)}" in both.output
+        assert f"next: remint unpin {pins[0]} --reason" in both.output
+        assert given_up == pins[1:]
+        assert f"no open pin is '{release.release_id}' or keeps it; open pins: none" in none.output
 
     def test_releases_say_what_pins_them_and_what_expired(self, tmp_path: Path) -> None:
         project, run, _ = twice_changed(tmp_path)

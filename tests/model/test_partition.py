@@ -7,7 +7,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from remint.errors import InvalidKey, InvalidRange
-from remint.model.partition import DateRange, Grain, PartitionSet, key_at, parse_key
+from remint.model.partition import DateRange, Grain, PartitionSet, PartitionSpec, key_at, parse_key
 from remint.model.spans import shift_edges
 
 DAYS = st.dates(date(2020, 1, 1), date(2020, 3, 31)).map(date.isoformat)
@@ -141,3 +141,23 @@ def test_long_sets_are_described_by_their_ends() -> None:
     days = PartitionSet.of(Grain.DAY, [f"2026-10-{d:02d}" for d in (1, 3, 5, 7, 9, 10)])
     assert days.describe() == "2026-10-01, 2026-10-03, 2026-10-05, ... 2026-10-09..2026-10-10"
     assert len(days.chunks()) == 5
+
+
+@pytest.mark.parametrize(
+    ("grain", "label", "typed", "key"),
+    [
+        (Grain.DAY, None, "at=2026-10-14", "2026-10-14"),
+        (Grain.MONTH, None, "at=2026-10-01", "2026-10"),
+        (Grain.WEEK, None, "at=2026-10-12", "2026-W42"),
+        (Grain.HOUR, None, "at=2026-10-14T07", "2026-10-14T07"),
+        (Grain.DAY, "tenant", "at=2026-10-14/tenant=a=b/c", "2026-10-14/a=b/c"),
+        (Grain.DAY, "tenant", "2026-10-14/tenant=a", "2026-10-14/tenant=a"),
+        (Grain.IDENTITY, None, "at=acme", "acme"),
+        (Grain.IDENTITY, None, "at=at=acme", "at=acme"),
+        (Grain.IDENTITY, None, "other=acme", "other=acme"),
+    ],
+)
+def test_a_key_is_typed_as_it_is_or_as_its_folder_is_named(
+    grain: Grain, label: str | None, typed: str, key: str
+) -> None:
+    assert PartitionSpec(column="at", grain=grain, label=label).typed(typed) == key

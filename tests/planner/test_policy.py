@@ -173,7 +173,7 @@ def test_the_whole_history_is_refused_meant_or_asked_for() -> None:
         rebuild(Policy())
     assert rebuild(Policy(allow_all=True)).needs_approval == ()
     asked = rebuild(Policy(allow_all=True, ask=frozenset({Rule.WHOLE_HISTORY}))).needs_approval
-    assert [a.endswith("60 partitions (whole_history)") for a in asked] == [True]
+    assert [a.endswith("60 partitions (silver.events 30, gold.daily 30) (whole_history)") for a in asked] == [True]
 
 
 # -- at the start ------------------------------------------------------------------------------------------------------
@@ -224,7 +224,7 @@ def cut(made: Lake, span: str, days: int, policy: Policy | None = None, **fields
         range=DateRange.parse(span), mode=Mode.BACKFILL, override_state=False, requested_by="ana", **fields
     )
     held = domains(made.graph, made.observed())
-    found = windows(request, made.graph.select(()), held, days, policy=policy or Policy(), now=NOW)
+    found = windows(request, made.graph, held, days, policy=policy or Policy(), now=NOW)
     return [w.range.describe() for w in found if w.range]
 
 

@@ -291,6 +291,16 @@ class TestFinish:
         assert release.versions == store.tables_seen() == {USAGE: 4, "gold.a": 7}
         assert release.release_id != store.releases()[0].release_id
 
+    def test_a_table_that_was_made_anew_has_the_version_that_it_really_has(self, store):
+        seen = {USAGE: 9, "gold.a": 7}
+        succeed(store, "run-1", a_record(), versions=seen, tables_seen=seen)
+
+        first = succeed(store, "run-2", versions={USAGE: 2}, tables_seen={USAGE: 2}, began_again={USAGE: 9})
+        slower = succeed(store, "run-3", versions={USAGE: 1}, began_again={USAGE: 9})
+
+        assert first.versions == slower.versions == {USAGE: 2, "gold.a": 7}
+        assert store.tables_seen() == {"gold.a": 7}
+
     def test_a_run_without_a_release_has_no_last_seq(self, store):
         succeed(store, "run-1", a_record())
         succeed(store, "run-2")

@@ -124,7 +124,7 @@ def _account_lines(found: RunAccount) -> list[tuple[str, str | None]]:
     """Return what a run took and what went wrong, as far as there is anything to say."""
     by_stage = (found.seconds_by_stage, found.errors_by_stage)
     seconds, errors = (", ".join(f"{stage} {n}" for stage, n in by.items() if n) for by in by_stage)
-    alerts = "; ".join(str(a["alert"]) for a in found.alerts)
+    alerts = "; ".join(map(render.alert, found.alerts))
     return [
         ("estimated", render.estimate(found.estimated) if found.estimated else None),
         ("actual", render.amounts(found.actual) if found.actual.seconds is not None else None),

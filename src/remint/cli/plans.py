@@ -312,7 +312,7 @@ def show_applied(workspace: Workspace, done: Run, *, as_json: bool) -> None:
         for warning in found["warnings"]:
             click.echo(f"  warning: {warning}")
         for alert in alerts:
-            click.echo(f"  alert: {alert['alert']}")
+            click.echo(f"  {'' if alert.get('recovered') else 'alert: '}{render.alert(alert)}")
         click.echo(
             f"next: remint diff {done.run_id}    # before and after; remint rollback {done.run_id} takes it back"
         )

@@ -15,7 +15,7 @@ from remint.model.dataset import DatasetName
 from remint.model.digest import canonical
 from remint.model.observation import behind
 from remint.model.run import RunState
-from remint.model.wording import counted
+from remint.model.wording import counted, moved_on
 
 if TYPE_CHECKING:
     from remint.model.run import Run
@@ -66,7 +66,10 @@ def status(ctx: click.Context, selectors: tuple[str, ...], *, as_json: bool) -> 
             "status",
             project=workspace.project.name,
             datasets=rows,
-            outstanding=[{**canonical(run), "at_work": at_work.get(run.run_id)} for run in outstanding],
+            outstanding=[
+                {**canonical(run), "at_work": at_work.get(run.run_id), "moved": workspace.moved_under(run)}
+                for run in outstanding
+            ],
             unrecorded=_unrecorded(found),
             source_absent=absent,
             deprecated=found.deprecated,
@@ -79,7 +82,10 @@ def status(ctx: click.Context, selectors: tuple[str, ...], *, as_json: bool) -> 
     for note in render.deprecated(found.deprecated):
         click.echo(f"note: {note}")
     if lost := _unrecorded(found):
-        click.echo(f"\n{behind(lost)}\n  next: remint doctor    # says how to go on")
+        for run in outstanding:
+            click.echo(f"\noutstanding: {render.run_line(run)}")
+        click.echo(f"\n{behind(lost)}\nnext: remint doctor    # says how to go on; nothing else can be trusted before")
+        return
     _show_outstanding(workspace, outstanding)
     _conclude(rows, is_half=any(run.state is RunState.PUBLISHING for run in outstanding))
 
@@ -90,11 +96,15 @@ def _show_outstanding(workspace: Workspace, outstanding: Sequence[Run]) -> None:
         if run.run_id in at_work:
             click.echo(f"\n{render.run_line(run)}: {at_work[run.run_id].describe(workspace.now())}")
             continue
-        click.echo(f"\noutstanding: {render.run_line(run)}{': ' + run.error if run.error else ''}")
-        give_up = f", remint rollback {run.run_id} to give it up, or remint waive {run.run_id} to let it be"
-        give_up = "" if run.state is RunState.PUBLISHING else give_up
+        click.echo(f"\noutstanding: {render.run_line(run)}{': ' + render.error(run) if run.error else ''}")
+        give_up = f'remint rollback {run.run_id} --reason "..." to give it up, or '
+        give_up += f'remint waive {run.run_id} --reason "..." to let it be'
+        if moved := workspace.moved_under(run):
+            click.echo(f"  it cannot be resumed: {moved_on(moved)}\n  next: {give_up}")
+            continue
         mended = " once what stopped it is mended" if run.state is RunState.FAILED else ""
-        click.echo(f"  next: remint resume {run.run_id}{mended}{give_up}")
+        also = "" if run.state is RunState.PUBLISHING else f", {give_up}"
+        click.echo(f"  next: remint resume {run.run_id}{mended}{also}")
 
 
 def _unrecorded(found: Survey) -> dict[DatasetName, tuple[str, ...]]:

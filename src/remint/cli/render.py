@@ -21,6 +21,7 @@ if TYPE_CHECKING:
 
 _LISTED = 10
 _ROWS = 60
+_ERROR_LINES = 6
 _UNITS = ("B", "kB", "MB", "GB", "TB")
 
 
@@ -181,6 +182,20 @@ def run_line(run: Run) -> str:
     """Return a run in one line."""
     of = f" of {run.of_run}" if run.of_run else ""
     return f"run {run.run_id}: {run.kind}{of} {run.state}"
+
+
+def alert(raised: Mapping[str, Any]) -> str:
+    """Return an alert in one line; one that is over says so first."""
+    return f"{'recovered: ' if raised.get('recovered') else ''}{raised['alert']}"
+
+
+def error(run: Run) -> str:
+    """Return why a run stopped, of a long list the first lines."""
+    lines = (run.error or "").splitlines()
+    more = len(lines) - _ERROR_LINES
+    if more <= 1:
+        return "\n".join(lines)
+    return "\n".join([*lines[:_ERROR_LINES], f"  ... and {more} more lines: remint show {run.run_id}"])
 
 
 def undo(found: Undo) -> list[str]:

@@ -86,14 +86,14 @@ def pins(ctx: click.Context, *, is_all: bool, as_json: bool) -> None:
 
 
 @click.command()
-@click.argument("pin_id", metavar="PIN")
+@click.argument("name", metavar="PIN|RELEASE|RUN")
 @reason_option
 @json_option
 @click.pass_context
-def unpin(ctx: click.Context, pin_id: str, reason: str | None, *, as_json: bool) -> None:
+def unpin(ctx: click.Context, name: str, reason: str | None, *, as_json: bool) -> None:
     """Give a pin up; the files that it kept stay until the next `expire`."""
     words = need_reason(reason, "the report was published")
-    made = open_workspace(ctx, quiet=True).retention.unpin(pin_id, words)
+    made = open_workspace(ctx, quiet=True).retention.unpin(name, words)
     if as_json:
         print_json("unpin", pin=made)
     else:

@@ -20,10 +20,12 @@ from remint.cli.options import (
 from remint.cli.plans import show_applied
 from remint.cli.priority import yield_to_production
 from remint.errors import UsageError
+from remint.model.dataset import Layer
 from remint.model.request import Mode, Trigger
 from remint.model.wording import counted
 
 if TYPE_CHECKING:
+    from remint.model.dataset import Dataset
     from remint.model.run import Run
     from remint.planner.undo import Move, Undo
 take_over_option = click.option(
@@ -47,7 +49,12 @@ def resume(ctx: click.Context, run_id: str, *, take_over: bool, as_json: bool) -
 @click.argument("run_id")
 @click.option("--dataset", "selectors", multiple=True, help="Only this dataset of the run; may be repeated.")
 @click.option("--range", "span", type=RangeType(), help="Only these partitions.")
-@click.option("--partition", "keys", multiple=True, help="Only this partition; may be repeated.")
+@click.option(
+    "--partition",
+    "keys",
+    multiple=True,
+    help="Only 2026-10-14, or order_date=2026-10-14; may be repeated.",
+)
 @click.option("--cascade", is_flag=True, help="Take along what later runs wrote over it and what was made from it.")
 @click.option("--dry-run", is_flag=True, help="List what would be touched; change nothing.")
 @reason_option
@@ -100,7 +107,8 @@ def _show_undo(done: Run | None, found: Undo, *, as_json: bool) -> None:
     held = "holds again what it held" if len(found.moves) == 1 else "hold again what they held"
     click.echo(f"{counted(len(found.moves), 'partition')} {held} before {done.of_run}")
     if readers:
-        click.echo(f"what these runs made from it is stale now: {', '.join(readers)}")
+        words = f"{counted(len(found.stale), 'partition')}, made by {', '.join(readers)}"
+        click.echo(f"what was made from it is stale now: {words}")
     click.echo("next: remint status")
 
 
@@ -151,7 +159,7 @@ def adopt(ctx: click.Context, /, dataset: str, *, as_json: bool, **asked: Any) -
     """Take what somebody else wrote to DATASET's table as it is: it counts as published from now on.
 
     The table may be one that remint never published. What is adopted is vouched for by whoever adopts it;
-    `remint verify` recomputes it.
+    `remint verify` recomputes it, but of Bronze, of which keys that occur twice are counted.
     """
     from remint.model.request import Ask
 
@@ -170,7 +178,25 @@ def adopt(ctx: click.Context, /, dataset: str, *, as_json: bool, **asked: Any) -
     else:
         click.echo(render.run_line(done))
         click.echo(f"{counted(found['units'], 'partition')}, {counted(found['record_count'], 'row')} taken as they are")
-        click.echo(f"next: remint verify {dataset}    # recomputes them; remint plan shows what reads them")
+        for line in _adopted_lines(workspace.graph.find(dataset), found.get("rows_repeated")):
+            click.echo(line)
+
+
+def _adopted_lines(dataset: Dataset, repeated: int | None) -> list[str]:
+    """Return what an adoption checked, what it took on somebody's word, and what can be done about that."""
+    checked = "checked: columns and types, that every file is there and lies in the folder of its partition"
+    if dataset.layer is not Layer.BRONZE:
+        return [
+            checked,
+            "not checked: that the logic makes these rows; the key and the checks of the contract",
+            f"next: remint verify {dataset.name}    # recomputes them; remint plan shows what reads them",
+        ]
+    keys = f"; {counted(repeated, 'row')} with the key of another row of it" if repeated is not None else ""
+    return [
+        f"{checked}; that nothing ingested was lost{keys}",
+        "not checked: that a source delivered these rows; the checks of the contract",
+        "next: remint plan    # shows what reads them; there is nothing to recompute Bronze from",
+    ]
 
 
 COMMANDS = (resume, rollback, waive, adopt)

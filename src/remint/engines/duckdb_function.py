@@ -65,7 +65,10 @@ def _settled(table: pa.Table, place: str) -> pa.Table:
     """
     twice = sorted(name for name, times in Counter(n.lower() for n in table.column_names).items() if times > 1)
     if twice:
-        raise SchemaMismatch(f"{place}: the function returned {', '.join(twice)} twice; case tells no columns apart")
+        raise SchemaMismatch(
+            f"{place}: the function returned {', '.join(twice)} twice; case tells no columns apart",
+            hint="name each column once in the function",
+        )
     fields = []
     for field in table.schema:
         is_time = pa.types.is_timestamp(field.type) and field.type.unit != "us"

@@ -355,7 +355,10 @@ def _decoded(text: bytes, uri: str) -> str:
 
 
 def _no_utf8(uri: str, error: UnicodeDecodeError) -> SourceRejected:
-    return SourceRejected(f"{uri}: expected UTF-8 text, found other bytes: {error.reason}")
+    return SourceRejected(
+        f"{uri}: expected UTF-8 text, found other bytes: {error.reason}",
+        hint="write it in UTF-8; a file in Latin-1 looks so: iconv -f LATIN1 -t UTF-8",
+    )
 
 
 def _records(path: Path, uri: str) -> Iterator[_Record]:

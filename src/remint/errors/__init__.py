@@ -11,7 +11,8 @@ The tree::
     │   ├── UnknownPlan       RM105  (also a KeyError)
     │   ├── RefusedQuery      RM106
     │   ├── MissingCredential RM107           a declared environment variable is not set
-    │   └── UnknownRelease    RM427  (also a KeyError)
+    │   ├── UnknownRelease    RM427  (also a KeyError)
+    │   └── AmbiguousPin      RM457
     ├── ProjectError          RM2xx  exit 2   one mistake in a project, with file and line
     │   └── ProjectInvalid    RM200           all mistakes of a project at once
     ├── PlanError             RM3xx
@@ -125,6 +126,7 @@ from remint.errors.project import UnknownPlan as UnknownPlan
 from remint.errors.project import UnknownRun as UnknownRun
 from remint.errors.project import UsageError as UsageError
 from remint.errors.run import AdoptRefused as AdoptRefused
+from remint.errors.run import AmbiguousPin as AmbiguousPin
 from remint.errors.run import ChecksFailed as ChecksFailed
 from remint.errors.run import DiskFailed as DiskFailed
 from remint.errors.run import DiskFull as DiskFull

@@ -6,6 +6,9 @@ from collections.abc import Sequence
 
 from remint.errors.base import RemintError
 
+_SHOWN = 5
+"""Of what moved, so much is named in the message."""
+
 
 class PlanError(RemintError):
     """A plan cannot be made or cannot be applied."""
@@ -20,14 +23,19 @@ class PlanOutdated(PlanError):
     code = "RM301"
     exit_code = 6
 
-    def __init__(self, plan_id: str, moved: Sequence[str]) -> None:
-        shown = "\n  ".join(moved[:20])
-        more = f"\n  ... and {len(moved) - 20} more" if len(moved) > 20 else ""
+    def __init__(self, plan_id: str, moved: Sequence[str], run_id: str = "") -> None:
+        shown = "\n  ".join(moved[:_SHOWN])
+        more = f"\n  ... and {len(moved) - _SHOWN:,} more; --json lists all" if len(moved) > _SHOWN else ""
+        give_up = f'remint rollback {run_id} --reason "..."    # gives the run up; then plan again on what is there now'
         super().__init__(
-            f"plan {plan_id} no longer fits; moved since it was made: {len(moved)}\n  {shown}{more}",
-            hint="remint plan    # plan again on what is there now",
+            f"plan {plan_id} no longer fits; moved since it was made: {len(moved):,}\n  {shown}{more}",
+            hint=give_up if run_id else "remint plan    # plan again on what is there now",
         )
         self.moved = tuple(moved)
+
+    def as_dict(self) -> dict[str, object]:
+        """Return the error with all that moved, in words."""
+        return {**super().as_dict(), "moved": list(self.moved)}
 
 
 class PlanUsed(PlanError):

@@ -86,8 +86,12 @@ class ProjectInvalid(RemintError):
     def __init__(self, mistakes: Sequence[ProjectError]) -> None:
         self.mistakes = tuple(sorted(mistakes, key=lambda m: (m.file or "", m.line or 0, m.message)))
         lines = [f"{m.where + ': ' if m.where else ''}{m.message}" for m in self.mistakes]
+        told = [f"{line}\n      {m.hint}" if m.hint else line for line, m in zip(lines, self.mistakes, strict=True)]
         noun = "mistake" if len(lines) == 1 else "mistakes"
-        super().__init__(f"{len(lines)} {noun} in the project\n  " + "\n  ".join(lines))
+        super().__init__(
+            f"{len(lines)} {noun} in the project\n  " + "\n  ".join(told),
+            hint=f"correct {'it' if len(lines) == 1 else 'them'}, then: remint status    # reads the project again",
+        )
 
     def as_dict(self) -> dict[str, object]:
         """Return the error with one entry a mistake: message, file, line, hint."""

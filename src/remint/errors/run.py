@@ -12,6 +12,12 @@ class UnknownRelease(UsageError, KeyError):
     code = "RM427"
 
 
+class AmbiguousPin(UsageError):
+    """A pin was named by what it keeps, and other open pins keep the same."""
+
+    code = "RM457"
+
+
 class RunError(RemintError):
     """A run stopped."""
 

@@ -7,12 +7,12 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
 
-from remint.execution.alerts import ACTION, seconds_of
+from remint.execution.alerts import ACTION, FAILED, seconds_of
 from remint.model.cost import Estimate, Prices, Timing
 from remint.model.dataset import DatasetName
 from remint.model.partition import DateRange
 from remint.model.plan import Plan
-from remint.model.run import Run, Stage, StepKind
+from remint.model.run import Run, RunState, Stage, StepKind
 from remint.store.base import StoreReader
 from remint.store.values import AuditRecord, AuditStatus, JournalEntry
 
@@ -37,6 +37,7 @@ class RunAccount:
     errors: tuple[Mapping[str, Any], ...]
     """Each stop of the run: when, in which stage, code and message."""
     alerts: tuple[Mapping[str, Any], ...]
+    """Of an attempt that failed, with ``recovered`` where the run was resumed and ended well."""
     estimated: Estimate | None
     """What its plan expected; None for a run without a plan."""
     actual: Estimate
@@ -61,7 +62,7 @@ def account(store: StoreReader, run: Run, plan: Plan | None, prices: Prices) -> 
         seconds_by_stage=_seconds(store.journal(run.run_id)),
         errors_by_stage=dict(sorted(Counter(str(e["stage"]) for e in errors).items())),
         errors=errors,
-        alerts=_alerts(log),
+        alerts=_alerts(log, is_recovered=run.state in (RunState.SUCCEEDED, RunState.ROLLED_BACK)),
         estimated=plan.estimate if plan else None,
         actual=_actual(timings, prices),
     )
@@ -78,8 +79,9 @@ def _seconds(journal: Sequence[JournalEntry]) -> dict[str, float]:
     return {stage: round(seconds, 3) for stage, seconds in found.items()}
 
 
-def _alerts(log: Sequence[AuditRecord]) -> tuple[Mapping[str, Any], ...]:
-    return tuple({"at": r.entry.at, **r.entry.detail} for r in log if r.entry.action == ACTION)
+def _alerts(log: Sequence[AuditRecord], *, is_recovered: bool) -> tuple[Mapping[str, Any], ...]:
+    raised = [{"at": r.entry.at, **r.entry.detail} for r in log if r.entry.action == ACTION]
+    return tuple({**a, "recovered": is_recovered} if a["kind"] == FAILED else a for a in raised)
 
 
 def _actual(timings: Sequence[Timing], prices: Prices) -> Estimate:

@@ -11,7 +11,7 @@ from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
 from pathlib import Path
 
-from remint.engines.base import Scan
+from remint.engines.base import Scan, quoted
 from remint.errors import AdoptRefused
 from remint.execution.observe import observe_units
 from remint.model.dataset import Dataset, Layer
@@ -23,9 +23,10 @@ from remint.model.provenance import Arrival, DataFile, ProvenanceRecord
 from remint.model.run import RunState
 from remint.planner.staleness import Contents, unit_inputs
 from remint.publishing.intact import sha256_of
-from remint.publishing.publish import record_success
+from remint.publishing.publish import began_again, record_success
 from remint.publishing.record import Scope, audit_entry, stopped
 from remint.publishing.tools import Tools
+from remint.publishing.unrecorded import unrecorded_runs
 from remint.store.values import AuditStatus, Outcome, Projection
 
 _SHOWN = 5
@@ -47,6 +48,8 @@ class Adoptable:
     projections: Mapping[Columns, Mapping[PartitionKey, ContentDigest]]
     arrivals: tuple[Arrival, ...]
     """Of Bronze, rows in the files that are new to the ledger."""
+    rows_repeated: int | None = None
+    """Of Bronze with a key, the rows in those files that have the key of another row; they are taken all the same."""
 
 
 def find_adoptable(tools: Tools, graph: DatasetGraph, dataset: Dataset, span: DateRange | None) -> Adoptable | None:
@@ -64,11 +67,13 @@ def find_adoptable(tools: Tools, graph: DatasetGraph, dataset: Dataset, span: Da
     foreign = observe_units(tools, graph, {}).foreign_keys(dataset.name)
     mine = foreign.only([dataset.fixed_value]) if dataset.fixed_value else foreign
     keys = span.within(mine) if span else mine
-    if not keys:
+    # Commits that an older state does not know and that were taken back leave no partition, and are vouched for too.
+    if not keys and (foreign or not unrecorded_runs(tools, dataset)):
         return None
     live = {key: tuple(sorted(paths)) for key, paths in tools.tables.live_files(table).items() if key in keys}
     known = _known_files(tools, dataset, keys, live)
     parts = _measured(tools, dataset, live)
+    new = [p for paths in live.values() for p in paths if p not in known]
     files = {key: tuple(_file(tools, dataset, path, key, parts[path]) for path in live.get(key, ())) for key in keys}
     scheme = tools.engine.digest_scheme
     return Adoptable(
@@ -80,7 +85,8 @@ def find_adoptable(tools: Tools, graph: DatasetGraph, dataset: Dataset, span: Da
         files=files,
         digests={key: ContentDigest.combine(scheme, (parts[p] for p in live.get(key, ()))) for key in keys},
         projections={columns: _projected(tools, dataset, live, keys, columns) for columns in dataset.read_as},
-        arrivals=tuple(_arrivals(tools, dataset, [p for paths in live.values() for p in paths if p not in known])),
+        arrivals=tuple(_arrivals(tools, dataset, new)),
+        rows_repeated=_repeated(tools, dataset, new),
     )
 
 
@@ -98,6 +104,7 @@ def run_adopt(tools: Tools, graph: DatasetGraph, run_id: str, found: Adoptable) 
         run, ended = tools.store.run(run_id), tools.now()
         records = tuple(_records(graph, run_id, found))
         detail = {"units": len(records), "files": sum(map(len, found.files.values())), "table_version": found.version}
+        detail |= {} if found.rows_repeated is None else {"rows_repeated": found.rows_repeated}
         scope = Scope.of(graph, ((r.dataset, r.key) for r in records), sum(r.rows for r in records), detail)
         heads = tools.store.heads([dataset.name], {dataset.name: found.keys})[dataset.name]
         outcome = Outcome(
@@ -113,6 +120,7 @@ def run_adopt(tools: Tools, graph: DatasetGraph, run_id: str, found: Adoptable) 
             logics={dataset.name: (dataset.transform.logic, dataset.version)} if dataset.transform else {},
             projections=tuple(_projections(found)),
             versions={dataset.name: found.version},
+            began_again=began_again(tools, [dataset]),
             tables_seen={dataset.name: found.version} if found.is_all else {},
         )
         record_success(tools, [], outcome)
@@ -229,8 +237,26 @@ def _arrivals(tools: Tools, dataset: Dataset, paths: list[str]) -> Iterable[Arri
         )
     yield from (Arrival(file=path, event_key=key, digest=digest) for (path, key), digest in sorted(parts.items()))
     if dataset.arrivals.key:
-        held = [f.path for r in tools.store.records(dataset.name).values() for f in r.files if f.path not in paths]
+        held = _held(tools, dataset, paths)
         yield from tools.engine.rivals(dataset, _scan(tools, dataset, held), _scan(tools, dataset, paths))
+
+
+def _held(tools: Tools, dataset: Dataset, new: list[str]) -> list[str]:
+    return [f.path for r in tools.store.records(dataset.name).values() for f in r.files if f.path not in new]
+
+
+def _repeated(tools: Tools, dataset: Dataset, new: list[str]) -> int | None:
+    """Return how many rows of the ``new`` files of Bronze have the key of another row; None where it has no key."""
+    if dataset.layer is not Layer.BRONZE or not dataset.key:
+        return None
+    key = ", ".join(map(quoted, dataset.key))
+    # Names are quoted, and nothing else is put into the text.
+    rows = f"SELECT {key}, 1 AS is_new FROM adopted UNION ALL SELECT {key}, 0 AS is_new FROM held"  # noqa: S608
+    groups = f"SELECT sum(is_new) AS new_rows FROM ({rows}) GROUP BY {key} HAVING count(*) > 1"  # noqa: S608
+    total = f"SELECT CAST(coalesce(sum(new_rows), 0) AS BIGINT) FROM ({groups})"  # noqa: S608
+    scans = {"adopted": _scan(tools, dataset, new), "held": _scan(tools, dataset, _held(tools, dataset, new))}
+    found = tools.engine.query(total, scans, 1)
+    return int(found.rows[0][0])
 
 
 def _records(graph: DatasetGraph, run_id: str, found: Adoptable) -> Iterable[ProvenanceRecord]:

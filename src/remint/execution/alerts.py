@@ -22,6 +22,8 @@ from remint.store.values import AuditStatus
 
 ACTION = "alert"
 """What the audit log calls an alert."""
+FAILED = "failed"
+"""Kind of the alert that an attempt failed."""
 
 _Heads = Mapping[DatasetName, Mapping[PartitionKey, Head]]
 
@@ -42,7 +44,7 @@ def watched(tools: Tools, plan: Plan, run_id: str, sla_seconds: float | None) ->
     except Exception as error:
         words = f"run {run_id} failed: {str(error).splitlines()[0] if str(error) else type(error).__name__}"
         with suppress(StoreError):  # what failed the run is what must be said
-            _raise(tools, tools.store.run(run_id), AuditStatus.FAILED, [{"kind": "failed", "alert": words}])
+            _raise(tools, tools.store.run(run_id), AuditStatus.FAILED, [{"kind": FAILED, "alert": words}])
         raise
     run = tools.store.run(run_id)
     found = list(_over_sla(run, sla_seconds))

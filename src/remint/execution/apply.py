@@ -51,7 +51,7 @@ def run_plan(tools: Tools, plan: Plan, run_id: str) -> None:
     try:
         piece = _workpiece(tools, graph, plan, run_id)
         if state is not RunState.PUBLISHING:
-            _require(tools, plan, piece.observed)
+            _require(tools, plan, piece.observed, run_id)
             _stage_batches(plan, piece)
             intend(tools, run_id, list(_changes(piece)), _fence(piece))
         _publish(plan, piece)
@@ -87,14 +87,14 @@ def _confirmed_again(tools: Tools, name: DatasetName, units: list[StagedUnit]) -
     ]
 
 
-def check_plan(tools: Tools, plan: Plan) -> None:
-    """Refuse a plan that no longer fits, before a run is made of it.
+def check_plan(tools: Tools, plan: Plan, run_id: str = "") -> None:
+    """Refuse a plan that no longer fits, before a run is made of it, or before ``run_id`` goes on with it.
 
     Raises:
         PlanOutdated: lists what moved.
         PythonChanged: a function that it would call is not the one that was planned.
     """
-    _require(tools, plan, observe_units(tools, DatasetGraph.build(plan.datasets), {}))
+    _require(tools, plan, observe_units(tools, DatasetGraph.build(plan.datasets), {}), run_id)
 
 
 def moved_since(tools: Tools, plan: Plan) -> list[str]:
@@ -102,12 +102,12 @@ def moved_since(tools: Tools, plan: Plan) -> list[str]:
     return _all_moved(tools, plan, observe_units(tools, DatasetGraph.build(plan.datasets), {}))
 
 
-def _require(tools: Tools, plan: Plan, observed: Observed) -> None:
+def _require(tools: Tools, plan: Plan, observed: Observed, run_id: str) -> None:
     """Stop when anything that the plan reads or replaces has moved since it was made; other moves do not matter."""
     refuse_unsettled(DatasetGraph.build(plan.datasets), observed)
     moved = _all_moved(tools, plan, observed)
     if moved:
-        raise PlanOutdated(plan.plan_id, moved)
+        raise PlanOutdated(plan.plan_id, moved, run_id)
     steps = {step.dataset for batch in plan.batches for step in batch.steps}
     for dataset in (d for d in plan.datasets if d.name in steps):
         tools.function_of(dataset)

@@ -23,7 +23,7 @@ def audit(dataset: Dataset, keys: PartitionSet, staged: Staged, rows_arrived: in
         lines = "\n  ".join(map(str, stopping))
         raise ChecksFailed(
             f"{dataset.name}: {len(stopping)} blocking check(s) failed; nothing was published\n  {lines}",
-            hint="give it up with remint rollback RUN, correct the source or the transform, plan again",
+            hint='remint rollback RUN --reason "..."    # gives it up; correct source or transform, plan again',
         )
     return verdicts
 

@@ -208,7 +208,7 @@ def _within(dataset: Dataset, records: Records, partitions: str | Iterable[str])
     if isinstance(partitions, str):
         held = PartitionSet.of(dataset.partition.grain, sorted(records))
         return {key: records[key] for key in DateRange.parse(partitions).within(held)}
-    keys = {dataset.partition.parse(key) for key in partitions}
+    keys = {dataset.partition.typed(key) for key in partitions}
     return {key: record for key, record in records.items() if key in keys}
 
 

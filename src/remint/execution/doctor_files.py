@@ -158,7 +158,7 @@ def unnamed_symptoms(dataset: Dataset, unnamed: Sequence[Unnamed]) -> Iterable[S
             yield note(dataset, Kind.STRANGERS_FILE, words, "remint leaves it alone", place=files[0].path)
             continue
         is_ended = run.state not in OUTSTANDING
-        hint = f"remint resume {run_id}, or roll it back"
+        hint = "remint status    # says how to end the run"
         hint = "remint doctor --clean    # shows what can go" if is_ended else hint
         words = f"{words}: left by run {run_id}, which is {run.state}"
         yield note(dataset, Kind.LEFTOVER, words, hint, place=files[0].path)

@@ -13,7 +13,7 @@ from contextlib import AbstractContextManager
 from dataclasses import dataclass, replace
 from datetime import timedelta
 
-from remint.errors import ExpireRefused, UnknownRelease
+from remint.errors import AmbiguousPin, ExpireRefused, UnknownRelease, UnknownRun
 from remint.execution.releases import named_release
 from remint.model.dataset import Dataset, DatasetName, Layer
 from remint.model.digest import canonical
@@ -109,18 +109,36 @@ class Retention:
         self.tools.store.pin(pin, needs, self._entry("pin", pin, reason))
         return pin
 
-    def unpin(self, pin_id: str, reason: str) -> Pin:
+    def unpin(self, name: str, reason: str) -> Pin:
         """Give a pin up; the files stay until the next expiry.
 
+        Args:
+            name: the pin's id; or what it keeps, named as for ``pin``, where one pin alone keeps it.
+            reason: why, in words.
+
         Raises:
-            UnknownRelease: no open pin has this id.
+            UnknownRelease: no open pin has this id, or not one alone keeps this release.
         """
-        pins = {p.pin_id: p for p in self.tools.store.pins() if p.is_open}
-        if pin_id not in pins:
-            known = ", ".join(pins) or "none"
-            raise UnknownRelease(f"no open pin {pin_id!r}; open pins: {known}", hint="remint pins")
-        self.tools.store.unpin(pin_id, reason, self._entry("unpin", pins[pin_id], reason))
-        return next(p for p in self.tools.store.pins() if p.pin_id == pin_id)
+        found = self._open_pin(name)
+        self.tools.store.unpin(found.pin_id, reason, self._entry("unpin", found, reason))
+        return next(p for p in self.tools.store.pins() if p.pin_id == found.pin_id)
+
+    def _open_pin(self, name: str) -> Pin:
+        pins = [p for p in self.tools.store.pins() if p.is_open]
+        try:
+            release = named_release(self.tools.store, name).release_id
+        except (UnknownRelease, UnknownRun):
+            release = ""
+        found = [p for p in pins if name == p.pin_id] or [p for p in pins if release == p.release_id]
+        if not found:
+            known = ", ".join(f"{p.pin_id} of {p.release_id}" for p in pins) or "none"
+            raise UnknownRelease(f"no open pin is {name!r} or keeps it; open pins: {known}", hint="remint pins")
+        if len(found) > 1:
+            raise AmbiguousPin(
+                f"{release} is kept by {len(found)} open pins: {', '.join(p.pin_id for p in found)}",
+                hint=f'remint unpin {found[0].pin_id} --reason "..."    # gives up that one; the others still keep it',
+            )
+        return found[0]
 
     def choose(self, selectors: Sequence[str], keep_days: int | None = None, run_id: str = "") -> Choice:
         """Return which replaced files of the selected datasets may go, and why the others stay; changes nothing."""

@@ -37,6 +37,7 @@ from remint.publishing.publish import (
 )
 from remint.publishing.record import Scope, audit_entry, stopped
 from remint.publishing.tools import Tools
+from remint.publishing.unrecorded import refuse_unrecorded
 from remint.store.values import Admission, AuditStatus, Outcome, StoredRecord, UnitKey
 
 _SHOWN = 5
@@ -84,12 +85,14 @@ class Rollbacks:
         Raises:
             RollbackRefused: it could not be exact; nothing changed.
             RunAtWork: a process is at work on the run that would be given up; ``take_over`` ends that.
+            StateBehind: what would be given up may be live; nothing changed.
         """
         undone = self.tools.store.run(run_id)
         if undone.state in (RunState.STAGING, RunState.FAILED):
             self._refuse_giving_up(undone, request)
             with taken(self.tools, undone.run_id, take_over=take_over):
                 undone = self.tools.store.run(undone.run_id)
+                self._refuse_unrecorded(undone)
                 abandon(self.tools, self.graph_of(undone), undone, (self.user, ask.reason))
             return self.tools.store.run(undone.run_id), _NOTHING
         found, _ = self._checked(undone, request)
@@ -144,6 +147,12 @@ class Rollbacks:
                 hint=f"finish it: remint resume {run.run_id}",
             )
 
+    def _refuse_unrecorded(self, run: Run) -> None:
+        """Refuse to delete what an older state takes for staged: the run may have committed since, and be live."""
+        tools = self.tools
+        staged = (d for d in self.graph_of(run) if leftovers(tools, tools.folder(d), run.run_id, ()))
+        refuse_unrecorded(tools, staged)
+
     def _checked(self, undone: Run, request: UndoRequest) -> tuple[Undo, DatasetGraph]:
         """Return what goes back and the datasets that it is about, or refuse what cannot be exact."""
         _refuse_state(undone)
@@ -191,6 +200,7 @@ class Rollbacks:
             undoes={r.run_id: firsts[r.of_run or ""] for r in runs.values() if r.kind is RunKind.ROLLBACK},
             graphs=graphs,
             projections=_projections(self.tools, graphs.values(), records),
+            makers=_makers(self.tools, undone),
         )
 
     def _merged(self, past: Past, undone: Run) -> DatasetGraph:
@@ -285,7 +295,7 @@ def _refuse_state(undone: Run) -> None:
 def _given_up_as_a_whole(run: Run) -> NothingToUndo:
     return NothingToUndo(
         f"run {run.run_id} is {run.state}: nothing of it is live, so it is given up as a whole",
-        hint=f"remint rollback {run.run_id}",
+        hint=f'remint rollback {run.run_id} --reason "..."',
     )
 
 
@@ -362,6 +372,22 @@ def abandon(tools: Tools, graph: DatasetGraph, run: Run, asked: tuple[str, str])
     tools.store.abandon(run.run_id, replace(ended, action="abandon", actor=by, reason=reason), now)
     discard(found)
     return len(found)
+
+
+def _makers(tools: Tools, undone: Run) -> dict[Unit, str]:
+    """Return, of what a rollback put back, the runs that made it: the first that recorded the very same."""
+    if undone.kind is not RunKind.ROLLBACK:
+        return {}
+    restored = [s.record for s in tools.store.records_of_run(undone.run_id) if s.record.fingerprint]
+    first: dict[tuple[str, ...], str] = {}
+    for name in sorted({r.dataset for r in restored}):
+        for entry in tools.store.records_after(0, name):
+            first.setdefault(_content(entry.record), entry.record.run_id)
+    return {(r.dataset, r.key): first[_content(r)] for r in restored}
+
+
+def _content(record: ProvenanceRecord) -> tuple[str, ...]:
+    return (record.dataset, record.key, record.fingerprint, *(f.path for f in record.files))
 
 
 def _projections(

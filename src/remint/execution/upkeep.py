@@ -31,6 +31,8 @@ class Upkeep:
     begun: Callable[[RunKind, Ask, str | None, Admission], AbstractContextManager[Run]]
     """Records a new run of a kind, and holds it for the body of a ``with``."""
     user: str
+    moved_under: Callable[[Run], Sequence[str]]
+    """Says what has moved since an outstanding run was planned."""
 
     def at_work(self) -> dict[str, Lease]:
         """Return who is at work on outstanding runs right now, by run."""
@@ -41,7 +43,8 @@ class Upkeep:
     ) -> list[Symptom]:
         """Return what is well and what is not; a ``subset`` hashes a part of what ``read_data`` hashes."""
         names = self.graph.select(selectors)
-        return examine(self.tools, self.graph, names, read_data=read_data or subset is not None, subset=subset)
+        hashed = read_data or subset is not None
+        return examine(self.tools, self.graph, names, read_data=hashed, subset=subset, moved_under=self.moved_under)
 
     def find_repair(self, selectors: Sequence[str]) -> Repair:
         """Return how what is wrong can be mended; nothing changes."""

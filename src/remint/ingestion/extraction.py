@@ -139,7 +139,7 @@ def pages_due(tools: Tools, graph: DatasetGraph, asked: Sequence[Window], taken:
         if not isinstance(source, PageSource):
             raise UsageError(
                 f"the run reads {name} by pages, and its declaration no longer does",
-                hint="restore the declaration, or give the run up: remint rollback RUN",
+                hint='restore the declaration, or give the run up: remint rollback RUN --reason "..."',
             )
         with open_pages(source, tools.credential) as reader:
             for number, window in enumerate(asked):

@@ -200,7 +200,7 @@ def _same_counting(bronze: Dataset, counted: str) -> None:
         raise ArrivalsRedeclared(
             f"{bronze.name}: the run counted rows {counted or 'not at all'}, and arrivals are declared "
             f"{declared or 'not at all'} since",
-            hint="declare them as they were when the run began, or give it up with remint rollback RUN",
+            hint='declare them as they were when the run began, or give it up: remint rollback RUN --reason "..."',
         )
 
 

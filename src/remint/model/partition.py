@@ -7,6 +7,7 @@ ranges of positions by value, so their size is the number of gaps, not of keys.
 from __future__ import annotations
 
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
+from contextlib import suppress
 from dataclasses import dataclass
 from datetime import date
 from typing import TypeVar
@@ -49,6 +50,7 @@ __all__ = [
 ]
 
 _K = TypeVar("_K")
+_EXAMPLE = "--range 2026-10-14..2026-10-16"
 _VALUE: Spans = ((0, 1),)
 """The one point on the line of an identity value, which has no time."""
 _TYPES = {Grain.HOUR: "TIMESTAMPTZ", Grain.IDENTITY: "VARCHAR"}
@@ -89,6 +91,21 @@ class PartitionSpec:
         if not slash:
             raise InvalidKey(f"{text!r} names no {self.label}", hint=f"write it as {text}/<{self.label}>")
         return f"{parse_key(self.grain, time)}/{parse_key(Grain.IDENTITY, label)}"
+
+    def typed(self, text: str) -> PartitionKey:
+        """Return the key that a person means by ``text``: a key, or ``column=value`` as the table's folders are named.
+
+        Raises:
+            InvalidKey: it is neither.
+        """
+        named = [part.partition("=") for part in text.split("/", len(self.columns) - 1)]
+        if tuple(column for column, _, _ in named) != self.columns:
+            return self.parse(text)
+        values = [value for _, _, value in named]
+        if self.grain is not Grain.IDENTITY:
+            with suppress(InvalidKey):  # a folder is named for the first day of its month or week
+                values[0] = key_from_column(self.grain, values[0])
+        return self.parse("/".join(values))
 
     def key_of(self, values: Sequence[str | None]) -> PartitionKey:
         """Return the key of partition column values as engines and tables spell them: the inverse of ``values_of``.
@@ -360,7 +377,7 @@ class DateRange:
         except InvalidKey as error:
             raise InvalidRange(
                 f"in the range {text!r}: {error.message}",
-                hint=error.hint or "write both ends as YYYY-MM-DD: --range 2026-10-14..2026-10-16",
+                hint=_without_column(text) or error.hint or f"write both ends as YYYY-MM-DD: {_EXAMPLE}",
             ) from None
         if end <= start:
             raise InvalidRange(
@@ -390,3 +407,9 @@ class DateRange:
     def describe(self) -> str:
         """Return the half-open interval: ``[2026-10-14, 2026-10-17)``."""
         return f"[{self.start.isoformat()}, {self.end.isoformat()})"
+
+
+def _without_column(text: str) -> str:
+    """Return how a range is written that names its column: a range is of days, whatever each dataset calls them."""
+    ends = [end.rpartition("=")[2] for end in text.split("..")]
+    return f"leave the column out: --range {'..'.join(ends)}" if "=" in text else ""

@@ -56,7 +56,7 @@ def build_plan(request: Request, world: World, policy: Policy, now: datetime) ->
     refuse_unversioned(graph, observed, selection)
     if request.range and not policy.allow_absent:
         refuse_absent(absent_sources(graph, observed, selection, request.range), request.range)
-    asks = refuse(request, selection, world.units, policy=policy, now=now)
+    asks = refuse(request, graph, world.units, policy=policy, now=now)
     verdicts = survey(request, world)
     affected = {n: keys for n, v in verdicts.items() if (keys := v.affected)}
     actions = _actions(world, verdicts)
@@ -121,7 +121,7 @@ def _reasons(world: World, name: DatasetName, group: Group, roots: Roots) -> tup
         )
         for up in group.pending
     )
-    return pending + in_words(group.findings)
+    return pending + in_words(group.findings, group.keys)
 
 
 def _roots_of(world: World, name: DatasetName, up: DatasetName, keys: PartitionSet, roots: Roots) -> list[str]:

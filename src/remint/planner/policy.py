@@ -42,6 +42,9 @@ from remint.model.wording import counted
 from remint.planner import peak_hours
 from remint.planner.versions import readers
 
+_SHOWN = 5
+"""Of what is alike, so much is named in a message."""
+
 
 class Rule(StrEnum):
     """Rules that refuse, or ask where ``[policy] ask`` names them."""
@@ -97,7 +100,7 @@ class Policy:
 
 def refuse(
     request: Request,
-    selection: tuple[DatasetName, ...],
+    graph: DatasetGraph,
     domains: Mapping[DatasetName, PartitionSet],
     *,
     policy: Policy,
@@ -114,7 +117,7 @@ def refuse(
             f"the range {request.range.describe()} ends after today, {now.date().isoformat()}",
             hint="add --allow-future if that is meant",
         )
-    held = {n: domains[n] for n in selection}
+    held = {n: domains[n] for n in graph.select(request.selectors)}
     chosen = {n: request.range.within(keys) if request.range else keys for n, keys in held.items()}
     units, known = sum(map(len, chosen.values())), sum(map(len, held.values()))
     if request.range and known and not units:
@@ -123,17 +126,26 @@ def refuse(
             hint="remint status    # shows which partitions there are",
         )
     breaches: list[tuple[Rule, PolicyRefused]] = []
-    if request.rebuild and known > 1 and units == known and (Rule.WHOLE_HISTORY in policy.ask or not policy.allow_all):
-        words = f"this would recompute the whole history of what is selected: {units:,} partitions"
-        breaches.append(
-            (Rule.WHOLE_HISTORY, WholeHistory(words, hint="add --all if that is meant, or --range to limit it"))
-        )
+    # Bronze is never recomputed, so it is no part of what a range must leave out to be less than everything.
+    made = {n: len(keys) for n, keys in chosen.items() if graph[n].transform and keys}
+    is_all = sum(made.values()) > 1 and all(chosen[n] == keys for n, keys in held.items() if graph[n].transform)
+    if request.rebuild and is_all and (Rule.WHOLE_HISTORY in policy.ask or not policy.allow_all):
+        breaches.append((Rule.WHOLE_HISTORY, _whole_history(made, request)))
     return _answer(breaches, policy)
+
+
+def _whole_history(made: Mapping[DatasetName, int], request: Request) -> WholeHistory:
+    shown = ", ".join(f"{name} {number:,}" for name, number in list(made.items())[:_SHOWN])
+    more = f", and {len(made) - _SHOWN} more datasets" if len(made) > _SHOWN else ""
+    within = f", all of it within {request.range.describe()}" if request.range else ""
+    words = f"this would recompute the whole history of what is selected{within}: {sum(made.values()):,} partitions"
+    limit = "a smaller --range" if request.range else "limit it: --range 2026-10-14..2026-10-16"
+    return WholeHistory(f"{words} ({shown}{more})", hint=f"add --all if that is meant, or {limit}")
 
 
 def windows(
     request: Request,
-    selection: tuple[DatasetName, ...],
+    graph: DatasetGraph,
     domains: Mapping[DatasetName, PartitionSet],
     days: int,
     *,
@@ -148,8 +160,9 @@ def windows(
         UsageError: there is no range.
     """
     cut = request.windows(days)
-    refuse(request, selection, domains, policy=replace(policy, ask=frozenset()), now=now)
-    return tuple(w for w in cut if any(w.range.within(domains[n]) for n in selection if w.range))
+    refuse(request, graph, domains, policy=replace(policy, ask=frozenset()), now=now)
+    names = graph.select(request.selectors)
+    return tuple(w for w in cut if any(w.range.within(domains[n]) for n in names if w.range))
 
 
 def judge(plan: Plan, policy: Policy) -> tuple[str, ...]:

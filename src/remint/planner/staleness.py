@@ -148,12 +148,13 @@ def domains(graph: DatasetGraph, observed: Observed) -> dict[DatasetName, Partit
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Finding:
-    """One cause found for one unit; ``rows`` counts what changed where that is known."""
+    """One cause found for one unit, or for several alike."""
 
     cause: StaleCause
     about: str
     """What it is about: the input's dataset, or the logic change in words."""
-    rows: int = 0
+    rows: Mapping[PartitionKey, Mapping[PartitionKey, int]] = field(default_factory=dict)
+    """By unit, how many rows more each partition that it reads holds than when the unit was made."""
     by: str = ""
     """The run that changed the input, and why it was made."""
 
@@ -190,7 +191,7 @@ def changed_inputs(
         changed = [k for k in shared if before.get(k) != after.get(k)]
         if not changed:
             continue
-        rows = sum(_rows(after.get(k)) - _rows(before.get(k)) for k in changed)
+        rows = {head.key: {k: _rows(after.get(k)) - _rows(before.get(k)) for k in changed}}
         is_arrival = isinstance(entry.mapping, ByArrival)
         heads = {} if is_arrival else observed.heads.get(entry.dataset, {})
         runs = sorted({observed.runs.get(heads[k].run_id, heads[k].run_id) for k in changed if k in heads})
@@ -202,19 +203,35 @@ def _rows(digest: str | None) -> int:
     return int(digest.rsplit(":", 2)[1]) if digest else 0
 
 
-def in_words(found: Iterable[Finding]) -> tuple[Reason, ...]:
-    """Return the findings of a group of units as reasons, one for each cause and subject, in a fixed order."""
-    totals: dict[tuple[StaleCause, str], int] = {}
-    runs: dict[tuple[StaleCause, str], set[str]] = {}
+def in_words(found: Iterable[Finding], units: PartitionSet) -> tuple[Reason, ...]:
+    """Return the findings of the group ``units`` as reasons, one for each cause and subject, in a fixed order."""
+    groups: dict[tuple[StaleCause, str], list[Finding]] = {}
     for finding in found:
-        place = (finding.cause, finding.about)
-        totals[place] = totals.get(place, 0) + finding.rows
-        runs.setdefault(place, set()).update([finding.by] if finding.by else [])
+        groups.setdefault((finding.cause, finding.about), []).append(finding)
     order = list(StaleCause)
     return tuple(
-        Reason(cause=cause, detail=_detail(cause, about, rows), roots=tuple(sorted(runs[cause, about])))
-        for (cause, about), rows in sorted(totals.items(), key=lambda item: (order.index(item[0][0]), item[0][1]))
+        Reason(
+            cause=cause,
+            detail=_detail(cause, about, _rows_more(alike, units)),
+            roots=tuple(sorted({f.by for f in alike if f.by})),
+        )
+        for (cause, about), alike in sorted(groups.items(), key=lambda item: (order.index(item[0][0]), item[0][1]))
     )
+
+
+def _rows_more(found: Iterable[Finding], units: PartitionSet) -> int:
+    """Return how many rows more ``units`` read now; 0 where no one number is true of all of them.
+
+    A partition counts once, however many units read it. Units that were made from different contents of it have no
+    number in common.
+    """
+    more: dict[PartitionKey, int] = {}
+    for changed in (c for finding in found for unit, c in finding.rows.items() if unit in units):
+        for key, rows in changed.items():
+            if key in more and (key == WHOLE or more[key] != rows):
+                return 0
+            more[key] = rows
+    return sum(more.values())
 
 
 def _detail(cause: StaleCause, about: str, rows: int) -> str:

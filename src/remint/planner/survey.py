@@ -155,14 +155,16 @@ def stale_groups(world: World, dataset: Dataset) -> list[Group]:
     """Return the units that are not fresh as things stand, in groups that share their causes."""
     base = _by_set(world, dataset)
     grouped: dict[tuple[int, tuple[tuple[StaleCause, str, str], ...]], list[PartitionKey]] = {}
-    rows: dict[tuple[int, tuple[tuple[StaleCause, str, str], ...]], list[int]] = {}
+    rows: dict[
+        tuple[int, tuple[tuple[StaleCause, str, str], ...]], list[dict[PartitionKey, Mapping[PartitionKey, int]]]
+    ] = {}
     examined: list[PartitionKey] = []
     for key, found in _suspects(world, dataset):
         index = next(i for i, group in enumerate(base) if key in group.keys)
         place = (index, tuple((f.cause, f.about, f.by) for f in found))
         grouped.setdefault(place, []).append(key)
-        totals = rows.setdefault(place, [0] * len(found))
-        rows[place] = [total + f.rows for total, f in zip(totals, found, strict=True)]
+        for by_unit, finding in zip(rows.setdefault(place, [{} for _ in found]), found, strict=True):
+            by_unit.update(finding.rows)
         examined.append(key)
     alone = PartitionSet.of(dataset.partition.grain, examined)
     groups = [Group(keys, g.findings) for g in base if g.findings and (keys := g.keys - alone)]

@@ -7,7 +7,7 @@ the run that it undoes. What a unit holds now is the top; whatever is not on the
 from __future__ import annotations
 
 from collections.abc import Collection, Iterable, Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from enum import StrEnum
 from typing import Protocol
 
@@ -58,6 +58,8 @@ class Past:
     """The datasets as each of the runs knew them."""
     projections: Mapping[tuple[DatasetName, Columns], Mapping[str, str]]
     """Digests over columns by content digest, as consumers recorded them."""
+    makers: Mapping[Unit, str] = field(default_factory=dict)
+    """Where the run is a rollback itself: of what it put back, the run that made it first."""
 
     @property
     def units(self) -> list[Unit]:
@@ -164,16 +166,26 @@ def chosen(request: UndoRequest, graph: DatasetGraph, units: Iterable[Unit]) -> 
         named = {name: _parsed(graph, name, request.keys) for name in {name for name, _ in found}}
         for text in request.keys:
             if found and not any(text in by_text for by_text in named.values()):
-                raise InvalidKey(f"{text!r} is no partition of {', '.join(sorted(named))}")
+                words = f"{text!r} is no partition of {', '.join(sorted(named))}"
+                raise InvalidKey(words, hint=_spellings(graph, found))
         found = [(name, key) for name, key in found if key in named[name].values()]
     return found
+
+
+def _spellings(graph: DatasetGraph, units: Iterable[Unit]) -> str:
+    """Return in words how the partitions of these datasets are written, with the first of each grain as example."""
+    first: dict[str, str] = {}
+    for name, key in units:
+        grain = graph[name].partition
+        first.setdefault("/".join(grain.columns), f"--partition {key} for {name}")
+    return f"write it as {'; '.join(first.values())}"
 
 
 def _parsed(graph: DatasetGraph, name: DatasetName, keys: Iterable[str]) -> dict[str, PartitionKey]:
     found = {}
     for text in keys:
         try:
-            found[text] = graph[name].partition.parse(text)
+            found[text] = graph[name].partition.typed(text)
         except InvalidKey:
             continue
     return found
@@ -208,7 +220,8 @@ def plan_undo(past: Past, selected: Collection[Unit], *, cascade: bool) -> Undo:
 def _move(past: Past, stacks: Mapping[Unit, Stack], unit: Unit, role: Role) -> Move:
     runs = tuple(w.record.run_id for w in stacks[unit])
     now, back = past.since[unit][-1], past.held_before(unit)
-    return Move(unit=unit, role=role, now=now, made_by=runs[-1], back=back, over=runs)
+    made_by = past.makers.get(unit, past.run_id) if runs[-1] == past.run_id else runs[-1]
+    return Move(unit=unit, role=role, now=now, made_by=made_by, back=back, over=runs)
 
 
 def _made_from(past: Past, stacks: Mapping[Unit, Stack], seeds: Iterable[Unit]) -> set[Unit]:

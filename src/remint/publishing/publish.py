@@ -7,7 +7,7 @@ conflict takes back what it had committed before it gives up.
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
 from types import MappingProxyType
@@ -196,6 +196,7 @@ def record_success(tools: Tools, changes: Sequence[TableChange], outcome: Outcom
     Raises:
         PublishConflict: another run recorded one of the units meanwhile; nothing of this run is live.
     """
+    outcome = replace(outcome, began_again=began_again(tools, [c.dataset for c in changes]) or outcome.began_again)
     try:
         tools.store.finish(outcome)
     except PublishConflict:
@@ -204,6 +205,17 @@ def record_success(tools: Tools, changes: Sequence[TableChange], outcome: Outcom
     if outcome.records:
         detail = f"{counted(len(outcome.records), 'partition')} recorded"
         tools.emit(Event(kind=EventKind.RECORDED, run_id=outcome.run_id, detail=detail))
+
+
+def began_again(tools: Tools, datasets: Iterable[Dataset]) -> dict[DatasetName, int]:
+    """Return the tables that have a lower version than the last release names, with that one: they were made anew."""
+    last = tools.store.release()
+    named = last.versions if last else {}
+    return {
+        d.name: named[d.name]
+        for d in datasets
+        if d.name in named and (tools.tables.version(tools.table(d)) or 0) < named[d.name]
+    }
 
 
 def withdraw(tools: Tools, run_id: str, changes: Sequence[TableChange]) -> None:
@@ -278,7 +290,7 @@ def _attempt(tools: Tools, run_id: str, changes: Sequence[TableChange]) -> int:
         withdraw(tools, run_id, changes)
         raise PublishConflict(
             f"run {run_id} met a conflict and was interrupted while it took its commits back; they are taken back now",
-            hint=f"remint rollback {run_id}    # gives it up; then plan again",
+            hint=f'remint rollback {run_id} --reason "..."    # gives it up; then plan again',
         )
     return _count(tools, run_id, StepKind.WITHDRAWN) * 2 + 1
 

@@ -7,7 +7,17 @@ from collections.abc import Iterable, Mapping
 from dataclasses import dataclass, field, replace
 from typing import Any
 
-from remint.errors import ChecksFailed, PublishConflict, RemintError, RunError, StoreError, Superseded, TransformFailed
+from remint.errors import (
+    ChecksFailed,
+    PublishConflict,
+    RemintError,
+    RunError,
+    SchemaMismatch,
+    SourceRejected,
+    StoreError,
+    Superseded,
+    TransformFailed,
+)
 from remint.failures import machine_failure
 from remint.model.dataset import DatasetName, Layer
 from remint.model.event import Event, EventKind
@@ -143,6 +153,8 @@ def stopped(tools: Tools, run_id: str, error: Exception) -> RemintError:
         found.leaves = "some tables may hold the run's partitions already; the run is outstanding until it is resumed"
     if isinstance(found, StoreError):
         found.hint = again
+    if run_id not in f"{found.message} {found.hint} {found.leaves}":
+        found.leaves += f"; run {run_id} is outstanding"
     return found
 
 
@@ -156,6 +168,10 @@ def _said(run_id: str, error: Exception) -> RemintError:
         words = f"run {run_id} stopped: {type(error).__name__}: {error}"
         found = RunError(words, hint=f"mend the cause, then: remint resume {run_id}")
     found.hint = found.hint.replace("RUN", run_id) if found.hint else None
+    if isinstance(found, SourceRejected) and "remint resume" not in (found.hint or ""):
+        found.hint = f"{found.hint or 'correct it'}; or take it out of the source; then: remint resume {run_id}"
+    elif isinstance(found, SchemaMismatch):
+        found.hint = f'{found.hint or "correct it"}; then: remint rollback {run_id} --reason "..."; and plan again'
     return found
 
 

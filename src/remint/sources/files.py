@@ -239,7 +239,10 @@ def _opened_local(file: SourceFile) -> Iterator[IO[bytes]]:
 def _require_settled(file: SourceFile, handle: int) -> None:
     status = os.fstat(handle)
     if not stat.S_ISREG(status.st_mode):
-        raise SourceRejected(f"{file.uri}: expected a regular file, found something else in its place")
+        raise SourceRejected(
+            f"{file.uri}: expected a regular file, found something else in its place",
+            hint="put the file back that was there when the source was listed",
+        )
     if (status.st_size, status.st_mtime_ns) != (file.size_bytes, file.mtime_ns):
         raise _unsettled(file, f"{status.st_size:,} bytes")
 

@@ -31,6 +31,7 @@ def finish(connection: Connection, outcome: Outcome) -> Release:
     for dataset, arrived in sorted(outcome.arrivals.items()):
         arrivals.append(connection, dataset, arrived, run.run_id)
     arrivals.append_source_files(connection, outcome.source_files)
+    releases.forget(connection, outcome.began_again)
     releases.see(connection, outcome.tables_seen)
     releases.forget(connection, outcome.tables_unseen)
     coverage.append(connection, outcome.coverage)
@@ -40,7 +41,7 @@ def finish(connection: Connection, outcome: Outcome) -> Release:
         runs.move(connection, runs.exact(connection, entry.run_id or ""), RunState.ROLLED_BACK)
         audit_log.append(connection, entry)
     audit_log.append(connection, outcome.audit)
-    return releases.append(connection, run.run_id, outcome.versions, outcome.ended_at)
+    return releases.append(connection, outcome)
 
 
 def _release_of(connection: Connection, run_id: str) -> Release:

@@ -12,6 +12,7 @@ from remint.model.dataset import DatasetName
 from remint.model.provenance import RELEASE_PREFIX, Release
 from remint.store.database import next_number
 from remint.store.tables import ledger, releases, tables_seen
+from remint.store.values import Outcome
 
 
 def every(connection: Connection) -> list[Release]:
@@ -47,24 +48,27 @@ def _release(row: Row[Any]) -> Release:
     )
 
 
-def append(connection: Connection, run_id: str, versions: Mapping[DatasetName, int], at: str) -> Release:
+def append(connection: Connection, outcome: Outcome) -> Release:
     """Append the release of a run: the last one, with the tables that the run published moved on."""
     number = next_number(connection, releases.c.number)
-    before = connection.scalar(select(releases.c.versions).where(releases.c.number == number - 1))
+    text = connection.scalar(select(releases.c.versions).where(releases.c.number == number - 1))
+    before = json.loads(text or "{}")
+    # Another run may have recorded the table that began again by now: then its version is compared as ever.
+    lost = {name for name, version in outcome.began_again.items() if before.get(name) == version}
     release = Release(
         release_id=f"{RELEASE_PREFIX}{number}",
-        run_id=run_id,
+        run_id=outcome.run_id,
         last_seq=connection.scalar(select(func.max(ledger.c.seq))) or 0,
-        versions=_moved_on(json.loads(before or "{}"), versions),
-        created_at=at,
+        versions=_moved_on({n: v for n, v in before.items() if n not in lost}, outcome.versions),
+        created_at=outcome.ended_at,
     )
     row = {
         "number": number,
         "release_id": release.release_id,
-        "run_id": run_id,
+        "run_id": release.run_id,
         "last_seq": release.last_seq,
         "versions": json.dumps(release.versions, sort_keys=True),
-        "created_at": at,
+        "created_at": release.created_at,
     }
     connection.execute(insert(releases), row)
     return release

@@ -215,6 +215,8 @@ class Outcome:
     """Digests over some columns of what the run made or read."""
     versions: Mapping[DatasetName, int] = field(default_factory=dict)
     """Table versions that the run published; the release carries those of all other tables on."""
+    began_again: Mapping[DatasetName, int] = field(default_factory=dict)
+    """Of tables that were lost and made anew, the version that the last release names: a higher one than there is."""
     tables_seen: Mapping[DatasetName, int] = field(default_factory=dict)
     """Table versions that the ledger accounts for from now on."""
     tables_unseen: tuple[DatasetName, ...] = ()

@@ -12,6 +12,7 @@ from pathlib import Path
 from time import perf_counter
 from typing import TYPE_CHECKING, ClassVar, Self
 
+from remint.errors import LogDamaged
 from remint.loading.project import Project, load_project
 from remint.loading.settings import credential, find_project
 from remint.model.event import Event
@@ -143,6 +144,20 @@ class OpenedProject:
         text = self.store.plan_json(run.run_id)
         return DatasetGraph.build(read_plan(text).datasets) if text else self.graph
 
+    def moved_under(self, run: Run) -> tuple[str, ...]:
+        """Return in words what has moved since an outstanding run was planned; while any has, it cannot be resumed."""
+        from remint.execution.apply import moved_since
+        from remint.loading.plan_file import read_plan
+
+        text = self.store.plan_json(run.run_id)
+        # What is half published is compared once that run has ended.
+        if not text or any(other.state is RunState.PUBLISHING for other in self.store.outstanding()):
+            return ()
+        try:
+            return tuple(moved_since(self._tools, read_plan(text)))
+        except LogDamaged:  # mended first
+            return ()
+
     @cached_property
     def reader(self) -> Reader:
         """Reads published data through releases."""
@@ -162,7 +177,7 @@ class OpenedProject:
         """Looks after the project."""
         from remint.execution.upkeep import Upkeep
 
-        return Upkeep(self._tools, self.graph, self._begun, self.project.settings.user)
+        return Upkeep(self._tools, self.graph, self._begun, self.project.settings.user, self.moved_under)
 
     @cached_property
     def rollbacks(self) -> Rollbacks:

@@ -92,8 +92,7 @@ class Workspace(OpenedProject):
         """Return one request for every ``days`` days of the request's range that hold any partition."""
         policy = replace(self.policy, allow_all=allow_all, allow_future=allow_future, allow_absent=allow_absent)
         held = World(project=self.project.name, graph=self.graph, observed=self.observe()).units
-        selection = self.graph.select(request.selectors)
-        return windows(request, selection, held, days, policy=policy, now=self._clock())
+        return windows(request, self.graph, held, days, policy=policy, now=self._clock())
 
     def compare_plan(self, saved: Plan, new: Plan) -> PlanDiff:
         """Return what ``new`` does otherwise than ``saved``, and what moved since that was made."""
@@ -221,10 +220,11 @@ class Workspace(OpenedProject):
 
         Raises:
             NotResumable: the run has ended.
+            PlanOutdated: what it reads or replaces has moved since it was planned; it can only be given up.
             RunAtWork: a process is at work on it.
         """
         from remint.execution.alerts import watched
-        from remint.execution.apply import run_plan
+        from remint.execution.apply import check_plan, run_plan
         from remint.ingestion.ingest import begun_of, pending_files, run_ingest
         from remint.loading.plan_file import read_plan
         from remint.publishing.publish import mend_tables
@@ -233,9 +233,11 @@ class Workspace(OpenedProject):
         if run.kind in (RunKind.ADOPT, RunKind.REPAIR) and run.state in OUTSTANDING:
             raise NotResumable(
                 f"run {run.run_id} was interrupted before it {run.kind}ed anything",
-                hint=f"remint rollback {run.run_id}    # gives it up; then {run.kind} again",
+                hint=f'remint rollback {run.run_id} --reason "..."    # gives it up; then {run.kind} again',
             )
         with taken(self._tools, run.run_id, take_over=take_over):
+            if run.kind is RunKind.APPLY and run.state is not RunState.PUBLISHING:
+                check_plan(self._tools, read_plan(self.store.plan_json(run.run_id) or ""), run.run_id)
             log_resumption(self._tools, run, self.project.settings.user)
             if run.state is RunState.PUBLISHING:
                 graph = self.rollbacks.graph_for(run) if run.kind is RunKind.ROLLBACK else self._graph_of(run)
