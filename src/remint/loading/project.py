@@ -59,6 +59,8 @@ class Project:
     """What works but deserves a look, each with file and line."""
     functions: dict[DatasetName, PythonTransform]
     """What makes the datasets that no SQL makes."""
+    owners: dict[DatasetName, str]
+    """Who is to be told when a dataset changes, where its contract names a team."""
 
     def function_of(self, dataset: Dataset) -> PythonTransform | None:
         """Return the function that makes a dataset as a plan has it; None for SQL, which the plan holds itself.
@@ -111,6 +113,7 @@ def load_project(root: Path, *, keep: bool = True) -> Project:
         graph=graph,
         warnings=_warnings(draft, graph),
         functions=dict(draft.functions),
+        owners={name: contract.owner for name, contract in draft.contracts.items() if contract.owner},
     )
 
 

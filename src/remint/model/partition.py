@@ -9,12 +9,13 @@ from __future__ import annotations
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from contextlib import suppress
 from dataclasses import dataclass
-from datetime import date
+from datetime import UTC, date, datetime, timedelta
 from typing import TypeVar
 
 from remint.errors import InvalidKey, InvalidRange
 from remint.model import spans as line
 from remint.model.calendar import (
+    FIRST_YEAR,
     NULL_PARTITION,
     UTC_ZONE,
     Grain,
@@ -39,6 +40,7 @@ __all__ = [
     "NULL_PARTITION",
     "DateRange",
     "Grain",
+    "Lookback",
     "PartitionKey",
     "PartitionSet",
     "PartitionSpec",
@@ -393,20 +395,55 @@ class DateRange:
             return ((start_hour(Grain.DAY, first, zone), end_hour(Grain.DAY, last - 1, zone)),)
         return ((position_of(grain, self.start), position_of(grain, date.fromordinal(self.end.toordinal() - 1)) + 1),)
 
-    def keys(self, grain: Grain) -> PartitionSet:
+    def keys(self, grain: Grain, zone: str = UTC_ZONE) -> PartitionSet:
         """Return the partitions of ``grain`` that overlap the range, of a dataset that is cut by time alone."""
-        return PartitionSet(grain, (("", self.spans(grain)),))
+        return PartitionSet(grain, (("", self.spans(grain, zone)),))
 
-    def within(self, keys: PartitionSet) -> PartitionSet:
+    def within(self, keys: PartitionSet, zone: str = UTC_ZONE) -> PartitionSet:
         """Return which of ``keys`` the range names, whatever their value; identity keys have no time and all stay."""
         if keys.grain is Grain.IDENTITY:
             return keys
-        spans = self.spans(keys.grain)
+        spans = self.spans(keys.grain, zone)
         return keys.each(lambda held: line.intersect(held, spans))
 
     def describe(self) -> str:
         """Return the half-open interval: ``[2026-10-14, 2026-10-17)``."""
         return f"[{self.start.isoformat()}, {self.end.isoformat()})"
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Lookback(DateRange):
+    """The time up to the moment of a request; a partition that overlaps it is meant as a whole."""
+
+    since: datetime
+    until: datetime
+    """UTC, as ``since``; ``start`` and ``end`` are the days around them."""
+
+    @classmethod
+    def before(cls, now: datetime, length: timedelta) -> Lookback:
+        """Return the ``length`` before ``now``.
+
+        Raises:
+            InvalidRange: there is no such time, or it begins before the supported years.
+        """
+        until = now.astimezone(UTC)
+        earliest = datetime.fromisoformat(f"{FIRST_YEAR}-01-01T00:00:00+00:00")
+        if not timedelta() < length <= until - earliest:
+            raise InvalidRange(
+                "a lookback must have a length, and cannot begin before the supported years",
+                hint="write it in hours or days: --lookback 48h",
+            )
+        since = until - length
+        return cls(start=since.date(), end=until.date() + timedelta(days=1), since=since, until=until)
+
+    def spans(self, grain: Grain, zone: str = UTC_ZONE) -> Spans:
+        """Return the positions of ``grain`` that overlap the time, rounded outwards to whole partitions."""
+        first, last = (m.date().toordinal() * 24 + m.hour for m in (self.since, self.until))
+        return ((position_at(grain, first, zone), position_at(grain, last, zone, is_last=True) + 1),)
+
+    def describe(self) -> str:
+        """Return the time: ``2026-10-14T09:30Z..2026-10-16T09:30Z``."""
+        return "..".join(f"{moment:%Y-%m-%dT%H:%MZ}" for moment in (self.since, self.until))
 
 
 def _without_column(text: str) -> str:
