@@ -8,7 +8,7 @@ from remint import arrivals, bronze, by_arrival, day, files, gold, hour, latest,
 bronze(
     "orders",
     partition=day("extract_date"),
-    source=files("landing/orders/*.csv", format="csv"),
+    source=files("landing/orders/{date}*.csv", format="csv"),
     arrivals=arrivals("ordered_at", key=("order_id",)),
     description="Every version of every order, as the ERP exported it",
 )
@@ -16,7 +16,7 @@ bronze(
 bronze(
     "payments",
     partition=day("extract_date"),
-    source=files("landing/payments/*.jsonl", format="jsonl"),
+    source=files("landing/payments/{date}*.jsonl", format="jsonl"),
     arrivals=arrivals("paid_at", key=("payment_id",)),
     description="Every version of every payment, as the provider reported it",
 )

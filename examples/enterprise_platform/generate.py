@@ -1,9 +1,9 @@
 """Generate what four systems deliver to the platform: orders, payments, page views and customers, delivery by delivery.
 
 A delivery is what arrives at one time. ``history`` is three weeks as they came, a file a day: an order is delivered again
-when its status changes, and some rows are broken. The others are what replays are about: ``redelivery`` (known rows, and
-versions older than those already there), ``late`` (orders and views that come days after), ``correction`` (the ERP
-corrects prices) and ``archive`` (two weeks from before the platform).
+when its status changes, some rows are broken, and one day of payments is missing. The others are what replays are about:
+``redelivery`` (known rows, and versions older than those already there), ``late`` (the missing day, and orders and views
+that come days after), ``correction`` (the ERP corrects prices) and ``archive`` (two weeks from before the platform).
 
 Rules: equal arguments give equal files on any machine; every row draws from its own stream of random numbers, so a
 delivery tells of an order what another one would.
@@ -27,6 +27,8 @@ import duckdb
 DAYS, ARCHIVE_DAYS, VIEW_DAYS = 21, 14, 4
 LATE_DAYS = (2, 9)
 """Of late orders: so many days before the last one."""
+OUTAGE = 3
+"""Day, counted back, of which the payments were not delivered in time."""
 CORRECTED_DAYS = (6, 5)
 LATE_SHARE, CANCELLED, REFUNDED, BROKEN = 0.04, 0.06, 0.08, 0.004
 CUSTOMERS = 150
@@ -93,7 +95,9 @@ class Platform:
         """Return what the ERP exports at the end of a day: every version that was made on it."""
         found = [v for d in self.near(day) for versions in self.orders(d) for v in versions if not self.is_late(v)]
         rows = [v for v in found if v["updated_at"].date() == day]
-        broken = [r | {"quantity": "?"} for r in rows if self.draw("broken", r["order_id"], r["status"]).random() < BROKEN]
+        broken = [
+            r | {"quantity": "?"} for r in rows if self.draw("broken", r["order_id"], r["status"]).random() < BROKEN
+        ]
         return sorted(rows + broken, key=lambda r: (r["updated_at"], r["order_id"], str(r["quantity"])))
 
     def near(self, day: date) -> list[date]:
@@ -162,7 +166,9 @@ class Landing:
         path = self.place(name)
         lines = path.with_suffix(".jsonl")
         self.jsonl(str(lines.relative_to(self.root)), rows)
-        columns = "{view_id: 'VARCHAR', visitor: 'VARCHAR', page: 'VARCHAR', viewed_at: 'TIMESTAMPTZ', extract_date: 'DATE'}"
+        columns = (
+            "{view_id: 'VARCHAR', visitor: 'VARCHAR', page: 'VARCHAR', viewed_at: 'TIMESTAMPTZ', extract_date: 'DATE'}"
+        )
         with duckdb.connect() as con:
             con.execute("SET TimeZone = 'UTC'")
             con.execute(f"COPY (FROM read_json('{lines}', columns = {columns})) TO '{path}' (FORMAT parquet)")
@@ -177,28 +183,35 @@ def deliver(platform: Platform, landing: Landing, delivery: str) -> None:
             landing.csv(f"customers/{platform.last_day}.csv", _customers(platform))
             for day in platform.days(DAYS - 1, 0):
                 landing.csv(f"orders/{day}.csv", _stamped(platform.exported(day), day))
-                landing.jsonl(f"payments/{day}.jsonl", _stamped(platform.payments(day), day))
+                if day != platform.days(OUTAGE, OUTAGE)[0]:
+                    landing.jsonl(f"payments/{day}.jsonl", _stamped(platform.payments(day), day))
             for day in platform.days(VIEW_DAYS - 1, 0):
                 landing.parquet(f"page_views/{day}.parquet", _stamped(platform.views(day, late=False), day))
         case "redelivery":
             known = platform.exported(platform.last_day)
             older = [r | {"status": "draft", "updated_at": r["updated_at"] - timedelta(minutes=5)} for r in known]
-            landing.csv("orders/redelivery.csv", _stamped([*known, *older], extracted))
+            landing.csv(f"orders/{extracted}-redelivery.csv", _stamped([*known, *older], extracted))
         case "late":
             late = [v for n in LATE_DAYS for vs in platform.orders(platform.days(n, n)[0]) for v in vs]
             late = [v for v in late if platform.is_late(v) and v["updated_at"].date() <= platform.last_day]
-            landing.csv("orders/late.csv", _stamped(late, extracted))
-            landing.parquet("page_views/late.parquet", _stamped(platform.views(platform.last_day, late=True), extracted))
+            landing.csv(f"orders/{extracted}-late.csv", _stamped(late, extracted))
+            (missed,) = platform.days(OUTAGE, OUTAGE)
+            landing.jsonl(f"payments/{missed}.jsonl", _stamped(platform.payments(missed), extracted))
+            landing.parquet(
+                "page_views/late.parquet", _stamped(platform.views(platform.last_day, late=True), extracted)
+            )
         case "correction":
-            newest = [_known(vs, platform.last_day) for d in platform.days(*CORRECTED_DAYS) for vs in platform.orders(d)]
+            newest = [
+                _known(vs, platform.last_day) for d in platform.days(*CORRECTED_DAYS) for vs in platform.orders(d)
+            ]
             at = datetime.combine(extracted, datetime.min.time(), UTC)
             mended = [r | {"price_cents": 13_900, "updated_at": at} for r in newest if r["product"] == "chair"]
-            landing.csv("orders/correction.csv", _stamped(mended, extracted))
+            landing.csv(f"orders/{extracted}-correction.csv", _stamped(mended, extracted))
         case "archive":
             for day in platform.days(DAYS + ARCHIVE_DAYS - 1, DAYS):
                 orders = [versions[-1] for versions in platform.orders(day)]
-                landing.csv(f"orders/archive-{day}.csv", _stamped(orders, extracted))
-                landing.jsonl(f"payments/archive-{day}.jsonl", _stamped(platform.payments(day), extracted))
+                landing.csv(f"orders/{day}-archive.csv", _stamped(orders, extracted))
+                landing.jsonl(f"payments/{day}-archive.jsonl", _stamped(platform.payments(day), extracted))
 
 
 def _known(versions: list[Row], day: date) -> Row:

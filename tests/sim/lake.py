@@ -153,7 +153,7 @@ class MemoryLake:
             user="tester",
         )
         workspace.project = Project(
-            name="sim", root=self.root, settings=settings, graph=self.graph, warnings=(), functions={}
+            name="sim", root=self.root, settings=settings, graph=self.graph, warnings=(), functions={}, owners={}
         )
         workspace.__dict__["_tools"] = Tools(
             store=as_another_process(self.store),
