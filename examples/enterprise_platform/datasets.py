@@ -3,7 +3,7 @@
 from metrics import NO_REVENUE
 from versions import ORDER_VERSION, REVENUE_VERSION
 
-from remint import arrivals, bronze, by_arrival, day, files, gold, hour, latest, roll_up, same, silver, trailing
+from remint import arrivals, bronze, by_arrival, day, files, gold, hour, latest, same, silver, trailing
 
 bronze(
     "orders",

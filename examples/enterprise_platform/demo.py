@@ -326,12 +326,22 @@ def proof() -> None:
     must("each as it was written" in remint("audit", "verify"), "and nobody changed the record")
 
 
-def main() -> None:
-    started = time.monotonic()
+def copy_example() -> None:
+    """Put a new copy of the example where it is played."""
     shutil.rmtree(WORK, ignore_errors=True)
     shutil.copytree(HERE, WORK, ignore=shutil.ignore_patterns("__pycache__", ".remint", "lake", "landing"))
+
+
+def play() -> None:
+    """Play every scene, in order."""
     for scene in (build, idempotent, late, correction, bug_fix, metric_change, archive, avoided, proof):
         scene()
+
+
+def main() -> None:
+    started = time.monotonic()
+    copy_example()
+    play()
     print(f"\nDone in {time.monotonic() - started:.0f} s. Look around: cd {os.path.relpath(WORK)} && remint show")
 
 
