@@ -70,7 +70,7 @@ class Played:
         return json.loads(CliRunner().invoke(cli, ["-C", str(self.root), *arguments, "--json"]).stdout)
 
     def delivered(self) -> list[dict[str, Any]]:
-        """Return the newest version of every order that was ever delivered in order."""
+        """Return the newest version of every order that was ever delivered."""
         newest: dict[str, dict[str, Any]] = {}
         for path in (self.root / "landing" / "orders").glob("*.csv"):
             with path.open(encoding="utf-8") as file:
@@ -92,8 +92,6 @@ def played(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Played]:
         patch.setattr(made.demo, "WORK", made.root)
         patch.setattr(made.demo, "ORDERS", str(ORDERS))
         patch.setattr(made.demo, "process", made.process)
-        made.root.parent.mkdir(exist_ok=True)
-        patch.chdir(made.root.parent)
         made.demo.copy_example()
         patch.chdir(made.root)
         made.demo.play()

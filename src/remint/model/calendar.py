@@ -172,6 +172,14 @@ def position_of(grain: Grain, day: date) -> int:
             assert_never(grain)
 
 
+def position_when(grain: Grain, moment: datetime, zone: str) -> int:
+    """Return the position of the partition in which ``moment`` falls."""
+    if grain is Grain.HOUR:
+        utc = moment.astimezone(UTC)
+        return utc.toordinal() * _HOURS + utc.hour
+    return position_of(grain, moment.astimezone(_zone(zone)).date())
+
+
 def column_value(grain: Grain, key: PartitionKey) -> str:
     """Return what the partition column holds in the rows of a time key: its first day, or the start of its hour."""
     if grain is Grain.HOUR:

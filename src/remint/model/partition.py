@@ -32,6 +32,7 @@ from remint.model.calendar import (
     parse_key,
     position_at,
     position_of,
+    position_when,
     start_hour,
 )
 from remint.model.spans import Spans
@@ -55,6 +56,7 @@ _K = TypeVar("_K")
 _EXAMPLE = "--range 2026-10-14..2026-10-16"
 _VALUE: Spans = ((0, 1),)
 """The one point on the line of an identity value, which has no time."""
+_INSTANT = timedelta(microseconds=1)
 _TYPES = {Grain.HOUR: "TIMESTAMPTZ", Grain.IDENTITY: "VARCHAR"}
 
 
@@ -417,7 +419,7 @@ class Lookback(DateRange):
 
     since: datetime
     until: datetime
-    """UTC, as ``since``; ``start`` and ``end`` are the days around them."""
+    """UTC, as ``since``, and outside of the time; ``start`` and ``end`` are the days around both."""
 
     @classmethod
     def before(cls, now: datetime, length: timedelta) -> Lookback:
@@ -434,12 +436,13 @@ class Lookback(DateRange):
                 hint="write it in hours or days: --lookback 48h",
             )
         since = until - length
-        return cls(start=since.date(), end=until.date() + timedelta(days=1), since=since, until=until)
+        end = (until - _INSTANT).date() + timedelta(days=1)
+        return cls(start=since.date(), end=end, since=since, until=until)
 
     def spans(self, grain: Grain, zone: str = UTC_ZONE) -> Spans:
         """Return the positions of ``grain`` that overlap the time, rounded outwards to whole partitions."""
-        first, last = (m.date().toordinal() * 24 + m.hour for m in (self.since, self.until))
-        return ((position_at(grain, first, zone), position_at(grain, last, zone, is_last=True) + 1),)
+        first, last = (position_when(grain, moment, zone) for moment in (self.since, self.until - _INSTANT))
+        return ((first, last + 1),)
 
     def describe(self) -> str:
         """Return the time: ``2026-10-14T09:30Z..2026-10-16T09:30Z``."""
