@@ -18,6 +18,7 @@ from functools import cached_property
 from pathlib import Path
 from typing import Any
 
+from pyarrow import parquet
 from pyiceberg.catalog import Catalog
 from pyiceberg.exceptions import CommitFailedException, NoSuchNamespaceError, NoSuchTableError, TableAlreadyExistsError
 from pyiceberg.manifest import DataFileContent, ManifestContent, ManifestEntry, ManifestEntryStatus, ManifestFile
@@ -27,7 +28,7 @@ from pyiceberg.table.snapshots import Operation
 from pyiceberg.table.update.snapshot import _OverwriteFiles
 
 from remint.disk import sync
-from remint.errors import LogDamaged, PublishUnverified, RunError, TableBusy
+from remint.errors import LogDamaged, PublishConflict, PublishUnverified, RunError, TableBusy
 from remint.failures import machine_failure
 from remint.formats.base import Landed, LogReading, Replacement, Table, require_base
 from remint.formats.iceberg_catalog import Pending, commit, create_table, is_atomic, opened
@@ -46,6 +47,7 @@ from remint.model.partition import PartitionKey
 _FORMAT_VERSION = 2
 _CAS_TRIES = 50
 _PAUSE_S = 0.02
+_POSITION_DELETE = {"file_path", "pos"}
 _RUN, _ATTEMPT = "remint.run", "remint.attempt"
 
 
@@ -200,6 +202,8 @@ class IcebergFormat:
         """Return where schema, cut or features are not those that remint can keep."""
         loaded = self._there(table)
         found = [*_unsupported(loaded), *cut_differences(table, loaded.metadata)]
+        deletes = sorted({f.key for f in self._live(table, loaded) if f.deletes})
+        found += [f"{key}: rows of its files are deleted by position deletes; compact it first" for key in deletes]
         there = {field.name: field.field_type for field in loaded.schema().fields}
         wanted = {column.name: iceberg_type(column) for column in table.columns}
         for name in dict.fromkeys([*wanted, *there]):
@@ -263,6 +267,7 @@ class IcebergFormat:
         _refuse_unsupported(loaded, table)
         live = self._live(table, loaded)
         require_base(table, _by_key(live), replacement)
+        _refuse_deletes(table, replacement)
         transaction = Transaction(loaded)
         said = {_RUN: replacement.run_id, _ATTEMPT: str(replacement.attempt)}
         producer = _Replacing(Operation.OVERWRITE, transaction, loaded.io, snapshot_properties=said)
@@ -416,6 +421,19 @@ def _refuse_unsupported(loaded: IcebergTable, table: Table) -> None:
             f"{table.name}: {'; '.join(found)}",
             hint="rewrite the table's data files with the tool that wrote them, or declare it under another location",
         )
+
+
+def _refuse_deletes(table: Table, replacement: Replacement) -> None:
+    """Refuse to put back files beside which position deletes were live: they would count for older files no more.
+
+    What remint wrote carries its statistics; only of other files it has to be looked up what they are.
+    """
+    for file in replacement.adds:
+        if not file.stats and set(parquet.read_schema(Path(table.location) / file.path).names) == _POSITION_DELETE:
+            raise PublishConflict(
+                f"{table.name} {file.key}: rows of its files were deleted by {file.path}, and would come back",
+                hint=f"remint run {table.name} --rebuild    # makes it anew instead",
+            )
 
 
 def _tries(table: Table) -> Iterator[None]:
