@@ -13,6 +13,7 @@ RANKS = {
     "failures": 1,
     "disk": 1,
     "model": 1,
+    "storage": 2,
     "planner": 2,
     "checks": 2,
     "loading": 3,
@@ -63,7 +64,13 @@ HOMES = {
     "open_data_contract_standard": {"loading", "checks"},
 }
 USE_CASES = {"publishing", "execution", "ingestion"}
-SEAMS = {"formats": {"base"}, "engines": {"base"}, "store": {"base", "values"}, "sources": {"base", "files", "pages"}}
+SEAMS = {
+    "formats": {"base"},
+    "engines": {"base"},
+    "storage": {"base"},
+    "store": {"base", "values"},
+    "sources": {"base", "files", "pages"},
+}
 """What use cases may see of the adapters; sources hold no state and have one implementation."""
 
 

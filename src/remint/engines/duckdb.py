@@ -19,6 +19,7 @@ from remint.engines.duckdb_ingest import ingest_file, measured, row_event_key
 from remint.engines.duckdb_parse import REASON, parsed_sql, rejected_columns, valid_columns
 from remint.engines.duckdb_rows import (
     UnusablePartition,
+    confine,
     copy_partitioned,
     digest_aggregates,
     digest_scheme,
@@ -35,6 +36,8 @@ from remint.model.dataset import Column, Dataset
 from remint.model.digest import ContentDigest
 from remint.model.partition import PartitionKey, PartitionSet
 from remint.model.provenance import Arrival, DataFile
+from remint.storage.base import Storage
+from remint.storage.local import LOCAL
 
 
 class DuckDBEngine:
@@ -42,10 +45,12 @@ class DuckDBEngine:
 
     name = "duckdb"
 
-    def __init__(self, *, memory_limit: str, threads: int, folder: Path, allowed: Sequence[Path]) -> None:
+    def __init__(
+        self, *, memory_limit: str, threads: int, folder: Path, allowed: Sequence[str | Path], storage: Storage = LOCAL
+    ) -> None:
         """Prepare an engine that may touch files below ``allowed`` and spill below ``folder``."""
-        self._memory_limit = memory_limit
-        self._threads = threads
+        self._storage = storage
+        self._memory_limit, self._threads = memory_limit, threads
         self._folder = folder
         self._allowed = tuple(allowed)
         self._parsed: dict[tuple[Any, ...], str] = {}
@@ -53,9 +58,7 @@ class DuckDBEngine:
     @cached_property
     def _con(self) -> duckdb.DuckDBPyConnection:
         con = open_connection(self._memory_limit, self._threads, self._folder / "spill")
-        folders = ", ".join(literal(f"{path}/") for path in (*self._allowed, self._folder))
-        con.execute(f"SET allowed_directories = [{folders}]")
-        con.execute("SET enable_external_access = false")
+        confine(con, (*self._allowed, self._folder))
         # DuckDB 2.0.0: CAST(timestamptz AS DATE) beside row_number() ... = 1 stops with "unimplemented type for cast".
         con.execute("SET disabled_optimizers = 'top_n_window_elimination'")
         return con
@@ -119,7 +122,7 @@ class DuckDBEngine:
 
     def ingest(self, work: IngestWork) -> Ingested:
         """Turn one source file into Bronze and quarantine files."""
-        return ingest_file(self._con, self.digest_scheme, work)
+        return ingest_file(self._con, self.digest_scheme, work, self._storage)
 
     def rivals(self, dataset: Dataset, known: Scan, new: Scan) -> tuple[Arrival, ...]:
         """Return which rows count for other event partitions than their own, now that Bronze holds ``new`` too."""
@@ -346,9 +349,9 @@ class DuckDBEngine:
         return int(self._con.execute(f"SELECT count(*) FROM ({select})").fetchall()[0][0])
 
     def _copy(self, work: StageWork, select: str) -> list[DataFile]:
-        Path(work.root).mkdir(parents=True, exist_ok=True)
+        self._storage.prepare(work.root)
         try:
-            files = copy_partitioned(self._con, select, work.root, work.dataset.partition, work.token)
+            files = copy_partitioned(self._con, select, work.root, work.dataset.partition, work.token, self._storage)
         except UnusablePartition as error:
             raise TransformFailed(
                 f"{work.dataset.name} {work.keys.describe()}: {error}",

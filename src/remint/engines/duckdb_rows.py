@@ -6,24 +6,23 @@ counts as written when its bytes are hashed and synced.
 
 from __future__ import annotations
 
-import hashlib
 import json
 import os
 from collections.abc import Mapping, Sequence
-from concurrent.futures import ThreadPoolExecutor
 from decimal import Decimal
 from pathlib import Path
 from typing import Any
 
 import duckdb
 
-from remint.disk import folders_between, sync
 from remint.engines.base import Scan, literal, quoted
 from remint.errors import InvalidKey
 from remint.model.calendar import UTC_ZONE, column_value
 from remint.model.dataset import Column
 from remint.model.partition import Grain, PartitionKey, PartitionSet, PartitionSpec, key_at
 from remint.model.provenance import DataFile
+from remint.storage.base import Storage
+from remint.storage.local import LOCAL
 
 FAST_SCHEME = "duckdb-hash-1"
 """DuckDB's own row hash; it changed between releases, so ``digest_scheme`` proves it first."""
@@ -84,6 +83,12 @@ def open_connection(
     con.execute("SET TimeZone = 'UTC'")
     con.execute("SET enable_progress_bar = false")
     return con
+
+
+def confine(con: duckdb.DuckDBPyConnection, folders: Sequence[str | Path]) -> None:
+    """Let a connection touch what lies below these folders, and nothing else, for as long as it lives."""
+    con.execute(f"SET allowed_directories = [{', '.join(literal(f'{folder}/') for folder in folders)}]")
+    con.execute("SET enable_external_access = false")
 
 
 def digest_scheme(con: duckdb.DuckDBPyConnection) -> str:
@@ -237,7 +242,12 @@ def _bound(grain: Grain, position: int, is_instant: bool) -> str:
 
 
 def copy_partitioned(
-    con: duckdb.DuckDBPyConnection, select_sql: str, root: str, spec: PartitionSpec, token: str
+    con: duckdb.DuckDBPyConnection,
+    select_sql: str,
+    root: str,
+    spec: PartitionSpec,
+    token: str,
+    storage: Storage = LOCAL,
 ) -> list[DataFile]:
     """Write a SELECT as Parquet files below ``root``, one folder a partition, and return the files by path.
 
@@ -264,7 +274,7 @@ def copy_partitioned(
             unusable[shown] = unusable.get(shown, 0) + int(row[1])
     if unusable:
         raise UnusablePartition(spec.column, unusable)
-    hashes = _sealed([row[0] for row in written], root)
+    hashes = storage.seal([row[0] for row in written], root)
     files = (
         DataFile(
             path=os.path.relpath(row[0], root),
@@ -287,21 +297,6 @@ def _partition_key(spec: PartitionSpec, values: Mapping[str, str | None]) -> Par
         return spec.key_of([by_name[name] for name in spec.columns])
     except InvalidKey:
         return None
-
-
-def _sealed(paths: Sequence[str], root: str) -> list[str]:
-    """Make the files durable and return their SHA-256, in order."""
-    with ThreadPoolExecutor(max_workers=4) as pool:
-        hashes = list(pool.map(_hash_and_sync, paths))
-        list(pool.map(sync, folders_between(paths, root)))
-    return hashes
-
-
-def _hash_and_sync(path: str) -> str:
-    with open(path, "rb") as file:
-        digest = hashlib.file_digest(file, "sha256").hexdigest()
-        os.fsync(file.fileno())
-    return digest
 
 
 def _delta_stats(rows: int, columns: Mapping[str, Mapping[str, str]], types: Mapping[str, str]) -> str:

@@ -7,7 +7,6 @@ next.
 from __future__ import annotations
 
 from collections.abc import Iterable
-from pathlib import Path
 
 from remint.errors import RemintError
 from remint.execution.audit_chain import first_break
@@ -106,7 +105,7 @@ def _runs(tools: Tools) -> Iterable[Symptom]:
 
 
 def _examined(tools: Tools, dataset: Dataset, journalled: Journalled, hashed: Subset | None) -> Iterable[Symptom]:
-    table, folder = tools.table(dataset), Path(tools.folder(dataset))
+    table, folder = tools.table(dataset), tools.folder(dataset)
     records: Records = {k: r for k, r in tools.store.records(dataset.name).items() if r.files}
     reading = tools.tables.read_log(table)
     halves = [r for r in journalled.runs.values() if r.state is RunState.PUBLISHING]

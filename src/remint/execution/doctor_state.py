@@ -99,7 +99,7 @@ def projection_symptoms(tools: Tools, datasets: Sequence[Dataset]) -> Iterable[S
     for dataset in datasets:
         records = {k: r for k, r in tools.store.records(dataset.name).items() if r.fingerprint}
         files = [f for r in records.values() for f in r.files]
-        if not dataset.read_as or flawed_files(tools.folder(dataset), files, hashed=False):
+        if not dataset.read_as or flawed_files(tools.storage, tools.folder(dataset), files, hashed=False):
             continue
         scan = Scan(
             root=tools.folder(dataset),

@@ -24,7 +24,6 @@ from deltalake.exceptions import CommitFailedError, TableNotFoundError
 from deltalake.schema import PrimitiveType
 from deltalake.transaction import AddAction, RemoveAction
 
-from remint.disk import sync
 from remint.errors import InvalidKey, LogDamaged, PublishConflict, PublishUnverified, RunError, TableBusy
 from remint.failures import machine_failure
 from remint.formats.base import LogReading, Replacement, Table
@@ -40,6 +39,8 @@ from remint.formats.delta_log import (
 )
 from remint.model.dataset import Column
 from remint.model.partition import PartitionKey
+from remint.storage.base import Storage, below
+from remint.storage.local import LOCAL
 
 _TYPES = {
     "BOOLEAN": "boolean",
@@ -62,14 +63,18 @@ _RECENT = 200
 
 
 class DeltaFormat:
-    """Tables on a local file system in the Delta Lake format."""
+    """Tables in the Delta Lake format."""
 
     name = "delta"
+
+    def __init__(self, storage: Storage = LOCAL) -> None:
+        """Bind the format to where its tables lie."""
+        self._storage = storage
 
     def version(self, table: Table) -> int | None:
         """Return the newest version, None when there is no table."""
         try:
-            return int(_opened(table).version())
+            return int(_opened(self._storage, table).version())
         except TableNotFoundError:
             return None
 
@@ -78,7 +83,7 @@ class DeltaFormat:
         found = self.version(table)
         if found is not None:
             if not found:  # whoever created it may have died before it was durable
-                sync_version(table, found)
+                sync_version(self._storage, table, found)
             return found
         with suppress(CommitFailedError):  # somebody else created it meanwhile; a retry would create it twice
             DeltaTable.create(
@@ -90,14 +95,14 @@ class DeltaFormat:
                 mode="ignore",
                 commit_properties=CommitProperties(max_commit_retries=0),
             )
-        version = int(_opened(table).version())
-        sync_version(table, 0)
+        version = int(_opened(self._storage, table).version())
+        sync_version(self._storage, table, 0)
         return version
 
     def live_files(self, table: Table) -> Mapping[PartitionKey, frozenset[str]]:
         """Return the decoded paths of the live files by partition; none where there is no table."""
         try:
-            opened = _opened(table)
+            opened = _opened(self._storage, table)
         except TableNotFoundError:
             return {}
         return {key: frozenset(paths) for key, paths in _live(opened, table).items()}
@@ -105,7 +110,7 @@ class DeltaFormat:
     def published_version(self, table: Table, run_id: str, attempt: int) -> int | None:
         """Return the version that holds the commit of (run, attempt)."""
         try:
-            opened = _opened(table)
+            opened = _opened(self._storage, table)
         except TableNotFoundError:
             return None
         if _reached(opened, run_id) < attempt:
@@ -114,23 +119,23 @@ class DeltaFormat:
 
     def check(self, table: Table, replacement: Replacement) -> None:
         """Refuse a replacement whose base is not what is live."""
-        opened = _opened(table)
+        opened = _opened(self._storage, table)
         _refuse_unsupported(opened, table)
         _require_base(table, _live(opened, table), replacement)
 
     def mend(self, table: Table, expected: Sequence[Replacement], aside: Path) -> list[str]:
         """Move what a power failure tore at the end of the log into ``aside``."""
-        return move_torn_aside(table, expected, aside)
+        return move_torn_aside(self._storage, table, expected, aside)
 
     def publish(self, table: Table, replacement: Replacement) -> int:
         """Commit the replacement, once, under an exact version check; read it back and make it durable."""
-        for opened in _tries(table):
+        for opened in _tries(self._storage, table):
             # Looked at in the snapshot that the commit is bound to: another holder of the run may have been faster.
             if (reached := _reached(opened, replacement.run_id)) >= replacement.attempt:
                 landed = _version_of(opened, replacement.run_id, replacement.attempt)
                 if reached == replacement.attempt:
-                    _verify_landed(table, landed, replacement)
-                    sync_version(table, landed)
+                    _verify_landed(self._storage, table, landed, replacement)
+                    sync_version(self._storage, table, landed)
                 return landed
             _refuse_unsupported(opened, table)
             before = _live(opened, table)
@@ -140,15 +145,15 @@ class DeltaFormat:
             except CommitFailedError:
                 continue
             version = int(opened.version()) + 1
-            _verify(table, version, before, replacement)
-            sync_version(table, version)
+            _verify(self._storage, table, version, before, replacement)
+            sync_version(self._storage, table, version)
             return version
         raise _busy(table)
 
     def bar(self, table: Table, run_id: str, attempt: int) -> bool:
         """Take the place after (run, attempt) where that did not commit."""
         self.create(table)
-        for opened in _tries(table):
+        for opened in _tries(self._storage, table):
             reached = _reached(opened, run_id)
             if reached >= attempt:
                 return reached == attempt
@@ -156,7 +161,7 @@ class DeltaFormat:
                 _commit(opened, table, Replacement(run_id=run_id, attempt=attempt + 1, adds=(), removes=()))
             except CommitFailedError:
                 continue
-            sync_version(table, int(opened.version()) + 1)
+            sync_version(self._storage, table, int(opened.version()) + 1)
             return False
         raise _busy(table)
 
@@ -172,35 +177,29 @@ class DeltaFormat:
     def remove(self, table: Table, paths: Collection[str]) -> list[str]:
         """Delete files that the newest version does not name; a file that is gone already counts as deleted."""
         live = set().union(*self.live_files(table).values())
-        folders = set()
-        for path in sorted(set(paths) - live):
-            place = Path(table.location) / path
-            place.unlink(missing_ok=True)
-            if place.parent.is_dir():
-                folders.add(place.parent)
-        for folder in sorted(folders):
-            sync(folder)
+        gone = [below(table.location, path) for path in sorted(set(paths) - live)]
+        self._storage.delete(gone, durably=True)
         return sorted(live & set(paths))
 
     def damaged_commits(self, table: Table) -> list[str]:
         """Return the log files that are not as they were written."""
-        return [f"log entry {f.file} {f.detail}" for f in read_log(table).faults]
+        return [f"log entry {f.file} {f.detail}" for f in read_log(self._storage, table).faults]
 
     def read_log(self, table: Table) -> LogReading:
         """Return what the log says and what is wrong with it."""
-        return read_log(table)
+        return read_log(self._storage, table)
 
     def take_out_entry(self, table: Table, file: str) -> None:
         """Remove an entry of the log, or a checkpoint of it with what points to it."""
-        take_out_entry(table, file)
+        take_out_entry(self._storage, table, file)
 
     def put_back_commit(self, table: Table, version: int, replacement: Replacement) -> None:
         """Write one of remint's commits anew, from the journal."""
-        put_back_commit(table, version, replacement)
+        put_back_commit(self._storage, table, version, replacement)
 
     def differences(self, table: Table) -> list[str]:
         """Return where schema, partition columns or features are not those that remint can keep."""
-        opened = _opened(table)
+        opened = _opened(self._storage, table)
         found = [f"it uses {feature}, which file replacement would corrupt" for feature in _dangerous(opened)]
         cut = tuple(opened.metadata().partition_columns)
         if cut != table.partition.columns:
@@ -221,7 +220,7 @@ class DeltaFormat:
     def foreign_writer(self, table: Table) -> str:
         """Return who made the newest commit that is not remint's, as its log says."""
         try:
-            opened = _opened(table)
+            opened = _opened(self._storage, table)
         except TableNotFoundError:
             return "somebody who removed the table"
         for entry in opened.history(_RECENT):
@@ -231,7 +230,7 @@ class DeltaFormat:
         return "no commit of the log's last ones"
 
 
-def _opened(table: Table, version: int | None = None) -> DeltaTable:
+def _opened(storage: Storage, table: Table, version: int | None = None) -> DeltaTable:
     """Return the table as it is now, or as it was in a version.
 
     Raises:
@@ -239,20 +238,30 @@ def _opened(table: Table, version: int | None = None) -> DeltaTable:
         LogDamaged: its log cannot be read; names the entry.
     """
     try:
+        return _found(storage, table, version)
+    except TableNotFoundError:
+        if not is_logged(storage, table):
+            raise
+    try:  # its first entry may have been written since it was looked for
+        return _found(storage, table, version)
+    except TableNotFoundError:
+        raise _damaged(storage, table, "it has no version that can be read") from None
+
+
+def _found(storage: Storage, table: Table, version: int | None) -> DeltaTable:
+    try:
         return DeltaTable(table.location, version=version)
     except TableNotFoundError:
-        if is_logged(table):
-            raise _damaged(table, "it has no version that can be read") from None
         raise
     except Exception as error:
         refused = machine_failure(error)
         if refused is not None:
             raise refused from error
-        raise _damaged(table, " ".join(str(error).split())) from error
+        raise _damaged(storage, table, " ".join(str(error).split())) from error
 
 
-def _damaged(table: Table, said: str) -> LogDamaged:
-    faults = "; ".join(f"{f.file} {f.detail}" for f in read_log(table).faults) or said
+def _damaged(storage: Storage, table: Table, said: str) -> LogDamaged:
+    faults = "; ".join(f"{f.file} {f.detail}" for f in read_log(storage, table).faults) or said
     return LogDamaged(
         f"{table.name}: the log of the table cannot be read: {faults}",
         hint=f"remint status    # resuming an outstanding run mends what it left; else remint repair {table.name}",
@@ -273,12 +282,12 @@ def _version_of(opened: DeltaTable, run_id: str, attempt: int) -> int:
     return int(opened.version())
 
 
-def _tries(table: Table) -> Iterator[DeltaTable]:
+def _tries(storage: Storage, table: Table) -> Iterator[DeltaTable]:
     """Yield the table, opened anew, for each try to commit to it."""
     for lost in range(_CAS_TRIES):
         if lost:
             time.sleep(random.uniform(0, _PAUSE_S * lost))  # noqa: S311 - spreads writers, keeps no secret
-        yield _opened(table)
+        yield _opened(storage, table)
 
 
 def _busy(table: Table) -> TableBusy:
@@ -377,9 +386,11 @@ def _commit(opened: DeltaTable, table: Table, replacement: Replacement) -> None:
     )
 
 
-def _verify(table: Table, version: int, before: Mapping[PartitionKey, set[str]], replacement: Replacement) -> None:
+def _verify(
+    storage: Storage, table: Table, version: int, before: Mapping[PartitionKey, set[str]], replacement: Replacement
+) -> None:
     expected = _paths(before.values()) - {f.path for f in replacement.removes} | {f.path for f in replacement.adds}
-    found = _paths(_live(_opened(table, version), table).values())
+    found = _paths(_live(_opened(storage, table, version), table).values())
     if found != expected:
         raise PublishUnverified(
             f"{table.name}: version {version} should list {len(expected)} files and lists {len(found)} "
@@ -388,10 +399,10 @@ def _verify(table: Table, version: int, before: Mapping[PartitionKey, set[str]],
         )
 
 
-def _verify_landed(table: Table, version: int, replacement: Replacement) -> None:
+def _verify_landed(storage: Storage, table: Table, version: int, replacement: Replacement) -> None:
     """Refuse to take a commit of an earlier try for this one unless its log entry lists exactly the files."""
-    path = entry_path(table, version)
-    actions = actions_of(path) if path.exists() else None
+    place = entry_path(table, version)
+    actions = actions_of(storage.read(place)) if storage.stat(place) else None
     if actions is None or not is_whole(actions, replacement):
         raise PublishUnverified(
             f"{table.name}: version {version} is the commit of run {replacement.run_id}, and its log entry does not "

@@ -32,6 +32,7 @@ if TYPE_CHECKING:
     from remint.execution.retention import Retention
     from remint.execution.rollback import Rollbacks
     from remint.execution.upkeep import Upkeep
+    from remint.storage.base import Storage
 
 
 def _silent(_: Event) -> None:
@@ -92,10 +93,11 @@ class OpenedProject:
         open_ = open_store_to_read if self._is_reader else open_store
         return Tools(
             store=open_(settings.store_url, self.root, busy_timeout_s=settings.store_wait_s),
-            tables=DeltaFormat(),
+            storage=self._storage,
+            tables=DeltaFormat(self._storage),
             start_engine=cache(self._start_engine),
             root=self.root,
-            lake=Path(settings.lake),
+            lake=settings.lake,
             scratch=self._scratch,
             clock=self._clock,
             stopwatch=self._stopwatch,
@@ -104,6 +106,12 @@ class OpenedProject:
             credential=credential,
             function_of=self.project.function_of,
         )
+
+    @property
+    def _storage(self) -> Storage:
+        from remint.storage.local import LOCAL
+
+        return LOCAL
 
     @cached_property
     def _scratch(self) -> Path:
@@ -117,7 +125,8 @@ class OpenedProject:
             memory_limit=settings.memory_limit,
             threads=settings.threads,
             folder=self._scratch,
-            allowed=(Path(settings.lake), self.root),
+            allowed=(settings.lake, self.root),
+            storage=self._storage,
         )
 
     def now(self) -> str:
