@@ -8,6 +8,7 @@ import pytest
 from hypothesis import HealthCheck, settings
 
 if TYPE_CHECKING:
+    from tests.buckets import Bucket
     from tests.databases import Server
 
 # Shared machines stall for seconds; a slow draw says nothing about the code.
@@ -22,6 +23,15 @@ os.environ.setdefault("REMINT_POLICY__PRIORITY", "normal")
 def postgres() -> "Iterator[Server]":
     """A running PostgreSQL, the same one for every test of this process."""
     from tests.databases import running
+
+    with running() as server:
+        yield server
+
+
+@pytest.fixture(scope="session")
+def bucket() -> "Iterator[Bucket]":
+    """A running S3 server, the same one for every test of this process."""
+    from tests.buckets import running
 
     with running() as server:
         yield server

@@ -59,6 +59,8 @@ HOMES = {
     "yaml": {"loading", "checks"},
     "jsonschema": {"loading", "checks"},
     "fsspec": {"sources"},
+    "s3fs": {"storage"},
+    "botocore": {"storage"},
     "urllib3": {"sources"},
     "cryptography": {"signing"},
     "open_data_contract_standard": {"loading", "checks"},

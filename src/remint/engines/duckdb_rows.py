@@ -58,7 +58,12 @@ class UnusablePartition(ValueError):
 
 
 def open_connection(
-    memory_limit: str, threads: int, temp_directory: Path, *, preserve_insertion_order: bool = False
+    memory_limit: str,
+    threads: int,
+    temp_directory: Path,
+    storage: Storage = LOCAL,
+    *,
+    preserve_insertion_order: bool = False,
 ) -> duckdb.DuckDBPyConnection:
     """Return an in-memory connection in UTC that spills below ``temp_directory`` and loads no extension by itself.
 
@@ -66,6 +71,7 @@ def open_connection(
         memory_limit: as DuckDB spells it, ``4GB``; empty leaves DuckDB's own.
         threads: 0 leaves DuckDB's own.
         temp_directory: created when absent.
+        storage: where the files lie that it reads and writes.
         preserve_insertion_order: costs memory in large writes; for queries whose order without ORDER BY matters.
     """
     temp_directory.mkdir(parents=True, exist_ok=True)
@@ -82,7 +88,16 @@ def open_connection(
     con = duckdb.connect(":memory:", config=settings)
     con.execute("SET TimeZone = 'UTC'")
     con.execute("SET enable_progress_bar = false")
+    if storage.filesystem is not None:
+        con.register_filesystem(storage.filesystem)
     return con
+
+
+def fetched(con: duckdb.DuckDBPyConnection, sql: str) -> tuple[tuple[str, ...], list[tuple[Any, ...]]]:
+    """Return column names and rows; by way of Arrow, because DuckDB itself needs pytz for TIMESTAMPTZ."""
+    table = con.sql(sql).to_arrow_table()
+    columns = [column.to_pylist() for column in table.columns]
+    return tuple(table.column_names), list(zip(*columns, strict=True))
 
 
 def confine(con: duckdb.DuckDBPyConnection, folders: Sequence[str | Path]) -> None:
@@ -274,17 +289,18 @@ def copy_partitioned(
             unusable[shown] = unusable.get(shown, 0) + int(row[1])
     if unusable:
         raise UnusablePartition(spec.column, unusable)
-    hashes = storage.seal([row[0] for row in written], root)
+    sealed = storage.seal([row[0] for row in written], root)
     files = (
         DataFile(
-            path=os.path.relpath(row[0], root),
+            path=row[0].removeprefix(f"{root}/"),
             key=key,
             rows=int(row[1]),
             size_bytes=int(row[2]),
-            sha256=sha256,
+            sha256=seal.sha256,
+            etag=seal.etag,
             stats=_delta_stats(int(row[1]), row[4], types),
         )
-        for key, row, sha256 in zip(keys, written, hashes, strict=True)
+        for key, row, seal in zip(keys, written, sealed, strict=True)
         if key is not None
     )
     return sorted(files, key=lambda f: f.path)

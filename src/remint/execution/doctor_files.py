@@ -18,7 +18,7 @@ from remint.model.provenance import DataFile, ProvenanceRecord
 from remint.model.run import OUTSTANDING, Run
 from remint.model.subset import Subset
 from remint.model.wording import counted
-from remint.publishing.intact import flawed_files
+from remint.publishing.intact import Depth, flawed_files
 from remint.publishing.tools import Tools
 
 _OF_RUN = re.compile(r"part-(r-\d{8}-\d{6}-[0-9a-f]+)-")
@@ -28,11 +28,11 @@ Records = Mapping[PartitionKey, ProvenanceRecord]
 def file_symptoms(tools: Tools, dataset: Dataset, records: Records, subset: Subset | None) -> Iterable[Symptom]:
     """Yield the published files that are not on disk as they were published; those of ``subset`` are hashed."""
     files = sorted((f for r in records.values() for f in r.files), key=lambda f: f.path)
-    flawed = flawed_files(tools.storage, tools.folder(dataset), files, hashed=False)
+    flawed = flawed_files(tools.storage, tools.folder(dataset), files, Depth.SIZE)
     if subset is not None:
         wrong = {flaw.file.path for flaw in flawed}
         chosen = [f for f in subset.chosen(files, tools.store.hashed_files(dataset.name)) if f.path not in wrong]
-        flawed += flawed_files(tools.storage, tools.folder(dataset), chosen, hashed=True)
+        flawed += flawed_files(tools.storage, tools.folder(dataset), chosen, Depth.BYTES)
         tools.store.note_hashed(dataset.name, [f.path for f in chosen], tools.now())
     for flaw in flawed:
         yield Symptom(

@@ -25,7 +25,7 @@ from remint.model.partition import PartitionSet, days_of
 from remint.model.provenance import DataFile
 from remint.model.run import StepKind
 from remint.model.wording import counted
-from remint.publishing.intact import flawed_files
+from remint.publishing.intact import Depth, flawed_files
 from remint.publishing.publish import record_success
 from remint.publishing.record import Scope, audit_entry, stopped
 from remint.publishing.tools import Tools
@@ -333,7 +333,7 @@ def _place(tools: Tools, graph: DatasetGraph, act: Act, source: str) -> None:
     if file is None or not storage.stat(source) or storage.sha256(source) != file.sha256:
         raise RepairRefused(f"{act.subject}: {source} does not hold the bytes of {act.place} any more")
     storage.copy(source, below(tools.folder(dataset), file.path))
-    wrong = flawed_files(storage, tools.folder(dataset), [file], hashed=True)
+    wrong = flawed_files(storage, tools.folder(dataset), [file], Depth.BYTES)
     if wrong:
         raise RepairRefused(f"{act.subject}: {wrong[0]}, after it was put back")
 

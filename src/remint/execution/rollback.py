@@ -336,7 +336,8 @@ def _check_files(tools: Tools, graph: DatasetGraph, records: Sequence[Provenance
             place = below(tools.folder(graph[name]), file.path)
             held = tools.storage.stat(place)
             is_whole = held is not None and held.size_bytes == file.size_bytes
-            if not is_whole or tools.storage.sha256(place) != file.sha256:
+            is_proven = held is not None and file.etag != "" and held.etag == file.etag
+            if not is_whole or (not is_proven and tools.storage.sha256(place) != file.sha256):
                 raise RollbackRefused(
                     f"{name}: {file.path} is not on disk as it was published, so {file.key} cannot be restored exactly",
                     hint=f"recompute: remint plan {name} --range {file.key} --rebuild --no-override-state",

@@ -17,7 +17,7 @@ from remint.model.observation import Observed
 from remint.model.partition import PartitionKey, PartitionSet
 from remint.model.provenance import DataFile
 from remint.planner.staleness import Contents, domains, input_keys, unit_inputs
-from remint.publishing.intact import flawed_files, published_files, require_intact
+from remint.publishing.intact import Depth, flawed_files, published_files, require_intact
 from remint.publishing.tools import Tools
 from remint.storage.base import below
 
@@ -191,7 +191,7 @@ class Workpiece:
             if same:
                 live = self.tools.store.records(dataset.name, [key])[key].files
                 # What is live must hold that content on disk too; else the new files take its place.
-                same = not flawed_files(storage, folder, live, hashed=True)
+                same = not flawed_files(storage, folder, live, Depth.CONTENT)
             if same:
                 kept = live
                 self.proven.update(below(folder, f.path) for f in live)

@@ -94,6 +94,7 @@ class DeltaFormat:
                 configuration={"delta.appendOnly": "true"} if table.append_only else {},
                 mode="ignore",
                 commit_properties=CommitProperties(max_commit_retries=0),
+                storage_options=dict(self._storage.options) or None,
             )
         version = int(_opened(self._storage, table).version())
         sync_version(self._storage, table, 0)
@@ -167,7 +168,7 @@ class DeltaFormat:
 
     def runs_after(self, table: Table, version: int | None) -> list[str]:
         """Return the runs that committed after a version."""
-        opened = DeltaTable(table.location)
+        opened = _opened(self._storage, table)
         later = None if version is None else int(opened.version()) - version
         if later is not None and later <= 0:
             return []
@@ -250,7 +251,7 @@ def _opened(storage: Storage, table: Table, version: int | None = None) -> Delta
 
 def _found(storage: Storage, table: Table, version: int | None) -> DeltaTable:
     try:
-        return DeltaTable(table.location, version=version)
+        return DeltaTable(table.location, version=version, storage_options=dict(storage.options) or None)
     except TableNotFoundError:
         raise
     except Exception as error:

@@ -26,7 +26,7 @@ from remint.model.partition import Grain, PartitionSet
 from remint.model.provenance import Arrival, DataFile, ProvenanceRecord
 from remint.model.request import Extraction
 from remint.model.run import RunState, StepKind
-from remint.publishing.intact import require_intact
+from remint.publishing.intact import Depth, require_intact
 from remint.publishing.leftovers import leftovers, token
 from remint.publishing.publish import (
     TableChange,
@@ -162,7 +162,7 @@ def run_ingest(tools: Tools, graph: DatasetGraph, run_id: str, pending: Iterable
             refuse_unrecorded(tools, [d for d in graph if d.layer is Layer.BRONZE])
             for name in begun_of(tools, run_id).datasets:
                 # Their keys decide what is new; they are too many to be hashed for every few rows that arrive.
-                require_intact(tools, graph[name], _held(tools, graph[name]), hashed=False)
+                require_intact(tools, graph[name], _held(tools, graph[name]), Depth.SIZE)
             due = pages_due(tools, graph, begun_of(tools, run_id).windows, tuple(intake.taken))
             _stage(tools, graph, run_id, intake, pending, due)
             intend(tools, run_id, list(_changes(graph, intake)), _fence(tools, graph, intake), newest=intake.newest)

@@ -26,6 +26,7 @@ from remint.planner.policy import Policy, Priority, Rule
 SETTINGS_FILE = "remint.toml"
 _ENV_PREFIX = "REMINT_"
 _SQLITE = "sqlite:///"
+_BUCKET = re.compile(r"s3://[a-z0-9][a-z0-9.-]+[a-z0-9](/[^/@?#\s]+)*/?")
 _MEMORY = re.compile(r"\d+(\.\d+)?\s*(KB|MB|GB|TB|KIB|MIB|GIB|TIB)", re.IGNORECASE)
 
 
@@ -99,9 +100,14 @@ def _wrong_hours(windows: list[Any]) -> list[str]:
     return wrong
 
 
+def _is_lake(value: Any) -> bool:
+    """Return whether tables can lie there: below a folder of this machine, or below a prefix of a bucket."""
+    return _is_text(value) and ("://" not in value or _BUCKET.fullmatch(value) is not None)
+
+
 _KEYS: Mapping[tuple[str, str], _Key] = {
     ("project", "name"): _Key(None, _is_text, "text", is_required=True),
-    ("paths", "lake"): _Key("lake", _is_text, "text"),
+    ("paths", "lake"): _Key("lake", _is_lake, "a folder, or s3://bucket/prefix without a password in it"),
     ("views", "path"): _Key(
         None,
         lambda v: _is_text(v) and v.endswith((".sql", ".duckdb")),
@@ -261,7 +267,9 @@ def _typed(default: Any, text: str) -> Any:
 
 def _shown(key: tuple[str, str], value: Any) -> str:
     """Return a value as messages show it; a URL that is not understood may hold a password."""
-    return "not a URL" if key == ("store", "url") else repr(value)
+    if key == ("store", "url") or (key == ("paths", "lake") and "@" in str(value)):
+        return "not a URL of that kind"
+    return repr(value)
 
 
 def _more(key: tuple[str, str], value: Any) -> str:
@@ -298,7 +306,7 @@ def _resolved(values: Mapping[tuple[str, str], Any], root: Path, env: Mapping[st
         url = _SQLITE + str(root / url.removeprefix(_SQLITE))
     return Settings(
         name=values["project", "name"],
-        lake=lake if "://" in lake else str(root / lake),
+        lake=lake.rstrip("/") if "://" in lake else str(root / lake),
         store_url=url,
         store_wait_s=float(values["store", "wait_seconds"]),
         views=str(root / values["views", "path"]) if values["views", "path"] else None,

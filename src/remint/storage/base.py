@@ -3,9 +3,9 @@
 from __future__ import annotations
 
 import posixpath
-from collections.abc import Iterable, Iterator, Sequence
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
-from typing import Protocol
+from typing import Any, Protocol
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -15,10 +15,35 @@ class Stored:
     path: str
     """Relative to the folder that was listed; of a single file, its place."""
     size_bytes: int
+    etag: str = ""
+    """What an object store calls the content, which has another one once it changes; empty where it names none."""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Sealed:
+    """What was hashed: the content, and what the store calls it."""
+
+    sha256: str
+    etag: str = ""
 
 
 class Storage(Protocol):
-    """Where tables lie. Folders and places are absolute."""
+    """Where tables lie. Folders and places are absolute.
+
+    Every method but ``stat``, ``read`` and ``sha256`` says so when it could not do what it says. An object store that
+    refuses or cannot be reached raises StorageRefused or StorageUnavailable, which are no OSError: nothing is missing
+    or damaged because nobody could look.
+    """
+
+    @property
+    def options(self) -> Mapping[str, str]:
+        """How a table format's library reaches the same places, as object_store names it; holds secrets."""
+        ...
+
+    @property
+    def filesystem(self) -> Any:
+        """How an engine reaches the same places: an fsspec file system; None where it needs none."""
+        ...
 
     def stat(self, place: str) -> Stored | None:
         """Return what is known of a file without reading it; None when there is no file.
@@ -70,8 +95,8 @@ class Storage(Protocol):
         """Make sure that files can be written into a folder."""
         ...
 
-    def seal(self, places: Sequence[str], root: str) -> list[str]:
-        """Make files that an engine wrote below ``root`` durable, and return their SHA-256, in order."""
+    def seal(self, places: Sequence[str], root: str) -> list[Sealed]:
+        """Make files that an engine wrote below ``root`` durable, and return what they are by their bytes, in order."""
         ...
 
     def sync(self, places: Iterable[str]) -> None:

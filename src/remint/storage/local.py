@@ -6,12 +6,13 @@ import hashlib
 import os
 import shutil
 import stat
-from collections.abc import Iterable, Iterator, Sequence
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
+from types import MappingProxyType
 
 from remint.disk import folders_between, sha256_of, sync, sync_names
-from remint.storage.base import Stored
+from remint.storage.base import Sealed, Stored
 
 _THREADS = 4
 """Disks answer several requests at once, and hashing frees the interpreter."""
@@ -19,6 +20,9 @@ _THREADS = 4
 
 class LocalStorage:
     """Files and folders, made durable by syncing them; it holds no state."""
+
+    options: Mapping[str, str] = MappingProxyType({})
+    filesystem: None = None
 
     def stat(self, place: str) -> Stored | None:
         """Return the size of a file; a link counts as what it names."""
@@ -89,12 +93,12 @@ class LocalStorage:
         """Make the folder and those above it."""
         os.makedirs(folder, exist_ok=True)
 
-    def seal(self, places: Sequence[str], root: str) -> list[str]:
+    def seal(self, places: Sequence[str], root: str) -> list[Sealed]:
         """Hash and sync the files, then sync the folders between them and ``root``."""
         with ThreadPoolExecutor(max_workers=_THREADS) as pool:
             hashes = list(pool.map(_hash_and_sync, places))
             list(pool.map(sync, folders_between(places, root)))
-        return hashes
+        return [Sealed(sha256=sha256) for sha256 in hashes]
 
     def sync(self, places: Iterable[str]) -> None:
         """Sync each of them."""

@@ -14,7 +14,7 @@ from typing import TYPE_CHECKING, ClassVar, Self
 
 from remint.loading.project import Project, load_project
 from remint.loading.settings import credential, find_project
-from remint.model.event import Event
+from remint.model.event import Event, EventKind
 from remint.model.graph import DatasetGraph
 from remint.model.request import Ask
 from remint.model.run import Run, RunKind, RunState
@@ -107,11 +107,14 @@ class OpenedProject:
             function_of=self.project.function_of,
         )
 
-    @property
+    @cached_property
     def _storage(self) -> Storage:
-        from remint.storage.local import LOCAL
+        from remint.storage.places import storage_of
 
-        return LOCAL
+        return storage_of(self.project.settings.lake, self._waiting)
+
+    def _waiting(self, words: str) -> None:
+        self._emit(Event(kind=EventKind.WAITING, run_id="", detail=words))
 
     @cached_property
     def _scratch(self) -> Path:
