@@ -35,3 +35,11 @@ def bucket() -> "Iterator[Bucket]":
 
     with running() as server:
         yield server
+
+
+@pytest.fixture
+def at_bucket(bucket: "Bucket", monkeypatch: pytest.MonkeyPatch) -> "Bucket":
+    """The S3 server, found by every client of AWS in this test."""
+    for name, value in bucket.environment.items():
+        monkeypatch.setenv(name, value)
+    return bucket

@@ -22,9 +22,7 @@ def on_postgres(postgres: Server, monkeypatch: pytest.MonkeyPatch) -> Iterator[S
 
 
 @pytest.fixture
-def on_s3(bucket: Bucket, monkeypatch: pytest.MonkeyPatch) -> Bucket:
+def on_s3(at_bucket: Bucket, monkeypatch: pytest.MonkeyPatch) -> Bucket:
     """Projects that are written in this test keep their tables in a bucket."""
-    for name, value in bucket.environment.items():
-        monkeypatch.setenv(name, value)
-    monkeypatch.setattr(projects, "lake_on", bucket)
-    return bucket
+    monkeypatch.setattr(projects, "lake_on", at_bucket)
+    return at_bucket

@@ -6,8 +6,10 @@ counts as written when its bytes are hashed and synced.
 
 from __future__ import annotations
 
+import atexit
 import json
 import os
+import weakref
 from collections.abc import Mapping, Sequence
 from decimal import Decimal
 from pathlib import Path
@@ -90,7 +92,15 @@ def open_connection(
     con.execute("SET enable_progress_bar = false")
     if storage.filesystem is not None:
         con.register_filesystem(storage.filesystem)
+        # DuckDB lists on standard error what a connection that Python's end finds open still holds.
+        atexit.register(_let_go, weakref.ref(con), storage.filesystem.protocol)
     return con
+
+
+def _let_go(held: weakref.ref[duckdb.DuckDBPyConnection], protocol: str | Sequence[str]) -> None:
+    con = held()
+    if con is not None:
+        con.unregister_filesystem(protocol if isinstance(protocol, str) else protocol[0])
 
 
 def fetched(con: duckdb.DuckDBPyConnection, sql: str) -> tuple[tuple[str, ...], list[tuple[Any, ...]]]:
