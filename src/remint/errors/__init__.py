@@ -65,7 +65,9 @@ The tree::
     │   ├── DiskFailed        RM441  exit 1   the disk or the system refused a file
     │   │   ├── DiskFull      RM440  exit 1   no room left on the disk (retryable)
     │   │   └── NotPermitted  RM442  exit 1   a file or folder may not be read or written
-    │   └── OutOfMemory       RM443  exit 1   not enough memory
+    │   ├── OutOfMemory       RM443  exit 1   not enough memory
+    │   ├── StorageRefused    RM444  exit 1   the bucket of the tables may not be used so
+    │   └── StorageUnavailable RM445 exit 1   the bucket could not be reached, after all tries (retryable)
     ├── StoreError            RM5xx
     │   ├── StoreNewer        RM501  exit 1   state written by a newer remint
     │   ├── StoreBusy         RM502  exit 1   another process holds the database (retryable)
@@ -149,6 +151,8 @@ from remint.errors.run import RunError as RunError
 from remint.errors.run import SchemaMismatch as SchemaMismatch
 from remint.errors.run import SourceRejected as SourceRejected
 from remint.errors.run import SourceUnavailable as SourceUnavailable
+from remint.errors.run import StorageRefused as StorageRefused
+from remint.errors.run import StorageUnavailable as StorageUnavailable
 from remint.errors.run import Superseded as Superseded
 from remint.errors.run import TableBusy as TableBusy
 from remint.errors.run import TieInKeep as TieInKeep

@@ -209,6 +209,19 @@ class NotPermitted(DiskFailed):
     code = "RM442"
 
 
+class StorageRefused(RunError):
+    """The bucket that the tables lie in may not be used so, or there are no credentials for it."""
+
+    code = "RM444"
+
+
+class StorageUnavailable(RunError):
+    """The bucket that the tables lie in could not be reached, or went on failing, after all tries."""
+
+    code = "RM445"
+    retryable = True
+
+
 class OutOfMemory(RunError):
     """The process or the engine may not have the memory that the step needs."""
 

@@ -14,7 +14,7 @@ from remint.model.standing import Standing
 from remint.model.wording import counted
 from remint.planner.folding import fold, usable
 from remint.planner.staleness import Contents, is_outdated
-from remint.publishing.intact import flawed_files
+from remint.publishing.intact import Depth, flawed_files
 from remint.publishing.tools import Tools
 
 _STATE = "state database"
@@ -99,7 +99,7 @@ def projection_symptoms(tools: Tools, datasets: Sequence[Dataset]) -> Iterable[S
     for dataset in datasets:
         records = {k: r for k, r in tools.store.records(dataset.name).items() if r.fingerprint}
         files = [f for r in records.values() for f in r.files]
-        if not dataset.read_as or flawed_files(tools.folder(dataset), files, hashed=False):
+        if not dataset.read_as or flawed_files(tools.storage, tools.folder(dataset), files, Depth.SIZE):
             continue
         scan = Scan(
             root=tools.folder(dataset),

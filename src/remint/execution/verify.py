@@ -27,6 +27,7 @@ from remint.model.spans import shift_edges
 from remint.planner.shadow import spread
 from remint.planner.staleness import Contents, is_outdated
 from remint.publishing.tools import Tools
+from remint.storage.base import below
 
 _NEIGHBOURS = 31
 """Partitions on each side of a unit that are recomputed with it to find out why it differs."""
@@ -193,8 +194,8 @@ class _Bench:
         self.piece.tools.engine.forget()
         paths = tuple(f.path for f in staged.files if f.key == unit.key)
         held = self.piece.tools.store.records(self.dataset.name, [unit.key])
-        folder = Path(self.piece.tools.folder(self.dataset))
-        gone = [f.path for f in held[unit.key].files if not (folder / f.path).exists()]
+        tools, folder = self.piece.tools, self.piece.tools.folder(self.dataset)
+        gone = [f.path for f in held[unit.key].files if tools.storage.stat(below(folder, f.path)) is None]
         if gone:
             return replace(unit, cause=f"{gone[0]} is missing on disk")
         before = scan_of(self.piece.tools, self.dataset, held, [unit.key])

@@ -27,7 +27,6 @@ from pyiceberg.table import Transaction
 from pyiceberg.table.snapshots import Operation
 from pyiceberg.table.update.snapshot import _OverwriteFiles
 
-from remint.disk import sync
 from remint.errors import LogDamaged, PublishConflict, PublishUnverified, RunError, TableBusy
 from remint.failures import machine_failure
 from remint.formats.base import Landed, LogReading, Replacement, Table, require_base
@@ -43,6 +42,8 @@ from remint.formats.iceberg_files import (
 )
 from remint.formats.iceberg_log import read_log
 from remint.model.partition import PartitionKey
+from remint.storage.base import Storage, below
+from remint.storage.local import LOCAL
 
 _FORMAT_VERSION = 2
 _CAS_TRIES = 50
@@ -57,9 +58,10 @@ class IcebergFormat:
     name = "iceberg"
     log_folder = "metadata"
 
-    def __init__(self, catalog: str, properties: Mapping[str, str]) -> None:
+    def __init__(self, catalog: str, properties: Mapping[str, str], storage: Storage = LOCAL) -> None:
         """Bind a catalog by name; it is opened when a table is first asked for."""
         self._name, self._properties = catalog, properties
+        self._storage = storage
         self._manifests = Manifests()
 
     @cached_property
@@ -172,14 +174,8 @@ class IcebergFormat:
     def remove(self, table: Table, paths: Collection[str]) -> list[str]:
         """Delete files that the newest version does not name; a file that is gone already counts as deleted."""
         live = set().union(*self.live_files(table).values())
-        folders = set()
-        for path in sorted(set(paths) - live):
-            place = Path(table.location) / path
-            place.unlink(missing_ok=True)
-            if place.parent.is_dir():
-                folders.add(place.parent)
-        for folder in sorted(folders):
-            sync(folder)
+        gone = [below(table.location, path) for path in sorted(set(paths) - live)]
+        self._storage.delete(gone, durably=True)
         return sorted(live & set(paths))
 
     def damaged_commits(self, table: Table) -> list[str]:
@@ -267,7 +263,7 @@ class IcebergFormat:
         _refuse_unsupported(loaded, table)
         live = self._live(table, loaded)
         require_base(table, _by_key(live), replacement)
-        _refuse_deletes(table, replacement)
+        _refuse_deletes(table, loaded, replacement)
         transaction = Transaction(loaded)
         said = {_RUN: replacement.run_id, _ATTEMPT: str(replacement.attempt)}
         producer = _Replacing(Operation.OVERWRITE, transaction, loaded.io, snapshot_properties=said)
@@ -423,17 +419,22 @@ def _refuse_unsupported(loaded: IcebergTable, table: Table) -> None:
         )
 
 
-def _refuse_deletes(table: Table, replacement: Replacement) -> None:
+def _refuse_deletes(table: Table, loaded: IcebergTable, replacement: Replacement) -> None:
     """Refuse to put back files beside which position deletes were live: they would count for older files no more.
 
     What remint wrote carries its statistics; only of other files it has to be looked up what they are.
     """
     for file in replacement.adds:
-        if not file.stats and set(parquet.read_schema(Path(table.location) / file.path).names) == _POSITION_DELETE:
+        if not file.stats and _names(loaded, below(table.location, file.path)) == _POSITION_DELETE:
             raise PublishConflict(
                 f"{table.name} {file.key}: rows of its files were deleted by {file.path}, and would come back",
                 hint=f"remint run {table.name} --rebuild    # makes it anew instead",
             )
+
+
+def _names(loaded: IcebergTable, place: str) -> set[str]:
+    with loaded.io.new_input(place).open() as file:
+        return set(parquet.read_schema(file).names)
 
 
 def _tries(table: Table) -> Iterator[None]:

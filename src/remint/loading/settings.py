@@ -26,6 +26,7 @@ from remint.planner.policy import Policy, Priority, Rule
 SETTINGS_FILE = "remint.toml"
 _ENV_PREFIX = "REMINT_"
 _SQLITE = "sqlite:///"
+_BUCKET = re.compile(r"s3://[a-z0-9][a-z0-9.-]+[a-z0-9](/[^/@?#\s]+)*/?")
 _MEMORY = re.compile(r"\d+(\.\d+)?\s*(KB|MB|GB|TB|KIB|MIB|GIB|TIB)", re.IGNORECASE)
 
 
@@ -106,9 +107,15 @@ def _wrong_hours(windows: list[Any]) -> list[str]:
 
 _CATALOGS = ("sql", "rest", "glue")
 
+
+def _is_lake(value: Any) -> bool:
+    """Return whether tables can lie there: below a folder of this machine, or below a prefix of a bucket."""
+    return _is_text(value) and ("://" not in value or _BUCKET.fullmatch(value) is not None)
+
+
 _KEYS: Mapping[tuple[str, str], _Key] = {
     ("project", "name"): _Key(None, _is_text, "text", is_required=True),
-    ("paths", "lake"): _Key("lake", _is_text, "text"),
+    ("paths", "lake"): _Key("lake", _is_lake, "a folder, or s3://bucket/prefix without a password in it"),
     ("views", "path"): _Key(
         None,
         lambda v: _is_text(v) and v.endswith((".sql", ".duckdb")),
@@ -273,7 +280,9 @@ def _typed(default: Any, text: str) -> Any:
 
 def _shown(key: tuple[str, str], value: Any) -> str:
     """Return a value as messages show it; a URL that is not understood may hold a password."""
-    return "not a URL" if key == ("store", "url") else repr(value)
+    if key == ("store", "url") or (key == ("paths", "lake") and "@" in str(value)):
+        return "not a URL of that kind"
+    return repr(value)
 
 
 def _more(key: tuple[str, str], value: Any) -> str:
@@ -310,7 +319,7 @@ def _resolved(values: Mapping[tuple[str, str], Any], root: Path, env: Mapping[st
         url = _SQLITE + str(root / url.removeprefix(_SQLITE))
     return Settings(
         name=values["project", "name"],
-        lake=lake if "://" in lake else str(root / lake),
+        lake=lake.rstrip("/") if "://" in lake else str(root / lake),
         format=values["tables", "format"],
         catalog_name=values["catalog", "name"],
         catalog=_catalog(values, root),
@@ -326,10 +335,11 @@ def _resolved(values: Mapping[tuple[str, str], Any], root: Path, env: Mapping[st
 
 
 def _catalog(values: Mapping[tuple[str, str], Any], root: Path) -> dict[str, str]:
-    """Return what the catalog is opened with: an SQL catalog is a file beside the tables unless it has a URL."""
+    """Return what the catalog is opened with: an SQL catalog without a URL is a file, beside tables on a disk."""
     found = {k: values["catalog", k] for k in ("type", "uri", "warehouse") if values["catalog", k] is not None}
+    lake = values["paths", "lake"]
     if found["type"] == "sql":
-        found.setdefault("uri", f"{_SQLITE}{values['paths', 'lake']}/catalog.db")
+        found.setdefault("uri", f"{_SQLITE}{'.remint' if '://' in lake else lake}/catalog.db")
     if found.get("uri", "").startswith(_SQLITE):
         found["uri"] = _SQLITE + str(root / found["uri"].removeprefix(_SQLITE))
     return found

@@ -9,11 +9,9 @@ from __future__ import annotations
 
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, replace
-from pathlib import Path
 from types import MappingProxyType
 from typing import Any
 
-from remint.disk import sync_names
 from remint.errors import HalfPublished, PublishConflict
 from remint.formats.base import Landed, Replacement
 from remint.model.dataset import Dataset, DatasetName
@@ -144,7 +142,7 @@ def publish_tables(tools: Tools, run_id: str, changes: Sequence[TableChange]) ->
     attempt = _attempt(tools, run_id, changes)
     for change in changes:
         tools.tables.create(tools.table(change.dataset))
-        sync_names(Path(tools.folder(change.dataset)), tools.lake)
+        tools.storage.sync_names(tools.folder(change.dataset), tools.lake)
     landed: dict[DatasetName, Landed] = {}
     try:
         for change in changes:
