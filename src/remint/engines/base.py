@@ -7,7 +7,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, Protocol, TypeVar
 
-from remint.model.dataset import Column, Dataset
+from remint.model.dataset import Column, Dataset, DatasetName
 from remint.model.digest import ContentDigest
 from remint.model.partition import PartitionKey, PartitionSet, PartitionSpec
 from remint.model.provenance import Arrival, DataFile
@@ -170,6 +170,10 @@ class Engine(Protocol):
     @property
     def digest_scheme(self) -> str:
         """Name of the row hash that its digests are made of."""
+        ...
+
+    def maker_of(self, dataset: DatasetName) -> str:
+        """Return the name of the engine that makes a dataset: its own, but for several engines as one."""
         ...
 
     def stage(self, work: StageWork) -> Staged:

@@ -31,7 +31,7 @@ from remint.engines.duckdb_versions import repeated_reads, rival_arrivals, rival
 from remint.engines.duckdb_views import define, undefine, write_views
 from remint.engines.promised_columns import check_columns
 from remint.errors import RefusedQuery, TieInKeep, TransformFailed
-from remint.model.dataset import Column, Dataset
+from remint.model.dataset import Column, Dataset, DatasetName
 from remint.model.digest import ContentDigest
 from remint.model.partition import PartitionKey, PartitionSet
 from remint.model.provenance import Arrival, DataFile
@@ -42,8 +42,11 @@ class DuckDBEngine:
 
     name = "duckdb"
 
-    def __init__(self, *, memory_limit: str, threads: int, folder: Path, allowed: Sequence[Path]) -> None:
-        """Prepare an engine that may touch files below ``allowed`` and spill below ``folder``."""
+    def __init__(
+        self, *, memory_limit: str, threads: int, folder: Path, allowed: Sequence[Path], scheme: str = ""
+    ) -> None:
+        """Prepare an engine that may touch files below ``allowed``, spills below ``folder`` and digests by ``scheme``."""
+        self._scheme = scheme
         self._memory_limit = memory_limit
         self._threads = threads
         self._folder = folder
@@ -62,8 +65,13 @@ class DuckDBEngine:
 
     @cached_property
     def digest_scheme(self) -> str:
-        """Name of the row hash that this build of DuckDB proves to compute."""
-        return digest_scheme(self._con)
+        """Name of the row hash: the one asked for, else the fastest that this build of DuckDB proves to compute."""
+        return self._scheme or digest_scheme(self._con)
+
+    def maker_of(self, dataset: DatasetName) -> str:
+        """Return the name of the engine that makes a dataset: its own."""
+        del dataset
+        return self.name
 
     def stage(self, work: StageWork) -> Staged:
         """Run the transform, write its units, read them back with digests and checks."""

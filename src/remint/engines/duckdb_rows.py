@@ -19,6 +19,7 @@ import duckdb
 
 from remint.disk import folders_between, sync
 from remint.engines.base import Scan, literal, quoted
+from remint.engines.portable_digest import PORTABLE_SCHEME, double_text
 from remint.errors import InvalidKey
 from remint.model.calendar import UTC_ZONE, column_value
 from remint.model.dataset import Column
@@ -27,8 +28,6 @@ from remint.model.provenance import DataFile
 
 FAST_SCHEME = "duckdb-hash-1"
 """DuckDB's own row hash; it changed between releases, so ``digest_scheme`` proves it first."""
-PORTABLE_SCHEME = "md5-canon-1"
-"""64 bits of MD5 over canonical text, the same in every engine; about ten times the cost."""
 
 _KNOWN_HASHES = (
     ("hash('abc')", 1924864467101078684),
@@ -118,15 +117,17 @@ def _rounded(value: str) -> str:
 
 
 def _canonical(column: Column) -> str:
-    """Return a value as text without ``|`` or ``~``, which separate the columns and stand for NULL."""
+    """Return a value as the text that the portable scheme hashes."""
     value = f"CAST({quoted(column.name)} AS {column.type})"
     match column.type:
         case "VARCHAR":
             text = rf"replace(replace(replace({value}, '\', '\\'), '|', '\p'), '~', '\n')"
         case "DOUBLE":
-            text = _rounded(value)
+            text = double_text(value, "VARCHAR")
         case "BOOLEAN":
             text = f"CAST(CAST({value} AS INTEGER) AS VARCHAR)"
+        case "DATE":
+            text = f"CAST({value} - DATE '1970-01-01' AS VARCHAR)"
         case "TIMESTAMPTZ":
             text = f"CAST(epoch_us({value}) AS VARCHAR)"
         case _:
@@ -264,7 +265,7 @@ def copy_partitioned(
             unusable[shown] = unusable.get(shown, 0) + int(row[1])
     if unusable:
         raise UnusablePartition(spec.column, unusable)
-    hashes = _sealed([row[0] for row in written], root)
+    hashes = sealed([row[0] for row in written], root)
     files = (
         DataFile(
             path=os.path.relpath(row[0], root),
@@ -272,7 +273,7 @@ def copy_partitioned(
             rows=int(row[1]),
             size_bytes=int(row[2]),
             sha256=sha256,
-            stats=_delta_stats(int(row[1]), row[4], types),
+            stats=delta_stats(int(row[1]), row[4], types),
         )
         for key, row, sha256 in zip(keys, written, hashes, strict=True)
         if key is not None
@@ -289,7 +290,7 @@ def _partition_key(spec: PartitionSpec, values: Mapping[str, str | None]) -> Par
         return None
 
 
-def _sealed(paths: Sequence[str], root: str) -> list[str]:
+def sealed(paths: Sequence[str], root: str) -> list[str]:
     """Make the files durable and return their SHA-256, in order."""
     with ThreadPoolExecutor(max_workers=4) as pool:
         hashes = list(pool.map(_hash_and_sync, paths))
@@ -304,7 +305,7 @@ def _hash_and_sync(path: str) -> str:
     return digest
 
 
-def _delta_stats(rows: int, columns: Mapping[str, Mapping[str, str]], types: Mapping[str, str]) -> str:
+def delta_stats(rows: int, columns: Mapping[str, Mapping[str, str]], types: Mapping[str, str]) -> str:
     """Return Delta's statistics; a bound that is not certain is left out, which only prunes less."""
     low: dict[str, Any] = {}
     high: dict[str, Any] = {}

@@ -26,6 +26,7 @@ from remint.planner.staleness import changed_heads
 from remint.planner.survey import World
 from remint.publishing.intact import flawed_files, published_files, require_intact
 from remint.publishing.lease import others_at_work
+from remint.publishing.scheme import in_own_scheme
 from remint.publishing.tools import Tools
 from remint.publishing.unrecorded import unrecorded_runs
 from remint.store.values import CoverageKind, Projection
@@ -259,7 +260,7 @@ def rewritten_keys(tools: Tools, dataset: Dataset, keys: Iterable[PartitionKey])
             digests = tools.engine.digests(scan)
         except Exception:  # noqa: BLE001, S112 - a file that no engine can read holds nothing that was published
             continue
-        if {k: str(d) for k, d in digests.items()} == {key: records[key].digest}:
+        if {k: str(d) for k, d in digests.items()} == in_own_scheme(tools, dataset, {key: records[key]}):
             same.append(key)
     return PartitionSet.of(dataset.partition.grain, same)
 
