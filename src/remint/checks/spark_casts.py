@@ -23,6 +23,7 @@ _KINDS: dict[exp.DType, str] = {
     exp.DType.DATE: "date",
     exp.DType.TIMESTAMPTZ: "instant",
     exp.DType.TIMESTAMP: "instant",
+    exp.DType.TIMESTAMPNTZ: "instant",
     exp.DType.NULL: "null",
 }
 _DAY = re.compile(r"[12]\d{3}-\d{2}-\d{2}")
@@ -41,6 +42,8 @@ def refused(piece: exp.Expr | str, why: str) -> NotOnSpark:
 
 def kind_of(node: exp.Expr) -> str:
     """Return what kind of value a piece of SQL gives; empty where that is not known."""
+    if isinstance(node, exp.Null):
+        return "null"
     return _KINDS.get(node.type.this, "") if node.type is not None else ""
 
 
@@ -77,7 +80,12 @@ def _cast(node: exp.Expr, *, is_trying: bool) -> exp.Expr:
         raise refused(node, "a time is no number")
     elif wanted in ("date", "instant") and kind not in ("date", "instant", "null"):
         raise refused(node, "a number is no time")
-    made = (exp.TryCast if is_trying else exp.Cast)(this=value.copy(), to=to.copy())
+    return _made(value, to, is_trying=is_trying)
+
+
+def _made(value: exp.Expr, to: exp.DataType, *, is_trying: bool) -> exp.Expr:
+    given = {"this": value.copy(), "to": to.copy()}
+    made = exp.TryCast(**given, safe=True) if is_trying else exp.Cast(**given)
     made.type = to
     return made
 
@@ -95,9 +103,7 @@ def _literal(node: exp.Expr, to: exp.DataType, wanted: str) -> exp.Expr:
     }[wanted]
     if not fits:
         raise refused(node, "the text is not spelled plainly")
-    made = exp.Cast(this=node.this.copy(), to=to.copy())
-    made.type = to
-    return made
+    return _made(node.this, to, is_trying=False)
 
 
 def _read(node: exp.Expr, to: exp.DataType, wanted: str, *, is_trying: bool) -> exp.Expr:
@@ -110,9 +116,9 @@ def _read(node: exp.Expr, to: exp.DataType, wanted: str, *, is_trying: bool) -> 
     if not plain:
         raise refused(
             node,
-            f"the engines read other spellings of {to.sql('duckdb')}; declare json_payload fields, or cast a whole number",
+            f"the engines read other spellings of {to.sql('duckdb')}; declare json_payload fields, or cast what is whole",
         )
-    kept = (exp.TryCast if is_trying else exp.Cast)(this=value.copy(), to=to.copy())
+    kept = _made(value, to, is_trying=is_trying)
 
     def like(pattern: str) -> exp.Expr:
         return exp.RegexpLike(this=value.copy(), expression=exp.Literal.string(pattern))

@@ -82,6 +82,12 @@ def _quotient(node: exp.Expr) -> exp.Expr:
     return exp.paren(exp.Case(ifs=[exp.If(this=zero, true=times)], default=node.copy()))
 
 
+def _not_a_number(node: exp.Expr) -> exp.Expr:
+    """Say nothing of NULL, where Spark says that it is a number."""
+    known = exp.Not(this=exp.Is(this=node.this.copy(), expression=exp.Null()))
+    return exp.paren(exp.Case(ifs=[exp.If(this=known, true=node.copy())]))
+
+
 def _whole_quotient(node: exp.Expr) -> exp.Expr:
     if kind_of(node.this) != "int" or kind_of(node.expression) != "int":
         raise refused(node, "// of what are no whole numbers is a fraction in DuckDB")
@@ -174,6 +180,7 @@ def _substring(node: exp.Expr) -> exp.Expr:
 def _ends(node: exp.Expr) -> exp.Expr:
     if _number(node.expression) is None:
         raise refused(node, "the number of characters must be written out")
+    node.type = exp.DataType.build(exp.DType.TEXT)
     return node
 
 
@@ -278,21 +285,9 @@ def _set(node: exp.Expr) -> exp.Expr:
     return node
 
 
-def _distinct(node: exp.Expr) -> exp.Expr:
-    if node.args.get("on"):
-        raise refused(node, "DISTINCT ON takes any row where its order leaves a choice")
-    return node
-
-
 def _limit(node: exp.Expr) -> exp.Expr:
     if node.parent is None or not node.parent.args.get("order"):
         raise refused(node, "without an order, which rows stay is left to chance")
-    return node
-
-
-def _group(node: exp.Expr) -> exp.Expr:
-    if any(node.args.get(name) for name in ("grouping_sets", "cube", "rollup", "totals")):
-        raise refused(node, "several groupings at once")
     return node
 
 
@@ -349,11 +344,12 @@ PLAIN: Final[frozenset[type[exp.Expr]]] = frozenset(
         # what queries are made of
         exp.Select, exp.From, exp.Where, exp.Having, exp.Qualify, exp.With, exp.CTE, exp.Subquery, exp.Table,
         exp.TableAlias, exp.Alias, exp.Column, exp.Identifier, exp.Literal, exp.Boolean, exp.Null, exp.Paren,
-        exp.Order, exp.Ordered, exp.WindowSpec, exp.Filter, exp.Exists, exp.Var, exp.DataType, exp.DataTypeParam,
+        exp.Order, exp.Ordered, exp.Group, exp.Distinct, exp.WindowSpec, exp.Filter, exp.Exists, exp.Var,
+        exp.DataType, exp.DataTypeParam,
         # logic
         exp.And, exp.Or, exp.Not, exp.Is, exp.Case, exp.If, exp.Coalesce, exp.Nullif,
         # numbers
-        exp.Neg, exp.Mul, exp.Mod, exp.Abs, exp.IsNan, exp.Greatest, exp.Least,
+        exp.Neg, exp.Mul, exp.Mod, exp.Abs, exp.Greatest, exp.Least,
         # aggregates and windows
         exp.Count, exp.CountIf, exp.Sum, exp.Min, exp.Max, exp.LogicalAnd, exp.LogicalOr, exp.RowNumber, exp.Rank,
         exp.DenseRank, exp.Ntile, exp.Lag, exp.Lead, exp.FirstValue, exp.LastValue,
@@ -379,7 +375,6 @@ RULES: Final[dict[type[exp.Expr], Rule]] = {
     exp.DayOfWeek: _field_of("DOW"),
     exp.DayOfWeekIso: _field_of("ISODOW"),
     exp.DayOfYear: _field_of("DOY"),
-    exp.Distinct: _distinct,
     exp.Div: _quotient,
     exp.EQ: _compared,
     exp.Except: _set,
@@ -387,12 +382,12 @@ RULES: Final[dict[type[exp.Expr], Rule]] = {
     exp.Floor: _stepped,
     exp.GT: _compared,
     exp.GTE: _compared,
-    exp.Group: _group,
     exp.Hour: _field_of("HOUR"),
     exp.In: _compared,
     exp.IntDiv: _whole_quotient,
     exp.Intersect: _set,
     exp.Interval: _interval,
+    exp.IsNan: _not_a_number,
     exp.Join: _join,
     exp.LT: _compared,
     exp.LTE: _compared,

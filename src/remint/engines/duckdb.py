@@ -14,6 +14,7 @@ import duckdb
 from remint.checks.judge import UNIQUE_KEY
 from remint.checks.run_now import bind_run_now
 from remint.engines.base import Comparison, Ingested, IngestWork, Rows, Scan, Staged, StageWork, literal, quoted
+from remint.engines.duckdb_compare import compared, fetched
 from remint.engines.duckdb_function import RETURNED, call_function
 from remint.engines.duckdb_ingest import ingest_file, measured, row_event_key
 from remint.engines.duckdb_parse import REASON, parsed_sql, rejected_columns, valid_columns
@@ -45,7 +46,7 @@ class DuckDBEngine:
     def __init__(
         self, *, memory_limit: str, threads: int, folder: Path, allowed: Sequence[Path], scheme: str = ""
     ) -> None:
-        """Prepare an engine that may touch files below ``allowed``, spills below ``folder`` and digests by ``scheme``."""
+        """Prepare an engine that may touch files below ``allowed``, spills below ``folder``, digests by ``scheme``."""
         self._scheme = scheme
         self._memory_limit = memory_limit
         self._threads = threads
@@ -135,44 +136,12 @@ class DuckDBEngine:
 
     def compare(self, before: Scan, after: Scan, key: Sequence[str], sample: int) -> Comparison:
         """Return what differs between two states of a table, matched by ``key`` (by whole rows without one)."""
-        columns = before.columns
-        matched = tuple(key) or tuple(c.name for c in columns)
-        on = " AND ".join(f"b.{quoted(k)} IS NOT DISTINCT FROM a.{quoted(k)}" for k in matched)
-        rest = [c.name for c in columns if c.name not in matched]
-        differs = {c: f"b.{quoted(c)} IS DISTINCT FROM a.{quoted(c)}" for c in rest}
-        any_differs = " OR ".join(differs.values()) or "false"
-        change = (
-            f"CASE WHEN b.h IS NULL THEN 'added' WHEN a.h IS NULL THEN 'removed' WHEN {any_differs} THEN 'changed' END"
-        )
-        shown = [f"coalesce(a.{quoted(k)}, b.{quoted(k)}) AS {quoted(k)}" for k in matched]
-        shown += [f"b.{quoted(c)} AS {quoted('before_' + c)}" for c in rest]
-        shown += [f"a.{quoted(c)} AS {quoted('after_' + c)}" for c in rest]
-        flags = [f"{d} AS {quoted('differs_' + c)}" for c, d in differs.items()]
-        both = (
-            f"SELECT {', '.join([*shown, *flags, f'{change} AS change'])} "
-            f"FROM (SELECT *, 1 AS h FROM ({scan_sql(before)})) b "
-            f"FULL JOIN (SELECT *, 1 AS h FROM ({scan_sql(after)})) a ON {on}"
-        )
-        self._con.execute(f"CREATE OR REPLACE TEMP TABLE __compared AS SELECT * FROM ({both}) WHERE change IS NOT NULL")
-        counts = [f"count(*) FILTER (WHERE change = '{kind}')" for kind in ("added", "removed", "changed")]
-        counts += [f"count(*) FILTER (WHERE change = 'changed' AND {quoted('differs_' + c)})" for c in rest]
-        totals = self._con.execute(f"SELECT {', '.join(counts)} FROM __compared").fetchall()[0]
-        order = ", ".join(quoted(k) for k in matched)
-        names, sampled = self._fetch(f"SELECT * FROM __compared ORDER BY change, {order} LIMIT {sample}")
-        rows = [dict(zip(names, row, strict=True)) for row in sampled]
-        self._con.execute("DROP TABLE __compared")
-        return Comparison(
-            added=totals[0],
-            removed=totals[1],
-            changed=totals[2],
-            changed_columns={c: n for c, n in zip(rest, totals[3:], strict=True) if n},
-            sample=[_sample_row(row, matched, rest) for row in rows],
-        )
+        return compared(self._con, before, after, key, sample)
 
     def query(self, sql: str, scans: Mapping[str, Scan], limit: int) -> Rows:
         """Run one read-only SELECT over relations named ``layer.name`` (or bare)."""
         with self._defined(sql, scans) as select:
-            names, rows = self._fetch(f"SELECT * FROM ({select}\n) LIMIT {limit + 1}")
+            names, rows = fetched(self._con, f"SELECT * FROM ({select}\n) LIMIT {limit + 1}")
         return Rows(columns=names, rows=rows[:limit], truncated=len(rows) > limit)
 
     def arrow(self, sql: str, scans: Mapping[str, Scan]) -> Any:
@@ -209,12 +178,6 @@ class DuckDBEngine:
             raise RefusedQuery(f"the query failed: {_first_line(error)}", hint=hint) from None
         finally:
             undefine(self._con, scans)
-
-    def _fetch(self, sql: str) -> tuple[tuple[str, ...], list[tuple[Any, ...]]]:
-        """Return column names and rows; by way of Arrow, because DuckDB itself needs pytz for TIMESTAMPTZ."""
-        table = self._con.sql(sql).to_arrow_table()
-        columns = [column.to_pylist() for column in table.columns]
-        return tuple(table.column_names), list(zip(*columns, strict=True))
 
     def forget(self) -> None:
         """Drop parsed inputs that were kept for the other datasets of a batch."""
@@ -484,17 +447,6 @@ def _casts(dataset: Dataset) -> list[str]:
         else f"CAST({quoted(c.name)} AS {c.type}) AS {quoted(c.name)}"
         for c in dataset.columns
     ]
-
-
-def _sample_row(row: Mapping[str, Any], matched: Sequence[str], rest: Sequence[str]) -> dict[str, Any]:
-    shown: dict[str, Any] = {"change": row["change"], **{k: row[k] for k in matched}}
-    for column in rest:
-        before, after = row[f"before_{column}"], row[f"after_{column}"]
-        if row["change"] != "changed":
-            shown[column] = after if row["change"] == "added" else before
-        elif row[f"differs_{column}"]:
-            shown[column] = [before, after]
-    return shown
 
 
 def _first_line(error: Exception) -> str:

@@ -132,8 +132,8 @@ def unnamed_files(tools: Tools, dataset: Dataset, runs: Mapping[str, Run], named
 
 
 def writer(path: str) -> str:
-    """Return the id of the run that a file's name says; nothing where it says none."""
-    found = _OF_RUN.match(Path(path).name)
+    """Return the id of the run that a file's name says, or that of a folder above it; nothing where none does."""
+    found = next(filter(None, map(_OF_RUN.match, reversed(Path(path).parts))), None)
     return found[1] if found else ""
 
 
