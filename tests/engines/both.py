@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 import shutil
 from functools import cache
 from pathlib import Path
@@ -16,14 +17,16 @@ from remint.engines.spark import SparkEngine
 from remint.engines.spark_session import SparkTarget, start_spark
 
 ENGINES = ["duckdb", "spark"]
-HERE = SparkTarget(master="local[2,2]", memory_limit="1GB", shuffle_partitions=2)
+REMOTE = os.environ.get("REMINT_TEST_SPARK_REMOTE", "")
+"""A Spark Connect server to run the suite on, in the place of a session of this process."""
+HERE = SparkTarget(remote=REMOTE, master="local[2,2]", memory_limit="1GB", shuffle_partitions=2)
 """A task may fail once; two shuffle partitions are enough for a few rows."""
 
 
 @cache
 def spark_session() -> Any:
     """The one Spark of this process; engines take it as it is, each in a session of its own."""
-    if shutil.which("java") is None:
+    if not REMOTE and shutil.which("java") is None:
         pytest.skip("Spark needs Java 17, and there is no java on the PATH")
     return start_spark(HERE, Path("/tmp/remint-spark-tests"))
 

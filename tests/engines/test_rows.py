@@ -13,7 +13,6 @@ from remint.engines import duckdb_rows
 from remint.engines.base import Scan, literal
 from remint.engines.duckdb_rows import (
     FAST_SCHEME,
-    PORTABLE_SCHEME,
     UnusablePartition,
     copy_partitioned,
     digest_aggregates,
@@ -22,6 +21,7 @@ from remint.engines.duckdb_rows import (
     open_connection,
     scan_sql,
 )
+from remint.engines.portable_digest import PORTABLE_SCHEME
 from remint.model.dataset import Column
 from remint.model.digest import ContentDigest
 from remint.model.partition import Grain, PartitionSet, PartitionSpec
@@ -172,7 +172,7 @@ def test_the_portable_digest_is_the_md5_of_documented_text(con: duckdb.DuckDBPyC
         "3.1::DECIMAL(6,2))"
     )
 
-    text = r"p\pq\n\\|~|1|1000000|5.00000000000e-01|2026-01-02|3.10"
+    text = r"p\pq\n\\|~|1|1000000|500000000000e-12|20455|3.10"
 
     assert digest(con, PORTABLE_SCHEME, shape, row).parity == int(hashlib.md5(text.encode()).hexdigest()[:16], 16)
 

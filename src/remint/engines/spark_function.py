@@ -15,7 +15,7 @@ import pyarrow as pa
 from remint.engines.base import StageWork, UserFunction, quoted
 from remint.engines.duckdb_function import RETURNED, returned_table
 from remint.engines.promised_columns import check_columns
-from remint.engines.spark_rows import name_sql
+from remint.engines.spark_rows import empty_frame, name_sql
 from remint.errors import TransformFailed
 
 if TYPE_CHECKING:
@@ -45,7 +45,7 @@ def returned_frame(
         except duckdb.Error as error:
             words = str(error).partition("\n")[0]
             raise TransformFailed(f"{work.dataset.name} {work.keys.describe()}: {words}") from error
-    return session.createDataFrame(settled)
+    return session.createDataFrame(settled) if settled.num_rows else empty_frame(session, columns)
 
 
 def _rows_of(frame: DataFrame) -> pa.Table:

@@ -107,14 +107,18 @@ def rivals_frame(session: SparkSession, scan: Scan, *, with_file: bool = False) 
 def _read(session: SparkSession, scan: Scan, paths: Sequence[str], *, with_file: bool = False) -> DataFrame:
     groups = sorted(_grouped(scan, paths).items())
     if not groups:
-        nulls = [f"CAST(NULL AS {type_sql(c.type)}) AS {name_sql(c.name)}" for c in scan.columns]
-        nulls += [f"CAST(NULL AS STRING) AS {name_sql(FILE)}"] if with_file else []
-        return session.sql(f"SELECT {', '.join(nulls)} WHERE false")
+        return empty_frame(session, (*scan.columns, Column(name=FILE, type="VARCHAR")) if with_file else scan.columns)
     frames = [_read_group(session, scan, place, group, with_file=with_file) for place, group in groups]
     whole = frames[0]
     for frame in frames[1:]:
         whole = whole.unionByName(frame)
     return whole
+
+
+def empty_frame(session: SparkSession, columns: Iterable[Column]) -> DataFrame:
+    """Return a relation with these columns and no rows."""
+    nulls = ", ".join(f"CAST(NULL AS {type_sql(c.type)}) AS {name_sql(c.name)}" for c in columns)
+    return session.sql(f"SELECT {nulls} WHERE false")
 
 
 def _grouped(scan: Scan, paths: Sequence[str]) -> dict[tuple[str, bool], list[str]]:
@@ -261,7 +265,8 @@ def _part_sql(frame: DataFrame, name: str) -> str:
 
 
 def _moved(aside: Path, root: str, spec: PartitionSpec, token: str) -> list[DataFile]:
-    written = sorted(aside.rglob("part-*.parquet"))
+    # What it commits is not hidden, whatever it is called; a checksum or a mark of success is.
+    written = sorted(p for p in aside.rglob("*") if p.is_file() and not p.name.startswith((".", "_")))
     values = [[_value(folder.partition("=")[2]) for folder in p.relative_to(aside).parts[:-1]] for p in written]
     keys = [_key(spec, found) for found in values]
     footers = [pq.read_metadata(p) for p in written]
