@@ -4,11 +4,15 @@ from __future__ import annotations
 
 import os
 import shutil
+import sys
+import tempfile
+import warnings
 from functools import cache
 from pathlib import Path
 from typing import Any
 
 import pytest
+from pyspark.sql import SparkSession
 
 from remint.engines.base import Engine
 from remint.engines.duckdb import DuckDBEngine
@@ -19,16 +23,39 @@ from remint.engines.spark_session import SparkTarget, start_spark
 ENGINES = ["duckdb", "spark"]
 REMOTE = os.environ.get("REMINT_TEST_SPARK_REMOTE", "")
 """A Spark Connect server to run the suite on, in the place of a session of this process."""
-HERE = SparkTarget(remote=REMOTE, master="local[2,2]", memory_limit="1GB", shuffle_partitions=2)
-"""A task may fail once; two shuffle partitions are enough for a few rows."""
+HERE = SparkTarget(remote=REMOTE, master="local[2,2]")
+"""A task may fail once."""
+_CHEAP = {
+    "spark.ui.enabled": "false",
+    "spark.ui.showConsoleProgress": "false",
+    "spark.log.level": "OFF",
+    "spark.driver.host": "127.0.0.1",
+    "spark.driver.bindAddress": "127.0.0.1",
+    "spark.driver.memory": "1g",
+    # A few rows need neither many partitions, nor code made for them, nor the second compiler: that is most of a
+    # short life. The portability suite has the code made.
+    "spark.sql.shuffle.partitions": "2",
+    "spark.sql.codegen.wholeStage": "false",
+    "spark.sql.codegen.factoryMode": "NO_CODEGEN",
+    "spark.driver.extraJavaOptions": "-XX:TieredStopAtLevel=1 -XX:+UseSerialGC",
+}
 
 
 @cache
 def spark_session() -> Any:
-    """The one Spark of this process; engines take it as it is, each in a session of its own."""
-    if not REMOTE and shutil.which("java") is None:
+    """The one Spark of this process, started as a user's own program would; engines take it as it is."""
+    if REMOTE:
+        return start_spark(HERE, Path(tempfile.mkdtemp()))
+    if shutil.which("java") is None:
         pytest.skip("Spark needs Java 17, and there is no java on the PATH")
-    return start_spark(HERE, Path("/tmp/remint-spark-tests"))
+    builder: Any = SparkSession.builder.master(HERE.master)
+    for name, value in {**_CHEAP, "spark.local.dir": tempfile.mkdtemp()}.items():
+        builder = builder.config(name, value)
+    with warnings.catch_warnings():
+        warnings.simplefilter("ignore")
+        session = builder.getOrCreate()
+    session.sparkContext.pythonExec = sys.executable
+    return session
 
 
 def make_engine(name: str, folder: Path, *, threads: int = 2, scheme: str = "") -> Engine:

@@ -8,7 +8,6 @@ import re
 from collections.abc import Iterator
 from dataclasses import replace
 from pathlib import Path
-from typing import Any
 
 import pyarrow as pa
 import pyarrow.parquet as pq
@@ -201,7 +200,8 @@ def test_a_payload_is_read_alike_down_to_the_words_of_the_reason(tmp_path: Path,
     day = PartitionSpec(column="day", grain=Grain.DAY)
     raw = (Column(name="id", type="BIGINT"), Column(name="payload", type="VARCHAR"), Column(name="day", type="DATE"))
     shown = ", ".join(f"({i}, '{p.replace(chr(39), chr(39) * 2)}')" for i, p in enumerate(PAYLOADS))
-    select = f"SELECT CAST(id AS BIGINT) AS id, payload, DATE '2026-01-01' AS day FROM (VALUES {shown}, (99, NULL)) v(id, payload)"
+    values = f"(VALUES {shown}, (99, NULL)) v(id, payload)"
+    select = f"SELECT CAST(id AS BIGINT) AS id, payload, DATE '2026-01-01' AS day FROM {values}"
     fields = {"n": "BIGINT", "x": "DOUBLE", "s": "VARCHAR", "d": "DATE", "t": "TIMESTAMPTZ", "m": "DECIMAL(10,2)"}
     parse = Parse(
         alias="t",
@@ -259,7 +259,7 @@ class TestSparkAlone:
         spark._spark.conf.set("spark.sql.execution.arrow.maxRecordsPerBatch", "500")
         doomed = frame.coalesce(1).mapInArrow(dies_once, "n BIGINT, region STRING")
 
-        files = _written_without_shuffle(doomed, str(tmp_path / "out"), "r-20261121-180000-abcd")
+        files = spark_rows.write_partitioned(doomed, str(tmp_path / "out"), REGION, "r-20261121-180000-abcd")
 
         assert Path(marker).exists()
         assert sum(f.rows for f in files) == 9000
@@ -287,8 +287,3 @@ class TestSparkAlone:
 
         assert staged.rows == 9000
         assert not left.exists()
-
-
-def _written_without_shuffle(frame: Any, root: str, token: str) -> Any:
-    """Write as the engine does, but let the task that dies be the one that writes."""
-    return spark_rows.write_partitioned(frame, root, REGION, token)

@@ -170,7 +170,8 @@ QUERIES: dict[str, tuple[str, dict[str, str]]] = {
     "filtered aggregates": (
         "SELECT b, count(*) FILTER (WHERE i > 0) AS c, sum(n) FILTER (WHERE i < 5 AND i > 0) AS total, "
         "avg(m) FILTER (WHERE b) AS mean, avg(i) AS mean_i, count(DISTINCT s) AS texts, min(s) AS low, "
-        "max(ts) AS last, bool_and(i > 0) AS every, bool_or(i > 6) AS some, count_if(i = 1) AS ones, sum(m) AS money FROM t GROUP BY b",
+        "max(ts) AS last, bool_and(i > 0) AS every, bool_or(i > 6) AS some, count_if(i = 1) AS ones, "
+        "sum(m) AS money FROM t GROUP BY b",
         {"b": "BOOLEAN", "c": "BIGINT", "total": "BIGINT", "mean": "DOUBLE", "mean_i": "DOUBLE", "texts": "BIGINT",
          "low": "VARCHAR", "last": "TIMESTAMPTZ", "every": "BOOLEAN", "some": "BOOLEAN", "ones": "BIGINT",
          "money": "DECIMAL(38,3)"},

@@ -116,7 +116,7 @@ def _read(node: exp.Expr, to: exp.DataType, wanted: str, *, is_trying: bool) -> 
     if not plain:
         raise refused(
             node,
-            f"the engines read other spellings of {to.sql('duckdb')}; declare json_payload fields, or cast what is whole",
+            f"the engines read other spellings of {to.sql('duckdb')}; declare json_payload fields",
         )
     kept = _made(value, to, is_trying=is_trying)
 
