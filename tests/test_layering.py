@@ -48,6 +48,7 @@ IMPURE = {
 CLOCK = {"now", "today", "utcnow"}
 HOMES = {
     "duckdb": {"engines"},
+    "pyspark": {"engines"},
     "deltalake": {"formats"},
     "pyarrow": {"formats", "engines"},
     "sqlalchemy": {"store"},

@@ -12,7 +12,8 @@ import pytest
 from deltalake import DeltaTable, write_deltalake
 from pyiceberg.catalog import Catalog
 
-from remint.engines.duckdb_rows import Target, copy_partitioned, open_connection
+from remint.engines.base import Target
+from remint.engines.duckdb_rows import copy_partitioned, open_connection
 from remint.formats import delta, iceberg
 from remint.formats.base import Replacement, Table, TableFormat
 from remint.formats.delta import DeltaFormat

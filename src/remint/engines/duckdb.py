@@ -19,7 +19,6 @@ from remint.engines.duckdb_function import RETURNED, call_function
 from remint.engines.duckdb_ingest import ingest_file, measured, row_event_key
 from remint.engines.duckdb_parse import REASON, parsed_sql, rejected_columns, valid_columns
 from remint.engines.duckdb_rows import (
-    Target,
     UnusablePartition,
     confine,
     copy_partitioned,
@@ -36,7 +35,7 @@ from remint.engines.duckdb_views import define, undefine, write_views
 from remint.engines.promised_columns import check_columns
 from remint.errors import RefusedQuery, TieInKeep, TransformFailed
 from remint.failures import machine_failure
-from remint.model.dataset import Column, Dataset
+from remint.model.dataset import Column, Dataset, DatasetName
 from remint.model.digest import ContentDigest
 from remint.model.partition import PartitionKey, PartitionSet
 from remint.model.provenance import Arrival, DataFile
@@ -50,9 +49,17 @@ class DuckDBEngine:
     name = "duckdb"
 
     def __init__(
-        self, *, memory_limit: str, threads: int, folder: Path, allowed: Sequence[str | Path], storage: Storage = LOCAL
+        self,
+        *,
+        memory_limit: str,
+        threads: int,
+        folder: Path,
+        allowed: Sequence[str | Path],
+        scheme: str = "",
+        storage: Storage = LOCAL,
     ) -> None:
-        """Prepare an engine that may touch files below ``allowed`` and spill below ``folder``."""
+        """Prepare an engine that may touch files below ``allowed``, spills below ``folder``, digests by ``scheme``."""
+        self._scheme = scheme
         self._storage = storage
         self._memory_limit, self._threads = memory_limit, threads
         self._folder = folder
@@ -69,8 +76,13 @@ class DuckDBEngine:
 
     @cached_property
     def digest_scheme(self) -> str:
-        """Name of the row hash that this build of DuckDB proves to compute."""
-        return digest_scheme(self._con)
+        """Name of the row hash: the one asked for, else the fastest that this build of DuckDB proves to compute."""
+        return self._scheme or digest_scheme(self._con)
+
+    def maker_of(self, dataset: DatasetName) -> str:
+        """Return the name of the engine that makes a dataset: its own."""
+        del dataset
+        return self.name
 
     def stage(self, work: StageWork) -> Staged:
         """Run the transform, write its units, read them back with digests and checks."""
@@ -319,7 +331,7 @@ class DuckDBEngine:
     def _copy(self, work: StageWork, select: str) -> list[DataFile]:
         self._storage.prepare(work.root)
         try:
-            files = copy_partitioned(self._con, select, _target(work), self._storage)
+            files = copy_partitioned(self._con, select, work.target, self._storage)
         except UnusablePartition as error:
             raise TransformFailed(
                 f"{work.dataset.name} {work.keys.describe()}: {error}",
@@ -410,10 +422,6 @@ def _measured(
         rows_superseded=0,
         rows_elsewhere=0,
     )
-
-
-def _target(work: StageWork) -> Target:
-    return Target(root=work.root, spec=work.dataset.partition, token=work.token, field_ids=work.field_ids)
 
 
 def _empty(work: StageWork, scheme: str) -> dict[PartitionKey, ContentDigest]:

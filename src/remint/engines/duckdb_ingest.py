@@ -10,10 +10,9 @@ from collections.abc import Sequence
 
 import duckdb
 
-from remint.engines.base import Ingested, IngestWork, Scan, literal, quoted
+from remint.engines.base import Ingested, IngestWork, Scan, Target, literal, quoted
 from remint.engines.duckdb_intake import REJECTED, ROWS, Intake
 from remint.engines.duckdb_rows import (
-    Target,
     UnusablePartition,
     copy_partitioned,
     digest_aggregates,

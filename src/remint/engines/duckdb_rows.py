@@ -11,14 +11,14 @@ import json
 import os
 import weakref
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
 from decimal import Decimal
 from pathlib import Path
 from typing import Any
 
 import duckdb
 
-from remint.engines.base import Scan, literal, quoted
+from remint.engines.base import Scan, Target, literal, quoted
+from remint.engines.portable_digest import PORTABLE_SCHEME, double_text
 from remint.errors import InvalidKey
 from remint.model.calendar import UTC_ZONE, column_value
 from remint.model.dataset import Column
@@ -29,8 +29,6 @@ from remint.storage.local import LOCAL
 
 FAST_SCHEME = "duckdb-hash-1"
 """DuckDB's own row hash; it changed between releases, so ``digest_scheme`` proves it first."""
-PORTABLE_SCHEME = "md5-canon-1"
-"""64 bits of MD5 over canonical text, the same in every engine; about ten times the cost."""
 
 _KNOWN_HASHES = (
     ("hash('abc')", 1924864467101078684),
@@ -149,15 +147,17 @@ def _rounded(value: str) -> str:
 
 
 def _canonical(column: Column) -> str:
-    """Return a value as text without ``|`` or ``~``, which separate the columns and stand for NULL."""
+    """Return a value as the text that the portable scheme hashes."""
     value = f"CAST({quoted(column.name)} AS {column.type})"
     match column.type:
         case "VARCHAR":
             text = rf"replace(replace(replace({value}, '\', '\\'), '|', '\p'), '~', '\n')"
         case "DOUBLE":
-            text = _rounded(value)
+            text = double_text(value, "VARCHAR")
         case "BOOLEAN":
             text = f"CAST(CAST({value} AS INTEGER) AS VARCHAR)"
+        case "DATE":
+            text = f"CAST({value} - DATE '1970-01-01' AS VARCHAR)"
         case "TIMESTAMPTZ":
             text = f"CAST(epoch_us({value}) AS VARCHAR)"
         case _:
@@ -267,19 +267,6 @@ def _bound(grain: Grain, position: int, is_instant: bool) -> str:
     return f"TIMESTAMPTZ {literal(f'{begins} 00:00:00+00')}" if is_instant else f"DATE {literal(begins)}"
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
-class Target:
-    """Where rows are written, and how their files name them."""
-
-    root: str
-    """Absolute folder of the table."""
-    spec: PartitionSpec
-    token: str
-    """Unique part of the file names."""
-    field_ids: Mapping[str, int]
-    """By column; where there are none, names tell columns and the folders alone hold the partition's."""
-
-
 def copy_partitioned(
     con: duckdb.DuckDBPyConnection, select_sql: str, target: Target, storage: Storage = LOCAL
 ) -> list[DataFile]:
@@ -321,7 +308,7 @@ def copy_partitioned(
             size_bytes=int(row[2]),
             sha256=seal.sha256,
             etag=seal.etag,
-            stats=_stats(int(row[1]), row[4], types, target.field_ids),
+            stats=delta_stats(int(row[1]), row[4], types, target.field_ids),
         )
         for key, row, seal in zip(keys, written, sealed, strict=True)
         if key is not None
@@ -338,7 +325,7 @@ def _partition_key(spec: PartitionSpec, values: Mapping[str, str | None]) -> Par
         return None
 
 
-def _stats(
+def delta_stats(
     rows: int, columns: Mapping[str, Mapping[str, str]], types: Mapping[str, str], field_ids: Mapping[str, int]
 ) -> str:
     """Return Delta's statistics; a bound that is not certain is left out, which only prunes less."""

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import json
-import posixpath
 import re
 from collections import Counter
 from collections.abc import Container, Iterable, Mapping, Sequence
@@ -126,8 +125,8 @@ def unnamed_files(tools: Tools, dataset: Dataset, runs: Mapping[str, Run], named
 
 
 def writer(path: str) -> str:
-    """Return the id of the run that a file's name says; nothing where it says none."""
-    found = _OF_RUN.match(posixpath.basename(path))
+    """Return the id of the run that a file's name says, or that of a folder above it; nothing where none does."""
+    found = next(filter(None, map(_OF_RUN.match, reversed(path.split("/")))), None)
     return found[1] if found else ""
 
 

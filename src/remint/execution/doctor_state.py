@@ -15,6 +15,7 @@ from remint.model.wording import counted
 from remint.planner.folding import fold, usable
 from remint.planner.staleness import Contents, is_outdated
 from remint.publishing.intact import Depth, flawed_files
+from remint.publishing.scheme import is_of_another_scheme
 from remint.publishing.tools import Tools
 
 _STATE = "state database"
@@ -111,7 +112,12 @@ def projection_symptoms(tools: Tools, datasets: Sequence[Dataset]) -> Iterable[S
             known = tools.store.projections(dataset.name, columns, [r.digest for r in records.values()])
             made = tools.engine.digests(scan, columns) if known else {}
             wrong = [
-                k for k, r in records.items() if k in made and r.digest in known and known[r.digest] != str(made[k])
+                k
+                for k, r in records.items()
+                if k in made
+                and r.digest in known
+                and known[r.digest] != str(made[k])
+                and not is_of_another_scheme(known[r.digest], str(made[k]))
             ]
             if wrong:
                 words = f"the digest over {', '.join(columns)} of {counted(len(wrong), 'partition')} is not that of the"

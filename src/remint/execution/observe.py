@@ -26,6 +26,7 @@ from remint.planner.staleness import changed_heads
 from remint.planner.survey import World
 from remint.publishing.intact import Depth, flawed_files, published_files, require_intact
 from remint.publishing.lease import others_at_work
+from remint.publishing.scheme import in_own_scheme
 from remint.publishing.tools import Tools
 from remint.publishing.unrecorded import unrecorded_runs
 from remint.storage.base import below
@@ -260,7 +261,7 @@ def rewritten_keys(tools: Tools, dataset: Dataset, keys: Iterable[PartitionKey])
             if refused := machine_failure(error):
                 raise refused from error
             continue
-        if {k: str(d) for k, d in digests.items()} == {key: records[key].digest}:
+        if {k: str(d) for k, d in digests.items()} == in_own_scheme(tools, dataset, {key: records[key]}):
             same.append(key)
     return PartitionSet.of(dataset.partition.grain, same)
 

@@ -13,11 +13,12 @@ from remint.model.dataset import Dataset, DatasetName, Input
 from remint.model.digest import canonical, fingerprint
 from remint.model.graph import DatasetGraph
 from remint.model.mapping import ByArrival
-from remint.model.observation import Observed
+from remint.model.observation import Columns, Observed
 from remint.model.partition import PartitionKey, PartitionSet
 from remint.model.provenance import DataFile
 from remint.planner.staleness import Contents, domains, input_keys, unit_inputs
 from remint.publishing.intact import Depth, flawed_files, published_files, require_intact
+from remint.publishing.scheme import known_again
 from remint.publishing.tools import Tools
 from remint.storage.base import below
 
@@ -184,8 +185,9 @@ class Workpiece:
             path = file.path if self.beside is None else below(self._folder(dataset), file.path)
             by_key[file.key].append(replace(file, path=path))
         made = []
+        digests, projections = self._known_again(dataset, staged)
         for key, files in by_key.items():
-            head, digest = heads.get(key), str(staged.digests[key])
+            head, digest = heads.get(key), digests[key]
             same = head is not None and not head.is_missing and head.digest == digest and key not in foreign
             inputs = unit_inputs(self.graph, dataset, key, self.after)
             kept = tuple(files)
@@ -203,12 +205,26 @@ class Workpiece:
                     fingerprint=fingerprint(dataset.logic_digest, inputs),
                     inputs=inputs,
                     digest=digest,
-                    projections={",".join(c): str(found[key]) for c, found in staged.projections.items()},
+                    projections={",".join(c): found[key] for c, found in projections.items()},
                     files=kept,
                     is_confirmed=same,
                 )
             )
         return made
+
+    def _known_again(
+        self, dataset: Dataset, staged: Staged
+    ) -> tuple[dict[PartitionKey, str], dict[Columns, dict[PartitionKey, str]]]:
+        """Return the digests of what was staged, over all and over some columns, by the texts by which it is known."""
+        heads = self.observed.heads.get(dataset.name, {})
+        known = {key: head.digest for key, head in heads.items() if not head.is_missing}
+        digests = known_again(self.tools, dataset, {k: str(d) for k, d in staged.digests.items()}, known)
+        projections = {}
+        for columns, found in staged.projections.items():
+            before = self.observed.projections.get((dataset.name, columns), {})
+            texts = {k: str(d) for k, d in found.items()}
+            projections[columns] = known_again(self.tools, dataset, texts, before, columns)
+        return digests, projections
 
 
 def discard_beside(folder: Path) -> None:

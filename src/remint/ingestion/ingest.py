@@ -22,7 +22,7 @@ from remint.model.dataset import Dataset, DatasetName, FileSource, Layer, quaran
 from remint.model.digest import ContentDigest, canonical
 from remint.model.event import Event, EventKind
 from remint.model.graph import DatasetGraph
-from remint.model.partition import Grain, PartitionSet
+from remint.model.partition import Grain, PartitionKey, PartitionSet
 from remint.model.provenance import Arrival, DataFile, ProvenanceRecord
 from remint.model.request import Extraction
 from remint.model.run import RunState, StepKind
@@ -38,7 +38,7 @@ from remint.publishing.publish import (
     record_success,
 )
 from remint.publishing.record import Scope, audit_entry, stopped
-from remint.publishing.scheme import require_countings
+from remint.publishing.scheme import in_own_scheme, require_countings
 from remint.publishing.tools import Tools
 from remint.publishing.unrecorded import refuse_unrecorded
 from remint.sources.files import discover
@@ -379,7 +379,7 @@ def _records(
         before = earlier.get(key)
         parts = [intake.digests[name, f.path] for f in files]
         if before:
-            parts.append(ContentDigest.parse(before.digest))
+            parts.append(_before(tools, change.dataset, key, before))
         yield ProvenanceRecord(
             dataset=name,
             key=key,
@@ -391,6 +391,18 @@ def _records(
             files=(*(before.files if before else ()), *files),
             table_version=versions[name],
         )
+
+
+def _before(tools: Tools, dataset: Dataset, key: PartitionKey, record: ProvenanceRecord) -> ContentDigest:
+    """Return the digest of what a partition held, as this command's engines compute it.
+
+    Raises:
+        FilesDamaged: it must be computed from files, and they are not as they were published.
+    """
+    found = in_own_scheme(tools, dataset, {key: record})
+    if key not in found:
+        require_intact(tools, dataset, record.files)
+    return ContentDigest.parse(found[key])
 
 
 def _total(intake: _Intake, count: str) -> int:

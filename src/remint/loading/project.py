@@ -59,6 +59,8 @@ class Project:
     """What works but deserves a look, each with file and line."""
     functions: dict[DatasetName, PythonTransform]
     """What makes the datasets that no SQL makes."""
+    engines: dict[DatasetName, str]
+    """Engine by dataset, of those that declare one; a quarantine has its dataset's."""
 
     def function_of(self, dataset: Dataset) -> PythonTransform | None:
         """Return the function that makes a dataset as a plan has it; None for SQL, which the plan holds itself.
@@ -111,6 +113,12 @@ def load_project(root: Path, *, keep: bool = True) -> Project:
         graph=graph,
         warnings=_warnings(draft, graph),
         functions=dict(draft.functions),
+        engines={
+            name: declaration.engine
+            for declaration in draft.declarations.values()
+            for name in (declaration.name, quarantine_name(declaration.name))
+            if declaration.engine
+        },
     )
 
 

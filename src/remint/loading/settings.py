@@ -12,7 +12,7 @@ import math
 import os
 import re
 import tomllib
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Iterable, Mapping
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -24,6 +24,7 @@ from remint.planner.peak_hours import PeakHours
 from remint.planner.policy import Policy, Priority, Rule
 
 SETTINGS_FILE = "remint.toml"
+ENGINES = ("duckdb", "spark")
 _ENV_PREFIX = "REMINT_"
 _SQLITE = "sqlite:///"
 _BUCKET = re.compile(r"s3://[a-z0-9][a-z0-9.-]+[a-z0-9](/[^/@?#\s]+)*/?")
@@ -49,6 +50,16 @@ class Settings:
     memory_limit: str
     threads: int
     """0: all cores."""
+    engine: str
+    """Name of the engine of every dataset that declares none."""
+    digests: str
+    """``portable``, or empty: as the engines in use need them."""
+    spark_remote: str
+    """Address of a Spark Connect server; empty: a session of this process."""
+    spark_master: str
+    """Where Spark runs when it is started here, as Spark spells it; empty: on this machine."""
+    is_submitted: bool
+    """This process was started by spark-submit, which says where Spark is."""
     views: str | None
     """Absolute path of the views file that every run refreshes."""
     policy: Policy
@@ -130,11 +141,17 @@ _KEYS: Mapping[tuple[str, str], _Key] = {
         "sqlite:///.remint/state.db", lambda v: _is_text(v) and "://" in v, "a URL such as sqlite:///..."
     ),
     ("store", "wait_seconds"): _Key(10, _is_amount, "a number"),
+    ("engine", "name"): _Key(ENGINES[0], lambda v: v in ENGINES, " or ".join(f'"{name}"' for name in ENGINES)),
+    ("engine", "digests"): _Key("", lambda v: v == "portable", '"portable"; leave it out for what the engines need'),
     ("engine", "memory_limit"): _Key(
         "2GB", lambda v: isinstance(v, str) and _MEMORY.fullmatch(v) is not None, 'an amount such as "2GB"'
     ),
     ("engine", "threads"): _Key(0, lambda v: _is_count(v, 0), "a whole number, 0 for all cores"),
     ("engine", "batch_rows"): _Key(4_000_000, lambda v: _is_count(v, 1), "a whole number above 0"),
+    ("engine.spark", "remote"): _Key(
+        "", lambda v: isinstance(v, str) and v.startswith("sc://"), 'the address of a server, such as "sc://host:15002"'
+    ),
+    ("engine.spark", "master"): _Key("", _is_text, 'where Spark runs, such as "local[4]"'),
     ("cost", "currency"): _Key("EUR", _is_text, "text"),
     ("cost", "per_hour"): _Key(None, _is_amount, "a number"),
     ("cost", "per_tb_scanned"): _Key(None, _is_amount, "a number"),
@@ -217,7 +234,7 @@ def credential(name: str) -> str | None:
 def _from_file(raw: Mapping[str, Any], text: str, mistakes: list[ProjectError]) -> dict[tuple[str, str], Any]:
     sections = sorted({section for section, _ in _KEYS})
     found: dict[tuple[str, str], Any] = {}
-    for section, content in raw.items():
+    for section, content in _sections(raw, sections):
         line = _line(text, section, None)
         if section not in sections:
             mistakes.append(_unknown(f"[{section}]", [f"[{s}]" for s in sections], line))
@@ -227,6 +244,14 @@ def _from_file(raw: Mapping[str, Any], text: str, mistakes: list[ProjectError]) 
             for name, value in content.items():
                 _accept((section, name), value, _line(text, section, name), found, mistakes)
     return found
+
+
+def _sections(raw: Mapping[str, Any], known: list[str]) -> Iterable[tuple[str, Any]]:
+    """Yield every section of the file with what stands in it; one within another has a name with a dot."""
+    for section, content in raw.items():
+        inner = {n: v for n, v in content.items() if f"{section}.{n}" in known} if isinstance(content, dict) else {}
+        yield section, {n: v for n, v in content.items() if n not in inner} if inner else content
+        yield from ((f"{section}.{name}", value) for name, value in inner.items())
 
 
 def _accept(
@@ -244,7 +269,7 @@ def _accept(
 
 
 def _from_environment(env: Mapping[str, str], mistakes: list[ProjectError]) -> dict[tuple[str, str], Any]:
-    names = {f"{_ENV_PREFIX}{section}__{name}".upper(): (section, name) for section, name in _KEYS}
+    names = {f"{_ENV_PREFIX}{s.replace('.', '_')}__{name}".upper(): (s, name) for s, name in _KEYS}
     found: dict[tuple[str, str], Any] = {}
     for variable in sorted(v for v in env if v.startswith(_ENV_PREFIX) and "__" in v):
         key = names.get(variable)
@@ -328,6 +353,11 @@ def _resolved(values: Mapping[tuple[str, str], Any], root: Path, env: Mapping[st
         views=str(root / values["views", "path"]) if values["views", "path"] else None,
         memory_limit=values["engine", "memory_limit"],
         threads=values["engine", "threads"],
+        engine=values["engine", "name"],
+        digests=values["engine", "digests"],
+        spark_remote=values["engine.spark", "remote"],
+        spark_master=values["engine.spark", "master"],
+        is_submitted="PYSPARK_GATEWAY_PORT" in env,
         policy=_policy(values),
         keep_days=values["retention", "keep_days"],
         user=env.get("REMINT_USER") or _login(),

@@ -61,6 +61,8 @@ class OpenedProject:
             ProjectInvalid: all mistakes of the project.
         """
         self.root = root
+        self.only_engine = ""
+        """Engine that makes every dataset in this command, whatever is declared; empty: what is declared."""
         self._emit, self._clock, self._new_id, self._stopwatch = emit, clock, new_id, stopwatch
         self.project: Project = load_project(root, keep=not self._is_reader)
 
@@ -132,16 +134,9 @@ class OpenedProject:
         return own_folder(self) if self._is_reader else self.root / ".remint" / "tmp"
 
     def _start_engine(self) -> Engine:
-        from remint.engines.duckdb import DuckDBEngine
+        from remint.workspace.engines import start_engine
 
-        settings = self.project.settings
-        return DuckDBEngine(
-            memory_limit=settings.memory_limit,
-            threads=settings.threads,
-            folder=self._scratch,
-            allowed=(settings.lake, self.root),
-            storage=self._storage,
-        )
+        return start_engine(self.project, self._scratch, self._storage, self.only_engine)
 
     def now(self) -> str:
         """Return the time as approvals are compared with it."""
