@@ -49,9 +49,13 @@ _SETTING_FIELDS = {
     ("views", "path"): "Views for DuckDB, refreshed after every run that ends well; relative to the project.",
     ("store", "url"): "SQLAlchemy URL of the state database. A relative SQLite path starts at the project.",
     ("store", "wait_seconds"): "How long to wait for another writer, and for a server that went away.",
-    ("engine", "memory_limit"): "How much memory DuckDB may use before it spills to `.remint/tmp`.",
-    ("engine", "threads"): "Threads of DuckDB.",
+    ("engine", "name"): "Engine of every dataset that declares none.",
+    ("engine", "digests"): "Makes the digests portable, as they are where Spark makes any dataset.",
+    ("engine", "memory_limit"): "How much memory DuckDB may use before it spills to `.remint/tmp`; Spark's driver too.",
+    ("engine", "threads"): "Threads of DuckDB, and of Spark where it is started here.",
     ("engine", "batch_rows"): "Input rows that one batch of a plan may read; at least one day goes into a batch.",
+    ("engine.spark", "remote"): "Spark Connect server that makes what Spark makes.",
+    ("engine.spark", "master"): "Where Spark is started, as Spark spells it; without it on this machine.",
     ("cost", "currency"): "What the prices are in.",
     ("cost", "per_hour"): "Price of an hour of the machine that stages.",
     ("cost", "per_tb_scanned"): "Price of opening 10**12 bytes.",
@@ -272,7 +276,7 @@ def settings_page() -> str:
         "|---|---|---|---|---|",
     ]
     for (section, name), key in settings._KEYS.items():
-        variable = f"{settings._ENV_PREFIX}{section}__{name}".upper()
+        variable = f"{settings._ENV_PREFIX}{section.replace('.', '_')}__{name}".upper()
         default = "none: it is required" if key.is_required else _default(key.default)
         words = _SETTING_FIELDS[section, name]
         lines.append(f"| `[{section}] {name}` | `{variable}` | {default} | {key.expected} | {words} |")
@@ -284,7 +288,7 @@ def settings_page() -> str:
 
 
 def _default(value: object) -> str:
-    return "none" if value in (None, ()) else f"`{value}`"
+    return "none" if value in (None, (), "") else f"`{value}`"
 
 
 def plan_page() -> str:

@@ -8,6 +8,7 @@ import pytest
 from hypothesis import HealthCheck, settings
 
 if TYPE_CHECKING:
+    from tests.buckets import Bucket
     from tests.databases import Server
 
 # Shared machines stall for seconds; a slow draw says nothing about the code.
@@ -25,3 +26,20 @@ def postgres() -> "Iterator[Server]":
 
     with running() as server:
         yield server
+
+
+@pytest.fixture(scope="session")
+def bucket() -> "Iterator[Bucket]":
+    """A running S3 server, the same one for every test of this process."""
+    from tests.buckets import running
+
+    with running() as server:
+        yield server
+
+
+@pytest.fixture
+def at_bucket(bucket: "Bucket", monkeypatch: pytest.MonkeyPatch) -> "Bucket":
+    """The S3 server, found by every client of AWS in this test."""
+    for name, value in bucket.environment.items():
+        monkeypatch.setenv(name, value)
+    return bucket

@@ -13,6 +13,7 @@ RANKS = {
     "failures": 1,
     "disk": 1,
     "model": 1,
+    "storage": 2,
     "planner": 2,
     "checks": 2,
     "loading": 3,
@@ -47,6 +48,7 @@ IMPURE = {
 CLOCK = {"now", "today", "utcnow"}
 HOMES = {
     "duckdb": {"engines"},
+    "pyspark": {"engines"},
     "deltalake": {"formats"},
     "pyarrow": {"formats", "engines"},
     "sqlalchemy": {"store"},
@@ -58,12 +60,20 @@ HOMES = {
     "yaml": {"loading", "checks"},
     "jsonschema": {"loading", "checks"},
     "fsspec": {"sources"},
+    "s3fs": {"storage"},
+    "botocore": {"storage"},
     "urllib3": {"sources"},
     "cryptography": {"signing"},
     "open_data_contract_standard": {"loading", "checks"},
 }
 USE_CASES = {"publishing", "execution", "ingestion"}
-SEAMS = {"formats": {"base"}, "engines": {"base"}, "store": {"base", "values"}, "sources": {"base", "files", "pages"}}
+SEAMS = {
+    "formats": {"base"},
+    "engines": {"base"},
+    "storage": {"base"},
+    "store": {"base", "values"},
+    "sources": {"base", "files", "pages"},
+}
 """What use cases may see of the adapters; sources hold no state and have one implementation."""
 
 

@@ -12,10 +12,8 @@ from remint.loading.declare import bronze as bronze
 from remint.loading.declare import by_arrival as by_arrival
 from remint.loading.declare import day as day
 from remint.loading.declare import fan_out as fan_out
-from remint.loading.declare import files as files
 from remint.loading.declare import gold as gold
 from remint.loading.declare import hour as hour
-from remint.loading.declare import http_pages as http_pages
 from remint.loading.declare import identity as identity
 from remint.loading.declare import json_payload as json_payload
 from remint.loading.declare import latest as latest
@@ -28,6 +26,8 @@ from remint.loading.declare import silver as silver
 from remint.loading.declare import trailing as trailing
 from remint.loading.declare import week as week
 from remint.loading.declare import window as window
+from remint.loading.declare_sources import files as files
+from remint.loading.declare_sources import http_pages as http_pages
 
 __version__ = version("remint")
 

@@ -8,9 +8,17 @@ from __future__ import annotations
 
 import errno
 import re
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 
-from remint.errors import DiskFailed, DiskFull, NotPermitted, OutOfMemory, RemintError
+from remint.errors import (
+    DiskFailed,
+    DiskFull,
+    NotPermitted,
+    OutOfMemory,
+    RemintError,
+    StorageRefused,
+    StorageUnavailable,
+)
 
 _OS_ERROR = re.compile(r"os error (\d+)")
 _WORDS = {
@@ -34,6 +42,35 @@ _FULL = frozenset({errno.ENOSPC, errno.EDQUOT, errno.EFBIG})
 _DENIED = frozenset({errno.EACCES, errno.EPERM, errno.EROFS})
 _ABSENT = frozenset({errno.ENOENT, errno.ENOTDIR, errno.EISDIR, errno.EEXIST})
 _OUT_OF_MEMORY = frozenset({"MemoryError", "OutOfMemoryException", "ArrowMemoryError"})
+_UNREACHABLE = frozenset(
+    {
+        "ClientConnectorError",
+        "ClientOSError",
+        "ClientPayloadError",
+        "ConnectTimeoutError",
+        "ConnectionClosedError",
+        "EndpointConnectionError",
+        "FSTimeoutError",
+        "HTTPClientError",
+        "IncompleteReadError",
+        "ProxyConnectionError",
+        "ReadTimeoutError",
+        "ResponseParserError",
+        "ResponseStreamingError",
+        "SSLError",
+        "ServerDisconnectedError",
+        "ServerTimeoutError",
+    }
+)
+_NO_CREDENTIALS = frozenset({"NoCredentialsError", "PartialCredentialsError", "CredentialRetrievalError"})
+_RUST_REQUEST = re.compile(r"Error performing ([A-Z]+) (\S+)")
+_RUST_STATUS = re.compile(r"\b([345]\d\d) [A-Z]")
+_ANSI = re.compile("\x1b\\[[0-9;]*m")
+_FORBIDDEN = 403
+_NO_FAILURE = frozenset({404, 409, 412})
+"""Answers that say what is there, and not that something went wrong."""
+_LATER = frozenset({408, 429})
+_OWN_FAULT = 500
 _AGAIN = "remint status    # what is outstanding, and the command that goes on"
 _LONGEST = 400
 
@@ -45,12 +82,41 @@ def machine_failure(error: BaseException, again: str = _AGAIN) -> RemintError | 
         error: with its whole chain of causes.
         again: the next command, once the cause is mended.
     """
+    said = _of_bucket(list(_chain(error)), again)
+    if said is not None:
+        return said
     for link in _chain(error):
         if type(link).__name__ in _OUT_OF_MEMORY:
             return _out_of_memory(link, again)
         number = _number(link)
         if number is not None:
             return _of_number(number, link, again)
+    return None
+
+
+def _of_bucket(links: Sequence[BaseException], again: str) -> RemintError | None:
+    """Return what an object store refused, without what its answer holds: that may name an access key."""
+    for link in links:
+        status, words = None, ""
+        if isinstance(answer := getattr(link, "response", None), dict) and "ResponseMetadata" in answer:
+            status = answer["ResponseMetadata"].get("HTTPStatusCode", 0)
+            words = f"{getattr(link, 'operation_name', 'request')} is answered {status} {answer['Error'].get('Code')}"
+        elif type(link).__name__ in _UNREACHABLE:
+            words = f"it does not answer: {type(link).__name__}"
+        elif type(link).__name__ in _NO_CREDENTIALS:
+            status, words = _FORBIDDEN, f"no credentials: {type(link).__name__}"
+        elif found := _RUST_REQUEST.search(_ANSI.sub("", str(link))):
+            answered = _RUST_STATUS.search(_ANSI.sub("", str(link)))
+            status = int(answered[1]) if answered else None
+            words = f"{found[1]} of {found[2]} " + (f"is answered {status}" if status else "is not answered")
+        if words and status in _NO_FAILURE:
+            return None
+        if words and (status is None or status >= _OWN_FAULT or status in _LATER):
+            hint = f"nothing is lost; once it answers: {again}"
+            return StorageUnavailable(f"the bucket of the tables failed at every try: {words}", hint=hint)
+        if words:
+            hint = f"give these credentials the right to read, write, list and delete there; then: {again}"
+            return StorageRefused(f"the bucket of the tables refused: {words}", hint=hint)
     return None
 
 

@@ -6,6 +6,7 @@ from collections.abc import Iterator
 
 import pytest
 
+from tests.buckets import Bucket
 from tests.databases import Server
 from tests.e2e import projects
 
@@ -24,3 +25,10 @@ def on_postgres(postgres: Server, monkeypatch: pytest.MonkeyPatch) -> Iterator[S
     yield postgres
     for name in set(postgres.databases()) - before:
         postgres.drop(name)
+
+
+@pytest.fixture
+def on_s3(at_bucket: Bucket, monkeypatch: pytest.MonkeyPatch) -> Bucket:
+    """Projects that are written in this test keep their tables in a bucket."""
+    monkeypatch.setattr(projects, "lake_on", at_bucket)
+    return at_bucket

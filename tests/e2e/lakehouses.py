@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import sqlite3
+from collections.abc import Callable
 from contextlib import closing
 from pathlib import Path
 from typing import Protocol
@@ -20,41 +21,41 @@ from remint.formats.iceberg_catalog import opened
 
 
 class Lakehouse(Protocol):
-    """The tables of one format below a folder."""
+    """The tables of one format below a folder, or a prefix of a bucket."""
 
     settings: str
     """What the project's settings say of the format."""
 
-    def version(self, lake: Path, table: str) -> int | None:
+    def version(self, table: str) -> int | None:
         """Return the table's newest version, None where there is none."""
         ...
 
-    def files(self, lake: Path, table: str) -> set[str]:
+    def files(self, table: str) -> set[str]:
         """Return the table's live files, absolute."""
         ...
 
-    def rows(self, lake: Path, table: str) -> pa.Table:
+    def rows(self, table: str) -> pa.Table:
         """Return the rows of the newest version."""
         ...
 
-    def cut(self, lake: Path, table: str) -> str:
+    def cut(self, table: str) -> str:
         """Return the column by which the table is cut."""
         ...
 
-    def append(self, lake: Path, table: str, rows: pa.Table) -> None:
+    def append(self, table: str, rows: pa.Table) -> None:
         """Add rows."""
         ...
 
-    def overwrite(self, lake: Path, table: str, rows: pa.Table, key: str) -> None:
+    def overwrite(self, table: str, rows: pa.Table, key: str) -> None:
         """Put rows in the place of a partition, which is a day."""
         ...
 
-    def delete(self, lake: Path, table: str, key: str) -> None:
+    def delete(self, table: str, key: str) -> None:
         """Delete the rows of a partition, which is a day."""
         ...
 
-    def moved(self, before: Path, after: Path) -> None:
-        """Mend what a copy of ``before`` in ``after`` says of places."""
+    def moved(self, before: str) -> None:
+        """Mend what these tables, which are a copy of those below ``before``, say of places."""
         ...
 
 
@@ -63,33 +64,39 @@ class Delta:
 
     settings = ""
 
-    def version(self, lake: Path, table: str) -> int | None:
-        return self._table(lake, table).version() if (_folder(lake, table) / "_delta_log").exists() else None
+    def __init__(self, top: str, options: dict[str, str] | None) -> None:
+        self._top, self._options = top, options
 
-    def files(self, lake: Path, table: str) -> set[str]:
-        return set(self._table(lake, table).file_uris())
+    def version(self, table: str) -> int | None:
+        return self._table(table).version() if DeltaTable.is_deltatable(self._place(table), self._options) else None
 
-    def rows(self, lake: Path, table: str) -> pa.Table:
-        return self._table(lake, table).to_pyarrow_table()
+    def files(self, table: str) -> set[str]:
+        return set(self._table(table).file_uris())
 
-    def cut(self, lake: Path, table: str) -> str:
-        return str(self._table(lake, table).metadata().partition_columns[0])
+    def rows(self, table: str) -> pa.Table:
+        return self._table(table).to_pyarrow_table()
 
-    def append(self, lake: Path, table: str, rows: pa.Table) -> None:
-        write_deltalake(str(_folder(lake, table)), rows, mode="append")
+    def cut(self, table: str) -> str:
+        return str(self._table(table).metadata().partition_columns[0])
 
-    def overwrite(self, lake: Path, table: str, rows: pa.Table, key: str) -> None:
-        where = f"{self.cut(lake, table)} = '{key}'"
-        write_deltalake(str(_folder(lake, table)), rows, mode="overwrite", predicate=where)
+    def append(self, table: str, rows: pa.Table) -> None:
+        write_deltalake(self._place(table), rows, mode="append", storage_options=self._options)
 
-    def delete(self, lake: Path, table: str, key: str) -> None:
-        self._table(lake, table).delete(f"{self.cut(lake, table)} = '{key}'")
+    def overwrite(self, table: str, rows: pa.Table, key: str) -> None:
+        where, place = f"{self.cut(table)} = '{key}'", self._place(table)
+        write_deltalake(place, rows, mode="overwrite", predicate=where, storage_options=self._options)
 
-    def moved(self, before: Path, after: Path) -> None:
+    def delete(self, table: str, key: str) -> None:
+        self._table(table).delete(f"{self.cut(table)} = '{key}'")
+
+    def moved(self, before: str) -> None:
         """Nothing: a log says where files lie below its table."""
 
-    def _table(self, lake: Path, table: str) -> DeltaTable:
-        return DeltaTable(str(_folder(lake, table)))
+    def _table(self, table: str) -> DeltaTable:
+        return DeltaTable(self._place(table), storage_options=self._options)
+
+    def _place(self, table: str) -> str:
+        return f"{self._top}/{table.replace('.', '/')}"
 
 
 class Iceberg:
@@ -97,33 +104,38 @@ class Iceberg:
 
     settings = '[tables]\nformat = "iceberg"\n'
 
-    def version(self, lake: Path, table: str) -> int | None:
-        if not (lake / "catalog.db").exists() or not self.catalog(lake).table_exists(table):
+    def __init__(self, top: str, options: dict[str, str] | None) -> None:
+        del options
+        self._top = Path(top)
+
+    def version(self, table: str) -> int | None:
+        if not (self._top / "catalog.db").exists() or not self.catalog().table_exists(table):
             return None
-        snapshot = self.table(lake, table).current_snapshot()
+        snapshot = self.table(table).current_snapshot()
         return (snapshot.sequence_number or 0) if snapshot else 0
 
-    def files(self, lake: Path, table: str) -> set[str]:
-        return {task.file.file_path for task in self.table(lake, table).scan().plan_files()}
+    def files(self, table: str) -> set[str]:
+        return {task.file.file_path for task in self.table(table).scan().plan_files()}
 
-    def rows(self, lake: Path, table: str) -> pa.Table:
-        return self.table(lake, table).scan().to_arrow()
+    def rows(self, table: str) -> pa.Table:
+        return self.table(table).scan().to_arrow()
 
-    def cut(self, lake: Path, table: str) -> str:
-        held = self.table(lake, table)
+    def cut(self, table: str) -> str:
+        held = self.table(table)
         return str(held.schema().find_column_name(held.spec().fields[0].source_id))
 
-    def append(self, lake: Path, table: str, rows: pa.Table) -> None:
-        self.table(lake, table).append(rows)
+    def append(self, table: str, rows: pa.Table) -> None:
+        self.table(table).append(rows)
 
-    def overwrite(self, lake: Path, table: str, rows: pa.Table, key: str) -> None:
-        self.table(lake, table).overwrite(rows, EqualTo(self.cut(lake, table), key))
+    def overwrite(self, table: str, rows: pa.Table, key: str) -> None:
+        self.table(table).overwrite(rows, EqualTo(self.cut(table), key))
 
-    def delete(self, lake: Path, table: str, key: str) -> None:
-        self.table(lake, table).delete(EqualTo(self.cut(lake, table), key))
+    def delete(self, table: str, key: str) -> None:
+        self.table(table).delete(EqualTo(self.cut(table), key))
 
-    def moved(self, before: Path, after: Path) -> None:
+    def moved(self, before: str) -> None:
         """Write all metadata of the copy anew: Iceberg names every file by its absolute place."""
+        after = self._top
         if not (after / "catalog.db").exists():
             return
         for path in after.rglob("*.metadata.json"):
@@ -132,23 +144,23 @@ class Iceberg:
             for column in ("metadata_location", "previous_metadata_location"):
                 named.execute(f"UPDATE iceberg_tables SET {column} = replace({column}, '{before}/', '{after}/')")
             named.commit()
-        catalog = self.catalog(after)
+        catalog = self.catalog()
         for identifier in [t for n in catalog.list_namespaces() for t in catalog.list_tables(n)]:
             metadata = catalog.load_table(identifier).metadata
             done: dict[str, ManifestFile] = {}
             for snapshot in metadata.snapshots:
-                held = [_moved(m, metadata, (before, after), done) for m in _listed(snapshot.manifest_list)]
+                held = [_moved(m, metadata, (before, str(after)), done) for m in _listed(snapshot.manifest_list)]
                 number, parent = snapshot.snapshot_id, snapshot.parent_snapshot_id
                 place = PyArrowFileIO().new_output(snapshot.manifest_list)
                 Path(snapshot.manifest_list).unlink()
                 with write_manifest_list(2, place, number, parent, snapshot.sequence_number, "null") as writer:
                     writer.add_manifests(held)
 
-    def table(self, lake: Path, table: str) -> Table:
-        return self.catalog(lake).load_table(table)
+    def table(self, table: str) -> Table:
+        return self.catalog().load_table(table)
 
-    def catalog(self, lake: Path) -> Catalog:
-        return opened("remint", {"type": "sql", "uri": f"sqlite:///{lake}/catalog.db"})
+    def catalog(self) -> Catalog:
+        return opened("remint", {"type": "sql", "uri": f"sqlite:///{self._top}/catalog.db"})
 
 
 def _listed(place: str) -> list[ManifestFile]:
@@ -156,7 +168,7 @@ def _listed(place: str) -> list[ManifestFile]:
 
 
 def _moved(
-    manifest: ManifestFile, metadata: TableMetadata, places: tuple[Path, Path], done: dict[str, ManifestFile]
+    manifest: ManifestFile, metadata: TableMetadata, places: tuple[str, str], done: dict[str, ManifestFile]
 ) -> ManifestFile:
     """Return a manifest of the copy, written anew once."""
     before, after = (f"{place}/" for place in places)
@@ -176,8 +188,4 @@ def _moved(
     return done[place]
 
 
-def _folder(lake: Path, table: str) -> Path:
-    return lake / table.replace(".", "/")
-
-
-LAKEHOUSES: dict[str, Lakehouse] = {"delta": Delta(), "iceberg": Iceberg()}
+LAKEHOUSES: dict[str, Callable[[str, dict[str, str] | None], Lakehouse]] = {"delta": Delta, "iceberg": Iceberg}

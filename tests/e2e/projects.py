@@ -23,9 +23,12 @@ from remint.model.plan import Plan
 from remint.model.request import Ask, Mode, Request
 from remint.model.run import Run
 from remint.workspace import Workspace
+from tests.buckets import Bucket
 from tests.databases import Server
 from tests.e2e.lakehouses import LAKEHOUSES, Lakehouse
 
+lake_on: Bucket | None = None
+"""The server on which new projects keep their tables; None for a folder. The fixture ``on_s3`` sets it."""
 state_on: Server | None = None
 """The server on which new projects keep their state; None for a SQLite file. The fixture ``on_postgres`` sets it."""
 tables_in = "delta"
@@ -181,6 +184,10 @@ class Project:
     database: str = ""
     format: str = "delta"
     """In which its tables are kept."""
+    bucket: Bucket | None = None
+    """Where its tables are kept; None for a folder."""
+    lake: str = ""
+    """URL of its tables in the bucket."""
 
     def now(self) -> datetime:
         """Return the next minute."""
@@ -195,9 +202,13 @@ class Project:
         """Return a copy in another folder, with all its state."""
         shutil.copytree(self.root, root)
         copy = replace(self, root=root, lines=list(self.lines))
-        self.lakehouse.moved(self.root / "lake", root / "lake")
+        copy.lakehouse.moved(self.top)
         if self.server:
             copy.keep_state_in(self.server.new_database(like=self.database))
+        if self.bucket:
+            copy.keep_tables_in(self.bucket)
+            for path, content in self.files().items():
+                copy.put(path, content)
         return copy
 
     def keep_state_in(self, database: str, url: str = "") -> None:
@@ -206,6 +217,12 @@ class Project:
         self.database, path = database, self.root / "remint.toml"
         kept = [line for line in path.read_text().splitlines() if line != "[store]" and not line.startswith("url = ")]
         path.write_text("\n".join([*kept, "[store]", f'url = "{url or self.server.url(database)}"', ""]))
+
+    def keep_tables_in(self, bucket: Bucket) -> None:
+        """Name a new place in a bucket as the place of the project's tables."""
+        self.bucket, self.lake, path = bucket, bucket.new_lake(), self.root / "remint.toml"
+        kept = [line for line in path.read_text().splitlines() if line != "[paths]" and not line.startswith("lake = ")]
+        path.write_text("\n".join([*kept, "[paths]", f'lake = "{self.lake}"', ""]))
 
     # -- what people do to it --------------------------------------------------------------------------------------
 
@@ -280,30 +297,62 @@ class Project:
     # -- what it holds ---------------------------------------------------------------------------------------------
 
     def folder(self, table: str) -> Path:
-        """Return the folder of a table."""
+        """Return the folder of a table on this machine."""
+        assert not self.bucket, "its tables lie in a bucket"
         return self.root / "lake" / table.replace(".", "/")
+
+    @property
+    def top(self) -> str:
+        """Return the path or URL of all tables."""
+        return self.lake or str(self.root / "lake")
+
+    @property
+    def options(self) -> dict[str, str] | None:
+        """Return what delta-rs needs to reach them."""
+        return {**self.bucket.environment, "AWS_ALLOW_HTTP": "true"} if self.bucket else None
 
     def delta(self, table: str) -> DeltaTable:
         """Return a table as delta-rs sees it."""
-        return DeltaTable(str(self.folder(table)))
+        return DeltaTable(self.delta_place(table), storage_options=self.options)
+
+    def files(self) -> dict[str, bytes]:
+        """Return everything that lies below the lake, by path."""
+        if self.bucket:
+            return self.bucket.objects(self.lake)
+        lake = self.root / "lake"
+        return {str(p.relative_to(lake)): p.read_bytes() for p in lake.rglob("*") if p.is_file()}
+
+    def put(self, path: str, content: bytes | None) -> None:
+        """Make ``content`` what lies at a path below the lake, as somebody else would; None removes it."""
+        if self.bucket:
+            self.bucket.put(f"{self.lake}/{path}", content)
+        elif content is None:
+            (self.root / "lake" / path).unlink()
+        else:
+            (self.root / "lake" / path).write_bytes(content)
 
     @property
     def lakehouse(self) -> Lakehouse:
         """Its tables, as the library of their format sees them."""
-        return LAKEHOUSES[self.format]
+        return LAKEHOUSES[self.format](self.top, self.options)
 
     def versions(self) -> dict[str, int]:
         """Return the version of every table that exists."""
-        found = {t: self.lakehouse.version(self.root / "lake", t) for t in TABLES}
+        found = {t: self.lakehouse.version(t) for t in TABLES}
         return {t: version for t, version in found.items() if version is not None}
+
+    def delta_place(self, table: str) -> str:
+        """Return the path or URL of a table."""
+        return f"{self.top}/{table.replace('.', '/')}"
 
     def live(self) -> dict[str, set[str]]:
         """Return the files that every table names, relative to the lake."""
-        lake = self.root / "lake"
-        return {t: {p.removeprefix(str(lake)) for p in self.lakehouse.files(lake, t)} for t in self.versions()}
+        return {t: {p.removeprefix(self.top) for p in self.lakehouse.files(t)} for t in self.versions()}
 
     def parts(self) -> set[str]:
-        """Return the Parquet files on disk, relative to the lake."""
+        """Return the Parquet files of all tables, relative to the lake."""
+        if self.bucket:
+            return {f"/{path}" for path in self.bucket.objects(self.lake) if _is_part(path)}
         lake = self.root / "lake"
         return {f"/{p.relative_to(lake)}" for p in lake.rglob("*.parquet") if "_delta_log" not in p.parts}
 
@@ -319,7 +368,7 @@ class Project:
     def rows(self, table: str) -> Rows:
         """Return the rows of a table in the form of ``expected``, read by the library of its format alone."""
         columns = COLUMNS[table]
-        found = self.lakehouse.rows(self.root / "lake", table).select(columns).to_pylist()
+        found = self.lakehouse.rows(table).select(columns).to_pylist()
         return sorted(tuple(_plain(row[c]) for c in columns) for row in found)
 
     def tables(self) -> dict[str, Rows]:
@@ -381,6 +430,8 @@ def write_project(root: Path, changes: Mapping[str, str | None] | None = None) -
     path.write_text(path.read_text() + project.lakehouse.settings)
     if state_on:
         project.keep_state_in(state_on.new_database())
+    if lake_on:
+        project.keep_tables_in(lake_on)
     return project
 
 
@@ -399,6 +450,10 @@ def built(root: Path, days: int, each: int = 3) -> Project:
     project.ingest()
     project.run()
     return project
+
+
+def _is_part(path: str) -> bool:
+    return path.endswith(".parquet") and "_delta_log" not in path.split("/")
 
 
 def _plain(value: Any) -> Any:

@@ -203,21 +203,32 @@ def test_a_run_killed_at_any_step_and_resumed_equals_an_uninterrupted_run(
     tmp_path: Path, scene: Callable[[Path], tuple[Project, Act]], when: When
 ) -> None:
     base, act = scene(tmp_path / "base")
-    whole = base.clone(tmp_path / "whole")
+    cases = killed_everywhere(base, act, when, lambda steps: steps[::EVERY])
+    report("steps", cases=cases, part=f"{scene.__name__}-{when}")
+
+
+Numbered = list[tuple[int, str]]
+
+
+def killed_everywhere(base: Project, act: Act, when: When, choose: Callable[[Numbered], Numbered]) -> int:
+    """Kill copies of a project at the steps that ``choose`` takes of all; return how many were killed."""
+    whole = base.clone(base.root.parent / "whole")
     fuse = Fuse(UNTOUCHED, when)
     act(armed(whole.open(), fuse))
     reference = left_behind(whole)
 
-    chosen = list(enumerate(fuse.calls))[::EVERY]
+    chosen = choose(list(enumerate(fuse.calls)))
     for number, step in chosen:
-        hurt = base.clone(tmp_path / f"{number}")
+        hurt = base.clone(base.root.parent / f"{number}")
         with pytest.raises(Killed):
             act(armed(hurt.open(), Fuse(number, when)))
         pick_up(hurt, act, base.ticks)
 
         assert left_behind(hurt) == reference, f"killed {when} call {number}, {step}"
         assert not unnamed(hurt), f"killed {when} call {number}, {step}"
-    report("steps", cases=len(chosen), part=f"{scene.__name__}-{when}")
+        if hurt.server:
+            hurt.server.drop(hurt.database)
+    return len(chosen)
 
 
 def settle(project: Project) -> None:

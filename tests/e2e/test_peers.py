@@ -13,8 +13,8 @@ import pytest
 from click.testing import CliRunner
 
 from remint.cli.main import cli
+from remint.disk import sha256_of
 from remint.errors import ChecksFailed, NotResumable
-from remint.execution.rollback import sha256_of
 from remint.model.plan import Plan, StaleCause
 from tests.e2e.generated import Drawn
 from tests.e2e.projects import MADE, Project, built, day_at, event, history, write_project

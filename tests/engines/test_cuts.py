@@ -7,11 +7,11 @@ from pathlib import Path
 
 import pytest
 
-from remint.engines.base import Scan, StageWork
-from remint.engines.duckdb import DuckDBEngine
+from remint.engines.base import Engine, Scan, StageWork, Target
 from remint.engines.duckdb_rows import copy_partitioned, open_connection
 from remint.model.dataset import Column, Dataset, Disposition, Layer, Logic, LogicVersion, Transform
 from remint.model.partition import Grain, PartitionSet, PartitionSpec
+from tests.engines.both import ENGINES, make_engine
 
 DAY = PartitionSpec(column="day", grain=Grain.DAY)
 INPUT = (
@@ -33,7 +33,7 @@ def scan_of(root: Path, rows: list[tuple[object, ...]]) -> Scan:
     root.mkdir()
     with open_connection("256MB", 1, root / "spill") as con:
         sql = f"SELECT {casts} FROM (VALUES {shown}) v({', '.join(c.name for c in INPUT)})"
-        files = copy_partitioned(con, sql, str(root), DAY, "in")
+        files = copy_partitioned(con, sql, Target(root=str(root), spec=DAY, token="in"))
     return Scan(root=str(root), paths=tuple(f.path for f in files), columns=INPUT, partition=DAY)
 
 
@@ -52,9 +52,9 @@ def dataset(sql: str, cut: PartitionSpec, **more: object) -> Dataset:
     return replace(made, **more)  # type: ignore[arg-type]
 
 
-@pytest.fixture
-def engine(tmp_path: Path) -> DuckDBEngine:
-    return DuckDBEngine(memory_limit="256MB", threads=1, folder=tmp_path / "tmp", allowed=(tmp_path,))
+@pytest.fixture(params=ENGINES)
+def engine(tmp_path: Path, request: pytest.FixtureRequest) -> Engine:
+    return make_engine(request.param, tmp_path, threads=1)
 
 
 def work(root: Path, made: Dataset, keys: list[str], *, context: list[str] | None = None) -> StageWork:
@@ -95,7 +95,7 @@ CUTS = [
 
 @pytest.mark.parametrize(("sql", "cut", "keys"), CUTS)
 def test_units_of_every_cut_are_written_measured_and_recomputed_alike(
-    tmp_path: Path, engine: DuckDBEngine, sql: str, cut: PartitionSpec, keys: list[str]
+    tmp_path: Path, engine: Engine, sql: str, cut: PartitionSpec, keys: list[str]
 ) -> None:
     version = LogicVersion(number=3, column="v", old=Disposition.KEEP) if cut.label == "v" else LogicVersion()
     todo = work(tmp_path, dataset(sql, cut, version=version), keys)
@@ -111,7 +111,7 @@ def test_units_of_every_cut_are_written_measured_and_recomputed_alike(
 
 @pytest.mark.parametrize(("sql", "cut", "keys"), CUTS[:1] + CUTS[2:])
 def test_rows_of_units_that_are_only_read_along_are_dropped(
-    tmp_path: Path, engine: DuckDBEngine, sql: str, cut: PartitionSpec, keys: list[str]
+    tmp_path: Path, engine: Engine, sql: str, cut: PartitionSpec, keys: list[str]
 ) -> None:
     version = LogicVersion(number=3, column="v", old=Disposition.KEEP) if cut.label == "v" else LogicVersion()
 
@@ -121,7 +121,7 @@ def test_rows_of_units_that_are_only_read_along_are_dropped(
     assert staged.strays == {}
 
 
-def test_a_digest_over_columns_follows_those_columns_and_no_other(tmp_path: Path, engine: DuckDBEngine) -> None:
+def test_a_digest_over_columns_follows_those_columns_and_no_other(tmp_path: Path, engine: Engine) -> None:
     cut = PartitionSpec(column="p", grain=Grain.DAY)
     views = (("n",), ("n", "tenant"), ("tenant",))
 

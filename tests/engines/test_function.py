@@ -15,9 +15,9 @@ import pyarrow.compute as pc
 import pytest
 
 from remint.engines.base import Scan, StageWork
-from remint.engines.duckdb import DuckDBEngine
 from remint.errors import RemintError, SchemaMismatch, TieInKeep, TransformFailed
 from remint.model.dataset import Column, Dataset, LogicVersion, Parse
+from tests.engines.both import ENGINES, make_engine
 from tests.engines.test_stage import COLUMNS, Bench, dataset, days
 
 Function = Callable[..., Any]
@@ -34,9 +34,9 @@ class Given:
         return take(self.function(**tables))
 
 
-@pytest.fixture
-def bench(tmp_path: Path) -> Bench:
-    return Bench(tmp_path, DuckDBEngine(memory_limit="512MB", threads=2, folder=tmp_path / "tmp", allowed=(tmp_path,)))
+@pytest.fixture(params=ENGINES)
+def bench(tmp_path: Path, request: pytest.FixtureRequest) -> Bench:
+    return Bench(tmp_path, make_engine(request.param, tmp_path))
 
 
 def by_function(**changes: Any) -> Dataset:

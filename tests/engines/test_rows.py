@@ -10,10 +10,9 @@ from deltalake.schema import PrimitiveType
 from deltalake.transaction import AddAction
 
 from remint.engines import duckdb_rows
-from remint.engines.base import Scan, literal
+from remint.engines.base import Scan, Target, literal
 from remint.engines.duckdb_rows import (
     FAST_SCHEME,
-    PORTABLE_SCHEME,
     UnusablePartition,
     copy_partitioned,
     digest_aggregates,
@@ -22,6 +21,7 @@ from remint.engines.duckdb_rows import (
     open_connection,
     scan_sql,
 )
+from remint.engines.portable_digest import PORTABLE_SCHEME
 from remint.model.dataset import Column
 from remint.model.digest import ContentDigest
 from remint.model.partition import Grain, PartitionSet, PartitionSpec
@@ -172,7 +172,7 @@ def test_the_portable_digest_is_the_md5_of_documented_text(con: duckdb.DuckDBPyC
         "3.1::DECIMAL(6,2))"
     )
 
-    text = r"p\pq\n\\|~|1|1000000|5.00000000000e-01|2026-01-02|3.10"
+    text = r"p\pq\n\\|~|1|1000000|500000000000e-12|20455|3.10"
 
     assert digest(con, PORTABLE_SCHEME, shape, row).parity == int(hashlib.md5(text.encode()).hexdigest()[:16], 16)
 
@@ -184,7 +184,7 @@ class TestPartitionedFiles:
         con.execute("CREATE TABLE t AS SELECT unnest($1::VARCHAR[]) AS region, 1 AS n", [HOSTILE])
         root = tmp_path / "lake"
 
-        files = copy_partitioned(con, "SELECT n, region FROM t", str(root), REGION, "r1")
+        files = copy_partitioned(con, "SELECT n, region FROM t", Target(root=str(root), spec=REGION, token="r1"))
 
         assert sorted(f.key for f in files) == sorted(HOSTILE)
         assert all((root / f.path).resolve().is_relative_to(root) and (root / f.path).is_file() for f in files)
@@ -199,7 +199,7 @@ class TestPartitionedFiles:
     def test_files_are_described_as_they_are_on_disk(self, con: duckdb.DuckDBPyConnection, tmp_path: Path) -> None:
         select = "SELECT range AS n, DATE '2026-01-01' + CAST(range % 2 AS INTEGER) AS day FROM range(5)"
 
-        files = copy_partitioned(con, select, str(tmp_path / "t"), DAY, "run-7")
+        files = copy_partitioned(con, select, Target(root=str(tmp_path / "t"), spec=DAY, token="run-7"))
 
         assert [(f.key, f.rows) for f in files] == [("2026-01-01", 3), ("2026-01-02", 2)]
         for file in files:
@@ -208,7 +208,9 @@ class TestPartitionedFiles:
             assert (file.size_bytes, file.sha256) == (len(content), hashlib.sha256(content).hexdigest())
 
     def test_months_have_keys_without_a_day(self, con: duckdb.DuckDBPyConnection, tmp_path: Path) -> None:
-        files = copy_partitioned(con, "SELECT 1 AS n, DATE '2026-03-01' AS month", str(tmp_path), MONTH, "r")
+        files = copy_partitioned(
+            con, "SELECT 1 AS n, DATE '2026-03-01' AS month", Target(root=str(tmp_path), spec=MONTH, token="r")
+        )
 
         assert [f.key for f in files] == ["2026-03"]
         assert con.execute(f"SELECT {key_sql(MONTH)} FROM (SELECT DATE '2026-03-01' AS month)").fetchall() == [
@@ -218,8 +220,8 @@ class TestPartitionedFiles:
     def test_a_second_write_leaves_the_first_files_alone(self, con: duckdb.DuckDBPyConnection, tmp_path: Path) -> None:
         select = "SELECT 1 AS n, DATE '2026-03-01' AS day"
 
-        first = copy_partitioned(con, select, str(tmp_path), DAY, "a")
-        second = copy_partitioned(con, select, str(tmp_path), DAY, "b")
+        first = copy_partitioned(con, select, Target(root=str(tmp_path), spec=DAY, token="a"))
+        second = copy_partitioned(con, select, Target(root=str(tmp_path), spec=DAY, token="b"))
 
         assert {f.path for f in (*first, *second)} == {
             str(p.relative_to(tmp_path)) for p in tmp_path.rglob("*.parquet")
@@ -227,7 +229,12 @@ class TestPartitionedFiles:
 
     def test_no_rows_make_no_file(self, con: duckdb.DuckDBPyConnection, tmp_path: Path) -> None:
         assert (
-            copy_partitioned(con, "SELECT 1 AS n, DATE '2026-03-01' AS day WHERE false", str(tmp_path), DAY, "a") == []
+            copy_partitioned(
+                con,
+                "SELECT 1 AS n, DATE '2026-03-01' AS day WHERE false",
+                Target(root=str(tmp_path), spec=DAY, token="a"),
+            )
+            == []
         )
 
     @pytest.mark.parametrize(
@@ -247,7 +254,7 @@ class TestPartitionedFiles:
         select = f"SELECT range AS n, {value} AS {spec.column} FROM range(3)"
 
         with pytest.raises(UnusablePartition) as caught:
-            copy_partitioned(con, select, str(tmp_path), spec, "a")
+            copy_partitioned(con, select, Target(root=str(tmp_path), spec=spec, token="a"))
 
         assert caught.value.rows == {shown: 3}
 
@@ -264,7 +271,7 @@ VALUES = """SELECT * FROM (VALUES
 class TestDeltaStatistics:
     @pytest.fixture
     def stats(self, con: duckdb.DuckDBPyConnection, tmp_path: Path) -> dict[str, dict[str, object]]:
-        (file,) = copy_partitioned(con, VALUES, str(tmp_path), DAY, "a")
+        (file,) = copy_partitioned(con, VALUES, Target(root=str(tmp_path), spec=DAY, token="a"))
         return json.loads(file.stats)
 
     def test_bounds_have_the_json_types_of_their_columns(self, stats: dict[str, dict[str, object]]) -> None:
@@ -290,7 +297,7 @@ class TestDeltaStatistics:
 
     def test_delta_reads_them_back(self, con: duckdb.DuckDBPyConnection, tmp_path: Path) -> None:
         """delta-rs stops with a panic on statistics of the wrong JSON type."""
-        (file,) = copy_partitioned(con, VALUES, str(tmp_path), DAY, "a")
+        (file,) = copy_partitioned(con, VALUES, Target(root=str(tmp_path), spec=DAY, token="a"))
         types = {"i": "integer", "b": "long", "x": "double", "s": "string", "d": "date", "t": "timestamp"}
         types |= {"m": "decimal(10,2)", "ok": "boolean", "long": "string", "nothing": "long", "odd": "double"}
         types |= {"wide": "decimal(38,0)", "day": "date"}
@@ -314,7 +321,7 @@ class TestDeltaStatistics:
 
 class TestScans:
     def write(self, con: duckdb.DuckDBPyConnection, root: Path, select: str, spec: PartitionSpec = DAY) -> list[str]:
-        return [f.path for f in copy_partitioned(con, select, str(root), spec, "a")]
+        return [f.path for f in copy_partitioned(con, select, Target(root=str(root), spec=spec, token="a"))]
 
     def scan(self, root: Path, paths: list[str], shape: tuple[Column, ...], **given: object) -> Scan:
         return Scan(root=str(root), paths=tuple(paths), columns=shape, **{"partition": DAY, **given})

@@ -1,4 +1,4 @@
-"""Staging with DuckDB: one query for all units of a batch, files read back, and what does not fit refused."""
+"""Staging, on every engine: one query for all units of a batch, files read back, and what does not fit refused."""
 
 from __future__ import annotations
 
@@ -8,12 +8,12 @@ from pathlib import Path
 import pytest
 
 from remint.checks.judge import UNIQUE_KEY
-from remint.engines.base import Scan, StageWork
-from remint.engines.duckdb import DuckDBEngine
+from remint.engines.base import Engine, Scan, StageWork, Target
 from remint.engines.duckdb_rows import copy_partitioned, open_connection
 from remint.errors import SchemaMismatch, TieInKeep, TransformFailed
 from remint.model.dataset import Check, Column, Dataset, Layer, Logic, Parse, Rule, Severity, Transform
 from remint.model.partition import Grain, PartitionSet, PartitionSpec
+from tests.engines.both import make_engine
 
 DAY = PartitionSpec(column="day", grain=Grain.DAY)
 COLUMNS = (
@@ -47,7 +47,7 @@ class Bench:
     """An engine and an input table ``t`` on disk."""
 
     root: Path
-    engine: DuckDBEngine
+    engine: Engine
 
     def input(self, rows: str = ROWS, columns: tuple[Column, ...] = COLUMNS) -> Scan:
         names = ", ".join(c.name for c in columns)
@@ -55,7 +55,9 @@ class Bench:
         folder = self.root / "input"
         folder.mkdir(exist_ok=True)
         with open_connection("256MB", 1, self.root / "spill") as con:
-            files = copy_partitioned(con, f"SELECT {casts} FROM (VALUES {rows}) v({names})", str(folder), DAY, "in")
+            files = copy_partitioned(
+                con, f"SELECT {casts} FROM (VALUES {rows}) v({names})", Target(root=str(folder), spec=DAY, token="in")
+            )
         return Scan(root=str(folder), paths=tuple(f.path for f in files), columns=columns, partition=DAY)
 
     def work(self, made: Dataset, keys: PartitionSet, scan: Scan, context: PartitionSet | None = None) -> StageWork:
@@ -72,10 +74,10 @@ class Bench:
         return sorted((self.root / "out").rglob("*.parquet"))
 
 
-@pytest.fixture(params=[1, 2], ids=["1 thread", "2 threads"])
+@pytest.fixture(params=[("duckdb", 1), ("duckdb", 2), ("spark", 2)], ids=["duckdb, 1 thread", "duckdb", "spark"])
 def bench(tmp_path: Path, request: pytest.FixtureRequest) -> Bench:
-    engine = DuckDBEngine(memory_limit="512MB", threads=request.param, folder=tmp_path / "tmp", allowed=(tmp_path,))
-    return Bench(tmp_path, engine)
+    name, threads = request.param
+    return Bench(tmp_path, make_engine(name, tmp_path, threads=threads))
 
 
 def test_every_unit_asked_for_has_a_digest_and_an_empty_one_has_no_file(bench: Bench) -> None:
@@ -161,7 +163,7 @@ def test_the_latest_row_of_a_key_is_kept_and_the_others_are_counted(bench: Bench
 def test_different_rows_that_tie_for_the_latest_are_refused(bench: Bench) -> None:
     """Item 57: never first()."""
     rows = "('a', 1, '2026-10-01'), ('a', 1, '2026-10-01')"
-    told_apart = "SELECT id, row_number() OVER () AS n, day FROM t"
+    told_apart = "SELECT id, row_number() OVER (ORDER BY id) AS n, day FROM t"
     made = dataset(told_apart, columns=(*COLUMNS, Column(name="k", type="BIGINT")), keep=("k",))
     tied = replace(made, transform=dataset(f"SELECT *, CAST(1 AS BIGINT) AS k FROM ({told_apart})").transform)
 

@@ -75,6 +75,7 @@ class Server:
             **os.environ,
             "LD_PRELOAD": str(self.library),
             "TOKIO_WORKER_THREADS": "1",
+            "OPENBLAS_NUM_THREADS": "1",  # numpy, where it is installed, starts threads as it is imported
             "PYTHONPATH": SOURCE,
             "PYTHONDONTWRITEBYTECODE": "1",
             "REMINT_POLICY__PRIORITY": "normal",

@@ -1,4 +1,4 @@
-"""One contract, held on every format."""
+"""One contract, held on every format, on a disk and in a bucket."""
 
 from __future__ import annotations
 
@@ -6,10 +6,19 @@ from pathlib import Path
 
 import pytest
 
+from remint.storage.places import storage_of
+from tests.buckets import Bucket
 from tests.formats.kinds import KINDS, Kind
 
+IN_BUCKETS = [pytest.param(f"{name} in a bucket", marks=pytest.mark.slow) for name in sorted(KINDS)]
 
-@pytest.fixture(params=sorted(KINDS))
-def kind(request: pytest.FixtureRequest, tmp_path: Path) -> Kind:
-    """One format in a folder of its own."""
-    return KINDS[request.param](tmp_path)
+
+@pytest.fixture(params=[*sorted(KINDS), *IN_BUCKETS])
+def kind(request: pytest.FixtureRequest, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Kind:
+    """One format in a folder of its own, or in a bucket."""
+    name, _, remote = request.param.partition(" in ")
+    if not remote:
+        return KINDS[name](tmp_path)
+    bucket: Bucket = request.getfixturevalue("at_bucket")
+    monkeypatch.setenv("AWS_ALLOW_HTTP", "true")  # for those who use delta-rs alone
+    return KINDS[name](tmp_path, bucket.new_lake(), storage_of("s3://", lambda _: None))

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, Protocol
@@ -12,7 +12,8 @@ import pytest
 from deltalake import DeltaTable, write_deltalake
 from pyiceberg.catalog import Catalog
 
-from remint.engines.duckdb_rows import Target, copy_partitioned, open_connection
+from remint.engines.base import Target
+from remint.engines.duckdb_rows import copy_partitioned, open_connection
 from remint.formats import delta, iceberg
 from remint.formats.base import Replacement, Table, TableFormat
 from remint.formats.delta import DeltaFormat
@@ -21,6 +22,8 @@ from remint.formats.iceberg_catalog import opened
 from remint.model.dataset import Column
 from remint.model.partition import Grain, PartitionSpec
 from remint.model.provenance import DataFile
+from remint.storage.base import Storage
+from remint.storage.local import LOCAL
 
 REGION = PartitionSpec(column="region", grain=Grain.IDENTITY)
 ARROW = {"BIGINT": pa.int64(), "VARCHAR": pa.string(), "DATE": pa.date32(), "TIMESTAMPTZ": pa.timestamp("us", "UTC")}
@@ -45,13 +48,15 @@ class Kind:
     stranger: Stranger
     before_commit: Callable[[pytest.MonkeyPatch, Callable[[], object]], None]
     """Makes something happen right before the next commit that remint makes."""
+    lake: str
+    storage: Storage = LOCAL
 
     def table(
         self, *, columns: str = "n BIGINT, region VARCHAR", cut: PartitionSpec = REGION, append_only: bool = False
     ) -> Table:
         """Return a table that is not there yet."""
         named = tuple(Column(name=c.split()[0], type=c.split()[1]) for c in columns.split(", "))
-        place = str(self.root / "lake" / "gold" / "t")
+        place = f"{self.lake}/gold/t"
         return Table(name="gold.t", location=place, columns=named, partition=cut, append_only=append_only)
 
     def created(self, **said: Any) -> Table:
@@ -62,15 +67,15 @@ class Kind:
 
     def staged(self, table: Table, rows: Sequence[Sequence[Any]], token: str = "r1-0") -> list[DataFile]:
         """Write rows as the engine does, named by no table version yet."""
-        Path(table.location).mkdir(parents=True, exist_ok=True)
+        self.storage.prepare(table.location)
         names = [c.name for c in table.columns]
         marks = ", ".join(f"CAST(? AS {c.type}) AS {c.name}" for c in table.columns)
         target = Target(root=table.location, spec=table.partition, token=token, field_ids=self.format.field_ids(table))
-        with open_connection("256MB", 1, self.root / "spill") as con:
+        with open_connection("256MB", 1, self.root / "spill", storage=self.storage) as con:
             con.execute(f"CREATE TABLE v AS SELECT {marks}", list(rows[0]))
             for row in rows[1:]:
                 con.execute(f"INSERT INTO v SELECT {marks}", list(row))
-            return copy_partitioned(con, f"SELECT {', '.join(names)} FROM v", target)
+            return copy_partitioned(con, f"SELECT {', '.join(names)} FROM v", target, self.storage)
 
     def publish(
         self, table: Table, run_id: str, adds: Sequence[DataFile], removes: Sequence[DataFile] = (), attempt: int = 1
@@ -87,15 +92,20 @@ class Kind:
 class DeltaStranger:
     """delta-rs."""
 
+    def __init__(self, options: Mapping[str, str]) -> None:
+        self._options = dict(options) or None
+
     def append(self, table: Table, rows: Sequence[dict[str, Any]]) -> None:
-        write_deltalake(table.location, pa.Table.from_pylist(list(rows)), mode="append")
+        write_deltalake(table.location, pa.Table.from_pylist(list(rows)), mode="append", storage_options=self._options)
 
     def delete(self, table: Table, region: str) -> None:
-        DeltaTable(table.location).delete(f"region = '{region}'")
+        self._table(table).delete(f"region = '{region}'")
 
     def rows(self, table: Table) -> list[dict[str, Any]]:
-        found: list[dict[str, Any]] = DeltaTable(table.location).to_pyarrow_table().to_pylist()
-        return found
+        return list(self._table(table).to_pyarrow_table().to_pylist())
+
+    def _table(self, table: Table) -> DeltaTable:
+        return DeltaTable(table.location, storage_options=self._options)
 
 
 class IcebergStranger:
@@ -115,23 +125,24 @@ class IcebergStranger:
         return list(self._catalog().load_table(table.name).scan().to_arrow().to_pylist())
 
 
-def delta_in(root: Path) -> Kind:
-    """Return Delta tables below a folder."""
+def delta_in(root: Path, lake: str = "", storage: Storage = LOCAL) -> Kind:
+    """Return Delta tables below a folder, or in a bucket."""
 
     def before(patch: pytest.MonkeyPatch, act: Callable[[], object]) -> None:
         patch.setattr(delta, "_commit", _once_before(delta._commit, act))
 
-    return Kind(root, DeltaFormat(), DeltaStranger(), before)
+    return Kind(root, DeltaFormat(storage), DeltaStranger(storage.options), before, lake or f"{root}/lake", storage)
 
 
-def iceberg_in(root: Path) -> Kind:
-    """Return Iceberg tables below a folder, named by a catalog in a file there."""
+def iceberg_in(root: Path, lake: str = "", storage: Storage = LOCAL) -> Kind:
+    """Return Iceberg tables below a folder, or in a bucket, named by a catalog in a file."""
     said = {"type": "sql", "uri": f"sqlite:///{root}/lake/catalog.db"}
 
     def before(patch: pytest.MonkeyPatch, act: Callable[[], object]) -> None:
         patch.setattr(iceberg, "commit", _once_before(iceberg.commit, act))
 
-    return Kind(root, IcebergFormat("remint", said), IcebergStranger(lambda: opened("remint", said)), before)
+    stranger = IcebergStranger(lambda: opened("remint", said))
+    return Kind(root, IcebergFormat("remint", said, storage), stranger, before, lake or f"{root}/lake", storage)
 
 
 def _once_before(commit: Callable[..., Any], act: Callable[[], object]) -> Callable[..., Any]:
@@ -145,4 +156,4 @@ def _once_before(commit: Callable[..., Any], act: Callable[[], object]) -> Calla
     return committing
 
 
-KINDS: dict[str, Callable[[Path], Kind]] = {"delta": delta_in, "iceberg": iceberg_in}
+KINDS: dict[str, Callable[..., Kind]] = {"delta": delta_in, "iceberg": iceberg_in}

@@ -128,7 +128,7 @@ def test_a_torn_commit_says_what_to_do_until_it_is_mended(tmp_path: Path, kind: 
 def test_a_torn_checkpoint_loses_nothing(tmp_path: Path, kind: Kind) -> None:
     table, _ = second(kind)
     DeltaTable(table.location).create_checkpoint()
-    checkpoint = next(log_folder(table).glob("*.checkpoint.parquet"))
+    checkpoint = next(Path(log_folder(table)).glob("*.checkpoint.parquet"))
     whole = kind.rows(table)
     for content in (b"", checkpoint.read_bytes()[:100]):
         kept = tmp_path / f"kept-{len(content)}"
@@ -151,5 +151,5 @@ def test_no_commit_of_remint_lets_the_library_delete_log_entries(tmp_path: Path,
     for number in range(6):
         kind.publish(table, f"r{number}", kind.staged(table, [(number, f"v{number}")], f"r{number}-0"))
 
-    assert list(log_folder(table).glob("*.checkpoint.parquet"))
+    assert list(Path(log_folder(table)).glob("*.checkpoint.parquet"))
     assert len(log_of(table)) == before + 6

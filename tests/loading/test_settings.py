@@ -114,6 +114,30 @@ priority = "normal"
 """
 
 
+def test_the_engine_and_where_it_runs_are_read_from_the_file_and_the_environment(tmp_path: Path) -> None:
+    root = settings_file(tmp_path, NAMED + '[engine]\nname = "spark"\n\n[engine.spark]\nremote = "sc://a:15002"\n')
+
+    settings = read_settings(root, {"PYSPARK_GATEWAY_PORT": "1", "REMINT_ENGINE_SPARK__MASTER": "local[3]"})
+
+    assert (settings.engine, settings.spark_remote, settings.spark_master) == ("spark", "sc://a:15002", "local[3]")
+    assert settings.is_submitted
+    assert (read_settings(settings_file(tmp_path, NAMED), {}).engine, settings.digests) == ("duckdb", "")
+
+
+@pytest.mark.parametrize(
+    ("text", "expected"),
+    [
+        ('[engine]\nname = "sparc"\n', 'remint.toml:4: [engine] name is \'sparc\'; it must be "duckdb" or "spark"'),
+        ('[engine]\ndigests = "fast"\n', 'it must be "portable"'),
+        ('[engine.spark]\nremote = "host:1"\n', "it must be the address of a server"),
+        ('[engine.spark]\nremot = "sc://a:1"\n', "[engine.spark] remot is no setting; nearest: [engine.spark] remote"),
+        ("[engine.sparc]\nx = 1\n", "[engine] sparc is no setting"),
+    ],
+)
+def test_a_wrong_engine_is_refused(tmp_path: Path, text: str, expected: str) -> None:
+    assert expected in refused(tmp_path, NAMED + text)[0]
+
+
 def test_policy_and_prices_are_read_from_the_file(tmp_path: Path) -> None:
     policy = read_settings(settings_file(tmp_path, NAMED + POLICY), {}).policy
 

@@ -90,14 +90,15 @@ PROTOCOL = (
     Fault(
         name="commit_not_synced",
         file="formats/delta.py",
-        right="        _verify(table, version, before, replacement)\n        sync_version(table, version)\n",
-        wrong="        _verify(table, version, before, replacement)\n",
+        right="        _verify(storage, table, version, before, replacement)\n"
+        "        sync_version(storage, table, version)\n",
+        wrong="        _verify(storage, table, version, before, replacement)\n",
         tests=(POWER,),
         says="power",
     ),
     Fault(
         name="staged_file_not_synced",
-        file="engines/duckdb_rows.py",
+        file="storage/local.py",
         right="        os.fsync(file.fileno())\n    return digest\n",
         wrong="    return digest\n",
         tests=(POWER,),
@@ -188,7 +189,7 @@ PROTOCOL = (
     Fault(
         name="rollback_does_not_hash_the_files",
         file="execution/rollback.py",
-        right=" or sha256_of(path) != file.sha256:",
+        right=" or (not is_proven and tools.storage.sha256(place) != file.sha256):",
         wrong=":",
         tests=("tests/e2e/test_rollback.py::test_a_rollback_is_refused_when_a_file_that_it_needs_is_not_as_published",),
         says="DID NOT RAISE",

@@ -27,6 +27,7 @@ from remint.model.standing import RunChanges, Standing
 from remint.planner.build import build_plan
 from remint.planner.policy import Policy
 from remint.planner.survey import World
+from remint.storage.local import LOCAL
 from tests.planner.oracle import (
     COLUMNS,
     Cut,
@@ -187,6 +188,7 @@ class Lake:
             store=_Store(self),
             tables=tables,
             table=lambda d: d,
+            storage=LOCAL,
             folder=lambda d: d.name,
             engine=_Engine(self),
             stopwatch=lambda: 0.0,

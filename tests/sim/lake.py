@@ -26,6 +26,7 @@ from remint.model.provenance import ProvenanceRecord
 from remint.model.request import Ask
 from remint.planner.policy import Policy
 from remint.publishing.tools import Tools
+from remint.storage.local import LOCAL
 from remint.store.sql_store import SqlStore, open_store
 from remint.workspace import Workspace
 from tests.e2e.crashes import armed
@@ -157,10 +158,11 @@ class MemoryLake:
         )
         workspace.__dict__["_tools"] = Tools(
             store=as_another_process(self.store),
+            storage=LOCAL,
             tables=WatchedFormat(self.format, self.watch.committing, self.watch.committed),  # type: ignore[arg-type]
             start_engine=lambda: self.engine,  # type: ignore[arg-type,return-value]
             root=self.root,
-            lake=self.root / "lake",
+            lake=str(self.root / "lake"),
             scratch=self.root / ".remint" / "tmp",
             clock=self.now,
             stopwatch=self.seconds,

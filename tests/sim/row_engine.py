@@ -39,6 +39,10 @@ class RowEngine:
         """
         self._known, self._sources = known, sources
 
+    def maker_of(self, dataset: str) -> str:
+        del dataset
+        return self.name
+
     def stage(self, work: StageWork) -> Staged:
         assert work.dataset.transform
         table = self._known[work.dataset.name, work.dataset.transform.logic.digest]

@@ -5,6 +5,7 @@ from __future__ import annotations
 import os
 import shutil
 import sys
+import tempfile
 from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
@@ -32,7 +33,7 @@ MOST = 0.6
 def folder(tmp_path: Path) -> Iterator[Path]:
     """Return a folder on a disk in memory, where there is one: nothing here is about the disk."""
     shared = Path("/dev/shm")
-    place = shared / "remint-sim" / tmp_path.name if shared.is_dir() else tmp_path / "sim"
+    place = Path(tempfile.mkdtemp(prefix="remint-sim-", dir=shared if shared.is_dir() else tmp_path))
     yield place
     shutil.rmtree(place, ignore_errors=True)
 

@@ -12,6 +12,7 @@ from remint.cli import render
 from remint.cli.options import (
     RangeType,
     as_of_option,
+    engine_option,
     json_option,
     limit_option,
     open_to_read,
@@ -182,6 +183,7 @@ def _show_watermarks(workspace: Workspace, dataset: Dataset, *, as_json: bool) -
 @click.option("--range", "span", type=RangeType(), help="Every unit of these partitions instead of a sample.")
 @click.option("--alone", "ways", flag_value="alone", help="Only one query a unit.")
 @click.option("--batch", "ways", flag_value="batch", help="Only one query a dataset, all chosen units together.")
+@engine_option
 @json_option
 @click.pass_context
 def verify(ctx: click.Context, /, selectors: tuple[str, ...], *, as_json: bool, **asked: Any) -> None:

@@ -19,6 +19,7 @@ from remint.model.request import BackfillType, Mode, Trigger
 if TYPE_CHECKING:
     from remint.workspace import Workspace
 
+_ENGINE = "remint.engine"
 json_option = click.option("--json", "as_json", is_flag=True, help="Print JSON instead of text.")
 reason_option = click.option("--reason", help="Why, in words; kept in the audit log.")
 trigger_option = click.option(
@@ -74,6 +75,21 @@ class DurationType(click.ParamType[timedelta]):
         return int(found[1]) * {"m": timedelta(minutes=1), "h": timedelta(hours=1), "d": timedelta(days=1)}[found[2]]
 
 
+def _say_engine(ctx: click.Context, param: click.Parameter, value: str | None) -> None:
+    """Note the engine for ``open_workspace``."""
+    del param
+    ctx.meta[_ENGINE] = value or ""
+
+
+engine_option = click.option(
+    "--engine",
+    type=click.Choice(["duckdb", "spark"]),
+    callback=_say_engine,
+    expose_value=False,
+    help="Engine of every dataset in this command, whatever is declared.",
+)
+
+
 def open_workspace(ctx: click.Context, *, quiet: bool = False) -> Workspace:
     """Open the project that the command was called in."""
     from remint.cli.progress import Announcer
@@ -81,7 +97,9 @@ def open_workspace(ctx: click.Context, *, quiet: bool = False) -> Workspace:
 
     announcer = Announcer(quiet=quiet)
     ctx.call_on_close(announcer.close)
-    return Workspace.find(Path(ctx.obj), emit=announcer)
+    workspace = Workspace.find(Path(ctx.obj), emit=announcer)
+    workspace.only_engine = ctx.meta.get(_ENGINE, "")
+    return workspace
 
 
 def open_to_read(ctx: click.Context) -> Workspace:

@@ -12,6 +12,7 @@ from remint.cli import render
 from remint.cli.options import (
     DurationType,
     RangeType,
+    engine_option,
     json_option,
     limit_option,
     mode_option,
@@ -242,6 +243,7 @@ def _show_plan_diff(workspace: Workspace, saved: Plan, asked: dict[str, Any], *,
 
 @click.command()
 @click.argument("plan_id")
+@engine_option
 @json_option
 @click.pass_context
 def apply(ctx: click.Context, plan_id: str, *, as_json: bool) -> None:
@@ -255,6 +257,7 @@ def apply(ctx: click.Context, plan_id: str, *, as_json: bool) -> None:
 @click.option(
     "--split", "days", type=click.IntRange(min=1), help="Cut the range into windows of so many days, a run for each."
 )
+@engine_option
 @json_option
 @click.pass_context
 def run(ctx: click.Context, /, *, days: int | None, as_json: bool, **asked: Any) -> None:

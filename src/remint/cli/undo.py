@@ -10,6 +10,7 @@ import click
 from remint.cli import render
 from remint.cli.options import (
     RangeType,
+    engine_option,
     json_option,
     need_reason,
     open_workspace,
@@ -36,6 +37,7 @@ take_over_option = click.option(
 @click.command()
 @click.argument("run_id")
 @take_over_option
+@engine_option
 @json_option
 @click.pass_context
 def resume(ctx: click.Context, run_id: str, *, take_over: bool, as_json: bool) -> None:

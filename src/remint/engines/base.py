@@ -7,7 +7,7 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any, Protocol, TypeVar
 
-from remint.model.dataset import Column, Dataset
+from remint.model.dataset import Column, Dataset, DatasetName
 from remint.model.digest import ContentDigest
 from remint.model.partition import PartitionKey, PartitionSet, PartitionSpec
 from remint.model.provenance import Arrival, DataFile
@@ -55,6 +55,19 @@ class UserFunction(Protocol):
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
+class Target:
+    """Where rows are written, and how their files name them."""
+
+    root: str
+    """Absolute folder of the table."""
+    spec: PartitionSpec
+    token: str
+    """Unique part of the file names."""
+    field_ids: Mapping[str, int] = field(default_factory=dict)
+    """By column; where there are none, names tell columns and the folders alone hold the partition's."""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
 class StageWork:
     """One dataset's units of one batch, to be made by one query or one call."""
 
@@ -74,6 +87,11 @@ class StageWork:
     """ISO UTC time that ``run.now`` stands for in the SQL: when the plan was made."""
     function: UserFunction | None = None
     """Makes the rows in the place of SQL."""
+
+    @property
+    def target(self) -> Target:
+        """Where the rows go."""
+        return Target(root=self.root, spec=self.dataset.partition, token=self.token, field_ids=self.field_ids)
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -175,6 +193,10 @@ class Engine(Protocol):
     @property
     def digest_scheme(self) -> str:
         """Name of the row hash that its digests are made of."""
+        ...
+
+    def maker_of(self, dataset: DatasetName) -> str:
+        """Return the name of the engine that makes a dataset: its own, but for several engines as one."""
         ...
 
     def stage(self, work: StageWork) -> Staged:

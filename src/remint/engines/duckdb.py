@@ -14,15 +14,17 @@ import duckdb
 from remint.checks.judge import UNIQUE_KEY
 from remint.checks.run_now import bind_run_now
 from remint.engines.base import Comparison, Ingested, IngestWork, Rows, Scan, Staged, StageWork, literal, quoted
+from remint.engines.duckdb_compare import compare
 from remint.engines.duckdb_function import RETURNED, call_function
 from remint.engines.duckdb_ingest import ingest_file, measured, row_event_key
 from remint.engines.duckdb_parse import REASON, parsed_sql, rejected_columns, valid_columns
 from remint.engines.duckdb_rows import (
-    Target,
     UnusablePartition,
+    confine,
     copy_partitioned,
     digest_aggregates,
     digest_scheme,
+    fetched,
     key_sql,
     keys_condition,
     open_connection,
@@ -32,10 +34,13 @@ from remint.engines.duckdb_versions import repeated_reads, rival_arrivals, rival
 from remint.engines.duckdb_views import define, undefine, write_views
 from remint.engines.promised_columns import check_columns
 from remint.errors import RefusedQuery, TieInKeep, TransformFailed
-from remint.model.dataset import Column, Dataset
+from remint.failures import machine_failure
+from remint.model.dataset import Column, Dataset, DatasetName
 from remint.model.digest import ContentDigest
 from remint.model.partition import PartitionKey, PartitionSet
 from remint.model.provenance import Arrival, DataFile
+from remint.storage.base import Storage
+from remint.storage.local import LOCAL
 
 
 class DuckDBEngine:
@@ -43,28 +48,41 @@ class DuckDBEngine:
 
     name = "duckdb"
 
-    def __init__(self, *, memory_limit: str, threads: int, folder: Path, allowed: Sequence[Path]) -> None:
-        """Prepare an engine that may touch files below ``allowed`` and spill below ``folder``."""
-        self._memory_limit = memory_limit
-        self._threads = threads
+    def __init__(
+        self,
+        *,
+        memory_limit: str,
+        threads: int,
+        folder: Path,
+        allowed: Sequence[str | Path],
+        scheme: str = "",
+        storage: Storage = LOCAL,
+    ) -> None:
+        """Prepare an engine that may touch files below ``allowed``, spills below ``folder``, digests by ``scheme``."""
+        self._scheme = scheme
+        self._storage = storage
+        self._memory_limit, self._threads = memory_limit, threads
         self._folder = folder
         self._allowed = tuple(allowed)
         self._parsed: dict[tuple[Any, ...], str] = {}
 
     @cached_property
     def _con(self) -> duckdb.DuckDBPyConnection:
-        con = open_connection(self._memory_limit, self._threads, self._folder / "spill")
-        folders = ", ".join(literal(f"{path}/") for path in (*self._allowed, self._folder))
-        con.execute(f"SET allowed_directories = [{folders}]")
-        con.execute("SET enable_external_access = false")
+        con = open_connection(self._memory_limit, self._threads, self._folder / "spill", self._storage)
+        confine(con, (*self._allowed, self._folder))
         # DuckDB 2.0.0: CAST(timestamptz AS DATE) beside row_number() ... = 1 stops with "unimplemented type for cast".
         con.execute("SET disabled_optimizers = 'top_n_window_elimination'")
         return con
 
     @cached_property
     def digest_scheme(self) -> str:
-        """Name of the row hash that this build of DuckDB proves to compute."""
-        return digest_scheme(self._con)
+        """Name of the row hash: the one asked for, else the fastest that this build of DuckDB proves to compute."""
+        return self._scheme or digest_scheme(self._con)
+
+    def maker_of(self, dataset: DatasetName) -> str:
+        """Return the name of the engine that makes a dataset: its own."""
+        del dataset
+        return self.name
 
     def stage(self, work: StageWork) -> Staged:
         """Run the transform, write its units, read them back with digests and checks."""
@@ -120,7 +138,7 @@ class DuckDBEngine:
 
     def ingest(self, work: IngestWork) -> Ingested:
         """Turn one source file into Bronze and quarantine files."""
-        return ingest_file(self._con, self.digest_scheme, work)
+        return ingest_file(self._con, self.digest_scheme, work, self._storage)
 
     def rivals(self, dataset: Dataset, known: Scan, new: Scan) -> tuple[Arrival, ...]:
         """Return which rows count for other event partitions than their own, now that Bronze holds ``new`` too."""
@@ -128,44 +146,12 @@ class DuckDBEngine:
 
     def compare(self, before: Scan, after: Scan, key: Sequence[str], sample: int) -> Comparison:
         """Return what differs between two states of a table, matched by ``key`` (by whole rows without one)."""
-        columns = before.columns
-        matched = tuple(key) or tuple(c.name for c in columns)
-        on = " AND ".join(f"b.{quoted(k)} IS NOT DISTINCT FROM a.{quoted(k)}" for k in matched)
-        rest = [c.name for c in columns if c.name not in matched]
-        differs = {c: f"b.{quoted(c)} IS DISTINCT FROM a.{quoted(c)}" for c in rest}
-        any_differs = " OR ".join(differs.values()) or "false"
-        change = (
-            f"CASE WHEN b.h IS NULL THEN 'added' WHEN a.h IS NULL THEN 'removed' WHEN {any_differs} THEN 'changed' END"
-        )
-        shown = [f"coalesce(a.{quoted(k)}, b.{quoted(k)}) AS {quoted(k)}" for k in matched]
-        shown += [f"b.{quoted(c)} AS {quoted('before_' + c)}" for c in rest]
-        shown += [f"a.{quoted(c)} AS {quoted('after_' + c)}" for c in rest]
-        flags = [f"{d} AS {quoted('differs_' + c)}" for c, d in differs.items()]
-        both = (
-            f"SELECT {', '.join([*shown, *flags, f'{change} AS change'])} "
-            f"FROM (SELECT *, 1 AS h FROM ({scan_sql(before)})) b "
-            f"FULL JOIN (SELECT *, 1 AS h FROM ({scan_sql(after)})) a ON {on}"
-        )
-        self._con.execute(f"CREATE OR REPLACE TEMP TABLE __compared AS SELECT * FROM ({both}) WHERE change IS NOT NULL")
-        counts = [f"count(*) FILTER (WHERE change = '{kind}')" for kind in ("added", "removed", "changed")]
-        counts += [f"count(*) FILTER (WHERE change = 'changed' AND {quoted('differs_' + c)})" for c in rest]
-        totals = self._con.execute(f"SELECT {', '.join(counts)} FROM __compared").fetchall()[0]
-        order = ", ".join(quoted(k) for k in matched)
-        names, sampled = self._fetch(f"SELECT * FROM __compared ORDER BY change, {order} LIMIT {sample}")
-        rows = [dict(zip(names, row, strict=True)) for row in sampled]
-        self._con.execute("DROP TABLE __compared")
-        return Comparison(
-            added=totals[0],
-            removed=totals[1],
-            changed=totals[2],
-            changed_columns={c: n for c, n in zip(rest, totals[3:], strict=True) if n},
-            sample=[_sample_row(row, matched, rest) for row in rows],
-        )
+        return compare(self._con, before, after, key, sample)
 
     def query(self, sql: str, scans: Mapping[str, Scan], limit: int) -> Rows:
         """Run one read-only SELECT over relations named ``layer.name`` (or bare)."""
         with self._defined(sql, scans) as select:
-            names, rows = self._fetch(f"SELECT * FROM ({select}\n) LIMIT {limit + 1}")
+            names, rows = fetched(self._con, f"SELECT * FROM ({select}\n) LIMIT {limit + 1}")
         return Rows(columns=names, rows=rows[:limit], truncated=len(rows) > limit)
 
     def arrow(self, sql: str, scans: Mapping[str, Scan]) -> Any:
@@ -175,7 +161,9 @@ class DuckDBEngine:
 
     def connection(self, scans: Mapping[str, Scan]) -> Any:
         """Return a connection of its own, in which every scan is a view."""
-        con = open_connection(self._memory_limit, self._threads, self._folder / "spill", preserve_insertion_order=True)
+        con = open_connection(
+            self._memory_limit, self._threads, self._folder / "spill", self._storage, preserve_insertion_order=True
+        )
         try:
             define(con, scans)
         except duckdb.Error as error:
@@ -199,15 +187,9 @@ class DuckDBEngine:
             raise RefusedQuery(f"the query cannot be run: {_first_line(error)}") from None
         except duckdb.Error as error:
             hint = "if the query is right, a file may be damaged: remint doctor --read-data"
-            raise RefusedQuery(f"the query failed: {_first_line(error)}", hint=hint) from None
+            raise machine_failure(error) or RefusedQuery(f"the query failed: {_first_line(error)}", hint=hint) from None
         finally:
             undefine(self._con, scans)
-
-    def _fetch(self, sql: str) -> tuple[tuple[str, ...], list[tuple[Any, ...]]]:
-        """Return column names and rows; by way of Arrow, because DuckDB itself needs pytz for TIMESTAMPTZ."""
-        table = self._con.sql(sql).to_arrow_table()
-        columns = [column.to_pylist() for column in table.columns]
-        return tuple(table.column_names), list(zip(*columns, strict=True))
 
     def forget(self) -> None:
         """Drop parsed inputs that were kept for the other datasets of a batch."""
@@ -347,9 +329,9 @@ class DuckDBEngine:
         return int(self._con.execute(f"SELECT count(*) FROM ({select})").fetchall()[0][0])
 
     def _copy(self, work: StageWork, select: str) -> list[DataFile]:
-        Path(work.root).mkdir(parents=True, exist_ok=True)
+        self._storage.prepare(work.root)
         try:
-            files = copy_partitioned(self._con, select, _target(work))
+            files = copy_partitioned(self._con, select, work.target, self._storage)
         except UnusablePartition as error:
             raise TransformFailed(
                 f"{work.dataset.name} {work.keys.describe()}: {error}",
@@ -442,10 +424,6 @@ def _measured(
     )
 
 
-def _target(work: StageWork) -> Target:
-    return Target(root=work.root, spec=work.dataset.partition, token=work.token, field_ids=work.field_ids)
-
-
 def _empty(work: StageWork, scheme: str) -> dict[PartitionKey, ContentDigest]:
     return {key: ContentDigest.empty(scheme) for key in work.keys}
 
@@ -481,17 +459,6 @@ def _casts(dataset: Dataset) -> list[str]:
         else f"CAST({quoted(c.name)} AS {c.type}) AS {quoted(c.name)}"
         for c in dataset.columns
     ]
-
-
-def _sample_row(row: Mapping[str, Any], matched: Sequence[str], rest: Sequence[str]) -> dict[str, Any]:
-    shown: dict[str, Any] = {"change": row["change"], **{k: row[k] for k in matched}}
-    for column in rest:
-        before, after = row[f"before_{column}"], row[f"after_{column}"]
-        if row["change"] != "changed":
-            shown[column] = after if row["change"] == "added" else before
-        elif row[f"differs_{column}"]:
-            shown[column] = [before, after]
-    return shown
 
 
 def _first_line(error: Exception) -> str:

@@ -7,6 +7,7 @@ its end, and refused where DuckDB would change a value without a word.
 from __future__ import annotations
 
 from collections import Counter
+from collections.abc import Mapping
 from typing import Any
 
 import duckdb
@@ -26,9 +27,13 @@ def call_function(con: duckdb.DuckDBPyConnection, function: UserFunction, work: 
         TransformFailed: it raised, or returned what is no table.
         SchemaMismatch: a column is there twice, or holds values that its column type cannot.
     """
-    tables = {alias: _rows_of(con, alias) for alias in work.inputs}
+    con.register(RETURNED, returned_table(function, work, {alias: _rows_of(con, alias) for alias in work.inputs}))
+
+
+def returned_table(function: UserFunction, work: StageWork, tables: Mapping[str, pa.Table]) -> pa.Table:
+    """Return what the function makes of the rows of its inputs; raises as ``call_function`` does."""
     place = f"{work.dataset.name}: {function.place}"
-    con.register(RETURNED, _settled(function.run(tables, lambda made: _table(made, place)), place))
+    return _settled(function.run(tables, lambda made: _table(made, place)), place)
 
 
 def _rows_of(con: duckdb.DuckDBPyConnection, alias: str) -> pa.Table:

@@ -6,15 +6,13 @@ two equal rows stays depends on the file's order alone, never on threads.
 
 from __future__ import annotations
 
-import os
 from collections.abc import Sequence
 
 import duckdb
 
-from remint.engines.base import Ingested, IngestWork, Scan, literal, quoted
+from remint.engines.base import Ingested, IngestWork, Scan, Target, literal, quoted
 from remint.engines.duckdb_intake import REJECTED, ROWS, Intake
 from remint.engines.duckdb_rows import (
-    Target,
     UnusablePartition,
     copy_partitioned,
     digest_aggregates,
@@ -27,13 +25,15 @@ from remint.errors import RunError, SourceRejected
 from remint.model.dataset import Dataset
 from remint.model.digest import ContentDigest
 from remint.model.provenance import Arrival, DataFile
+from remint.storage.base import Storage
+from remint.storage.local import LOCAL
 
 _MET = '"__ingest_met"'
 """Rows whose key is taken: ``__line``, ``__same`` (its content is equal too) and ``__reason``."""
 _RAW_CHARACTERS = 64 * 1024
 
 
-def ingest_file(con: duckdb.DuckDBPyConnection, scheme: str, work: IngestWork) -> Ingested:
+def ingest_file(con: duckdb.DuckDBPyConnection, scheme: str, work: IngestWork, storage: Storage = LOCAL) -> Ingested:
     """Return what one fetched source file became: Bronze and quarantine files, digests, arrivals and counts.
 
     Raises:
@@ -43,7 +43,7 @@ def ingest_file(con: duckdb.DuckDBPyConnection, scheme: str, work: IngestWork) -
     try:
         rows_read = intake.read()
         duplicates = _settle_known(con, work) + _settle_within(con, work)
-        files, rejected = _written(con, work)
+        files, rejected = _written(con, storage, work)
     finally:
         con.execute(f"DROP TABLE IF EXISTS {_MET}")
         intake.close()
@@ -134,21 +134,23 @@ def _same_content(dataset: Dataset) -> str:
     return " AND ".join(f"r.{c} IS NOT DISTINCT FROM k.{c}" for c in compared) or "true"
 
 
-def _written(con: duckdb.DuckDBPyConnection, work: IngestWork) -> tuple[list[DataFile], list[DataFile]]:
+def _written(
+    con: duckdb.DuckDBPyConnection, storage: Storage, work: IngestWork
+) -> tuple[list[DataFile], list[DataFile]]:
     columns = ", ".join(quoted(c) for c in work.dataset.column_names)
     bronze = f"SELECT {columns} FROM {ROWS}"
-    os.makedirs(work.root, exist_ok=True)
-    os.makedirs(work.quarantine_root, exist_ok=True)
+    storage.prepare(work.root)
+    storage.prepare(work.quarantine_root)
     try:
         into = Target(root=work.root, spec=work.dataset.partition, token=work.token, field_ids=work.field_ids)
-        files = copy_partitioned(con, bronze, into)
+        files = copy_partitioned(con, bronze, into, storage)
         beside = Target(
             root=work.quarantine_root,
             spec=work.quarantine.partition,
             token=work.token,
             field_ids=work.quarantine_field_ids,
         )
-        rejected = copy_partitioned(con, _rejected_sql(work), beside)
+        rejected = copy_partitioned(con, _rejected_sql(work), beside, storage)
     except UnusablePartition as error:
         raise SourceRejected(
             f"{work.uri}: {error}",

@@ -67,7 +67,7 @@ def _value(field: Column, payload: str) -> str:
             return f"CASE WHEN {read} = trunc({read}) THEN TRY_CAST({read} AS INTEGER) END"
         case "BIGINT":
             text = f"TRY_CAST(json_extract_string({payload}, {_path(field)}) AS BIGINT)"
-            exact = f"CASE WHEN abs({read}) < {_EXACT} THEN CAST({read} AS BIGINT) ELSE {text} END"
+            exact = f"CASE WHEN abs({read}) < {_EXACT} THEN TRY_CAST({read} AS BIGINT) ELSE {text} END"
             return f"CASE WHEN {read} = trunc({read}) THEN {exact} END"
         case "DATE" | "TIMESTAMPTZ":
             return f"TRY_CAST({read} AS {field.type})"

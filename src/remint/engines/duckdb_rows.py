@@ -6,30 +6,29 @@ counts as written when its bytes are hashed and synced.
 
 from __future__ import annotations
 
-import hashlib
+import atexit
 import json
 import os
+import weakref
 from collections.abc import Mapping, Sequence
-from concurrent.futures import ThreadPoolExecutor
-from dataclasses import dataclass
 from decimal import Decimal
 from pathlib import Path
 from typing import Any
 
 import duckdb
 
-from remint.disk import folders_between, sync
-from remint.engines.base import Scan, literal, quoted
+from remint.engines.base import Scan, Target, literal, quoted
+from remint.engines.portable_digest import PORTABLE_SCHEME, double_text
 from remint.errors import InvalidKey
 from remint.model.calendar import UTC_ZONE, column_value
 from remint.model.dataset import Column
 from remint.model.partition import Grain, PartitionKey, PartitionSet, PartitionSpec, key_at
 from remint.model.provenance import DataFile
+from remint.storage.base import Storage
+from remint.storage.local import LOCAL
 
 FAST_SCHEME = "duckdb-hash-1"
 """DuckDB's own row hash; it changed between releases, so ``digest_scheme`` proves it first."""
-PORTABLE_SCHEME = "md5-canon-1"
-"""64 bits of MD5 over canonical text, the same in every engine; about ten times the cost."""
 
 _KNOWN_HASHES = (
     ("hash('abc')", 1924864467101078684),
@@ -60,7 +59,12 @@ class UnusablePartition(ValueError):
 
 
 def open_connection(
-    memory_limit: str, threads: int, temp_directory: Path, *, preserve_insertion_order: bool = False
+    memory_limit: str,
+    threads: int,
+    temp_directory: Path,
+    storage: Storage = LOCAL,
+    *,
+    preserve_insertion_order: bool = False,
 ) -> duckdb.DuckDBPyConnection:
     """Return an in-memory connection in UTC that spills below ``temp_directory`` and loads no extension by itself.
 
@@ -68,6 +72,7 @@ def open_connection(
         memory_limit: as DuckDB spells it, ``4GB``; empty leaves DuckDB's own.
         threads: 0 leaves DuckDB's own.
         temp_directory: created when absent.
+        storage: where the files lie that it reads and writes.
         preserve_insertion_order: costs memory in large writes; for queries whose order without ORDER BY matters.
     """
     temp_directory.mkdir(parents=True, exist_ok=True)
@@ -84,7 +89,30 @@ def open_connection(
     con = duckdb.connect(":memory:", config=settings)
     con.execute("SET TimeZone = 'UTC'")
     con.execute("SET enable_progress_bar = false")
+    if storage.filesystem is not None:
+        con.register_filesystem(storage.filesystem)
+        # DuckDB lists on standard error what a connection that Python's end finds open still holds.
+        atexit.register(_let_go, weakref.ref(con), storage.filesystem.protocol)
     return con
+
+
+def _let_go(held: weakref.ref[duckdb.DuckDBPyConnection], protocol: str | Sequence[str]) -> None:
+    con = held()
+    if con is not None:
+        con.unregister_filesystem(protocol if isinstance(protocol, str) else protocol[0])
+
+
+def fetched(con: duckdb.DuckDBPyConnection, sql: str) -> tuple[tuple[str, ...], list[tuple[Any, ...]]]:
+    """Return column names and rows; by way of Arrow, because DuckDB itself needs pytz for TIMESTAMPTZ."""
+    table = con.sql(sql).to_arrow_table()
+    columns = [column.to_pylist() for column in table.columns]
+    return tuple(table.column_names), list(zip(*columns, strict=True))
+
+
+def confine(con: duckdb.DuckDBPyConnection, folders: Sequence[str | Path]) -> None:
+    """Let a connection touch what lies below these folders, and nothing else, for as long as it lives."""
+    con.execute(f"SET allowed_directories = [{', '.join(literal(f'{folder}/') for folder in folders)}]")
+    con.execute("SET enable_external_access = false")
 
 
 def digest_scheme(con: duckdb.DuckDBPyConnection) -> str:
@@ -119,15 +147,17 @@ def _rounded(value: str) -> str:
 
 
 def _canonical(column: Column) -> str:
-    """Return a value as text without ``|`` or ``~``, which separate the columns and stand for NULL."""
+    """Return a value as the text that the portable scheme hashes."""
     value = f"CAST({quoted(column.name)} AS {column.type})"
     match column.type:
         case "VARCHAR":
             text = rf"replace(replace(replace({value}, '\', '\\'), '|', '\p'), '~', '\n')"
         case "DOUBLE":
-            text = _rounded(value)
+            text = double_text(value, "VARCHAR")
         case "BOOLEAN":
             text = f"CAST(CAST({value} AS INTEGER) AS VARCHAR)"
+        case "DATE":
+            text = f"CAST({value} - DATE '1970-01-01' AS VARCHAR)"
         case "TIMESTAMPTZ":
             text = f"CAST(epoch_us({value}) AS VARCHAR)"
         case _:
@@ -237,20 +267,9 @@ def _bound(grain: Grain, position: int, is_instant: bool) -> str:
     return f"TIMESTAMPTZ {literal(f'{begins} 00:00:00+00')}" if is_instant else f"DATE {literal(begins)}"
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
-class Target:
-    """Where rows are written, and how their files name them."""
-
-    root: str
-    """Absolute folder of the table."""
-    spec: PartitionSpec
-    token: str
-    """Unique part of the file names."""
-    field_ids: Mapping[str, int]
-    """By column; where there are none, names tell columns and the folders alone hold the partition's."""
-
-
-def copy_partitioned(con: duckdb.DuckDBPyConnection, select_sql: str, target: Target) -> list[DataFile]:
+def copy_partitioned(
+    con: duckdb.DuckDBPyConnection, select_sql: str, target: Target, storage: Storage = LOCAL
+) -> list[DataFile]:
     """Write a SELECT as Parquet files below the target, one folder a partition, and return the files by path.
 
     Nothing that is there is touched. The files are hashed and synced to disk, their folders too.
@@ -280,17 +299,18 @@ def copy_partitioned(con: duckdb.DuckDBPyConnection, select_sql: str, target: Ta
             unusable[shown] = unusable.get(shown, 0) + int(row[1])
     if unusable:
         raise UnusablePartition(spec.column, unusable)
-    hashes = _sealed([row[0] for row in written], root)
+    sealed = storage.seal([row[0] for row in written], root)
     files = (
         DataFile(
-            path=os.path.relpath(row[0], root),
+            path=row[0].removeprefix(f"{root}/"),
             key=key,
             rows=int(row[1]),
             size_bytes=int(row[2]),
-            sha256=sha256,
-            stats=_stats(int(row[1]), row[4], types, target.field_ids),
+            sha256=seal.sha256,
+            etag=seal.etag,
+            stats=delta_stats(int(row[1]), row[4], types, target.field_ids),
         )
-        for key, row, sha256 in zip(keys, written, hashes, strict=True)
+        for key, row, seal in zip(keys, written, sealed, strict=True)
         if key is not None
     )
     return sorted(files, key=lambda f: f.path)
@@ -305,22 +325,7 @@ def _partition_key(spec: PartitionSpec, values: Mapping[str, str | None]) -> Par
         return None
 
 
-def _sealed(paths: Sequence[str], root: str) -> list[str]:
-    """Make the files durable and return their SHA-256, in order."""
-    with ThreadPoolExecutor(max_workers=4) as pool:
-        hashes = list(pool.map(_hash_and_sync, paths))
-        list(pool.map(sync, folders_between(paths, root)))
-    return hashes
-
-
-def _hash_and_sync(path: str) -> str:
-    with open(path, "rb") as file:
-        digest = hashlib.file_digest(file, "sha256").hexdigest()
-        os.fsync(file.fileno())
-    return digest
-
-
-def _stats(
+def delta_stats(
     rows: int, columns: Mapping[str, Mapping[str, str]], types: Mapping[str, str], field_ids: Mapping[str, int]
 ) -> str:
     """Return Delta's statistics; a bound that is not certain is left out, which only prunes less."""

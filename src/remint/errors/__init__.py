@@ -40,6 +40,8 @@ The tree::
     ├── RunError              RM4xx
     │   ├── ChecksFailed      RM401  exit 5   a blocking check failed; nothing was published
     │   ├── TransformFailed   RM402  exit 1   the transform's own SQL failed
+    │   │   └── NotOnSpark        RM450  exit 5   Spark computes a piece of the SQL otherwise
+    │   │       └── TypesDiffer       RM451       Spark gives a column another kind of type
     │   ├── SchemaMismatch    RM403  exit 5   the transform's columns are not the contract's
     │   ├── TieInKeep         RM404  exit 5   two rows compete for one key and nothing orders them
     │   ├── PublishConflict   RM405  exit 6   the table moved between plan and publish
@@ -65,7 +67,11 @@ The tree::
     │   ├── DiskFailed        RM441  exit 1   the disk or the system refused a file
     │   │   ├── DiskFull      RM440  exit 1   no room left on the disk (retryable)
     │   │   └── NotPermitted  RM442  exit 1   a file or folder may not be read or written
-    │   └── OutOfMemory       RM443  exit 1   not enough memory
+    │   ├── OutOfMemory       RM443  exit 1   not enough memory
+    │   ├── StorageRefused    RM444  exit 1   the bucket of the tables may not be used so
+    │   └── StorageUnavailable RM445 exit 1   the bucket could not be reached, after all tries (retryable)
+    │   ├── EngineUnavailable RM452  exit 2   an engine is not installed, or does not start
+    │   └── EngineRefused     RM453  exit 2   something else answers in an engine's place
     ├── StoreError            RM5xx
     │   ├── StoreNewer        RM501  exit 1   state written by a newer remint
     │   ├── StoreBusy         RM502  exit 1   another process holds the database (retryable)
@@ -130,12 +136,15 @@ from remint.errors.run import AmbiguousPin as AmbiguousPin
 from remint.errors.run import ChecksFailed as ChecksFailed
 from remint.errors.run import DiskFailed as DiskFailed
 from remint.errors.run import DiskFull as DiskFull
+from remint.errors.run import EngineRefused as EngineRefused
+from remint.errors.run import EngineUnavailable as EngineUnavailable
 from remint.errors.run import ExpireRefused as ExpireRefused
 from remint.errors.run import FilesDamaged as FilesDamaged
 from remint.errors.run import FilesExpired as FilesExpired
 from remint.errors.run import HalfPublished as HalfPublished
 from remint.errors.run import LogDamaged as LogDamaged
 from remint.errors.run import NothingToUndo as NothingToUndo
+from remint.errors.run import NotOnSpark as NotOnSpark
 from remint.errors.run import NotPermitted as NotPermitted
 from remint.errors.run import NotResumable as NotResumable
 from remint.errors.run import OutOfMemory as OutOfMemory
@@ -149,10 +158,13 @@ from remint.errors.run import RunError as RunError
 from remint.errors.run import SchemaMismatch as SchemaMismatch
 from remint.errors.run import SourceRejected as SourceRejected
 from remint.errors.run import SourceUnavailable as SourceUnavailable
+from remint.errors.run import StorageRefused as StorageRefused
+from remint.errors.run import StorageUnavailable as StorageUnavailable
 from remint.errors.run import Superseded as Superseded
 from remint.errors.run import TableBusy as TableBusy
 from remint.errors.run import TieInKeep as TieInKeep
 from remint.errors.run import TransformFailed as TransformFailed
+from remint.errors.run import TypesDiffer as TypesDiffer
 from remint.errors.run import UnknownRelease as UnknownRelease
 from remint.errors.run import WaiveRefused as WaiveRefused
 from remint.errors.run import WrittenAgain as WrittenAgain

@@ -209,6 +209,19 @@ class NotPermitted(DiskFailed):
     code = "RM442"
 
 
+class StorageRefused(RunError):
+    """The bucket that the tables lie in may not be used so, or there are no credentials for it."""
+
+    code = "RM444"
+
+
+class StorageUnavailable(RunError):
+    """The bucket that the tables lie in could not be reached, or went on failing, after all tries."""
+
+    code = "RM445"
+    retryable = True
+
+
 class OutOfMemory(RunError):
     """The process or the engine may not have the memory that the step needs."""
 
@@ -229,3 +242,33 @@ class SourceUnavailable(RunError):
     code = "RM411"
     retryable = True
     leaves = "nothing of the run was ingested; pages that arrived are kept for resume"
+
+
+class NotOnSpark(TransformFailed):
+    """SQL holds what Spark computes otherwise than DuckDB, or what is not known to be the same."""
+
+    code = "RM450"
+    exit_code = 5
+    leaves = "no table changed; nothing was staged"
+
+
+class TypesDiffer(NotOnSpark):
+    """Spark gives a column another kind of type than DuckDB does for the same SQL."""
+
+    code = "RM451"
+
+
+class EngineUnavailable(RunError):
+    """An engine that the project names is not installed, does not start or cannot be reached."""
+
+    code = "RM452"
+    exit_code = 2
+    leaves = "nothing changed"
+
+
+class EngineRefused(RunError):
+    """What answers in the engine's place is not the engine, and computes some things otherwise."""
+
+    code = "RM453"
+    exit_code = 2
+    leaves = "nothing changed"

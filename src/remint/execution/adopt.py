@@ -9,7 +9,6 @@ from __future__ import annotations
 import json
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
-from pathlib import Path
 
 from remint.engines.base import Scan, quoted
 from remint.errors import AdoptRefused
@@ -22,11 +21,11 @@ from remint.model.partition import DateRange, PartitionKey, PartitionSet
 from remint.model.provenance import Arrival, DataFile, ProvenanceRecord
 from remint.model.run import RunState
 from remint.planner.staleness import Contents, unit_inputs
-from remint.publishing.intact import sha256_of
 from remint.publishing.publish import began_again, record_success
 from remint.publishing.record import Scope, audit_entry, stopped
 from remint.publishing.tools import Tools
 from remint.publishing.unrecorded import unrecorded_runs
+from remint.storage.base import below
 from remint.store.values import AuditStatus, Outcome, Projection
 
 _SHOWN = 5
@@ -165,9 +164,9 @@ def _known_files(
 
 def _measured(tools: Tools, dataset: Dataset, live: Mapping[PartitionKey, tuple[str, ...]]) -> dict[str, ContentDigest]:
     """Return the content digest of every live file; each must be on disk, and hold rows of its partition alone."""
-    folder = Path(tools.folder(dataset))
+    folder = tools.folder(dataset)
     paths = {path: key for key, listed in live.items() for path in listed}
-    gone = sorted(path for path in paths if not (folder / path).is_file())
+    gone = sorted(path for path in paths if tools.storage.stat(below(folder, path)) is None)
     if gone:
         raise AdoptRefused(
             f"{dataset.name}: {len(gone)} live files are not below its folder, for example {gone[0]}",
@@ -202,13 +201,14 @@ def _scan(tools: Tools, dataset: Dataset, paths: Iterable[str]) -> Scan:
 
 
 def _file(tools: Tools, dataset: Dataset, path: str, key: PartitionKey, digest: ContentDigest) -> DataFile:
-    place = Path(tools.folder(dataset)) / path
+    place = below(tools.folder(dataset), path)
+    held = tools.storage.stat(place)
     return DataFile(
         path=path,
         key=key,
         rows=digest.rows,
-        size_bytes=place.stat().st_size,
-        sha256=sha256_of(place),
+        size_bytes=held.size_bytes if held else 0,
+        sha256=tools.storage.sha256(place),
         stats=json.dumps({"numRecords": digest.rows}),
     )
 

@@ -8,10 +8,8 @@ from __future__ import annotations
 
 from collections.abc import Iterable, Mapping
 from dataclasses import replace
-from pathlib import Path
 
 from remint.checks.judge import Verdict
-from remint.disk import sync_names
 from remint.errors import PlanOutdated
 from remint.execution.audit import audit
 from remint.execution.observe import observe_units
@@ -29,10 +27,11 @@ from remint.model.run import RunState, Stage, StepKind
 from remint.model.standing import RunChanges
 from remint.model.wording import counted
 from remint.planner.policy import refuse_unsettled
-from remint.publishing.leftovers import discard, leftovers, token
+from remint.publishing.leftovers import leftovers, token
 from remint.publishing.publish import TableChange, intend, intended, intended_fence, publish_tables, record_success
 from remint.publishing.record import Scope, audit_entry, stopped
 from remint.publishing.tools import Tools
+from remint.storage.base import below
 from remint.store.values import AuditStatus, Outcome, Projection
 
 
@@ -171,7 +170,7 @@ def _stage_batches(plan: Plan, piece: Workpiece) -> None:
     for dataset in piece.graph:
         units = piece.staged.get(dataset.name, {}).values()
         kept = [f for u in units for f in u.files]
-        discard(leftovers(piece.tools, piece.tools.folder(dataset), piece.run_id, kept))
+        piece.tools.storage.delete(leftovers(piece.tools, piece.tools.folder(dataset), piece.run_id, kept))
     total = sum(len(step.keys) for batch in plan.batches for step in batch.steps)
     count = 0
     for index, batch in enumerate(plan.batches):
@@ -204,7 +203,7 @@ def _stage_step(piece: Workpiece, step: Step, place: tuple[int, int]) -> str:
     if due:
         work = piece.work(dataset, due, token(piece.tools, piece.run_id, *place))
         staged = piece.tools.engine.stage(work)
-        sync_names(Path(work.root), piece.tools.lake)
+        piece.tools.storage.sync_names(work.root, piece.tools.lake)
         watch.lap(Stage.STAGE)
         warnings = audit(dataset, due, staged, piece.rows_arrived(dataset, due))
         watch.lap(Stage.AUDIT)
@@ -273,14 +272,13 @@ def _live_files(piece: Workpiece, dataset: Dataset, keys: set[PartitionKey]) -> 
         live = piece.tools.tables.live_files(piece.tools.table(dataset))
         for key in sorted(k for k in keys if k in foreign):
             for path in sorted(live.get(key, ())):
-                yield _found_file(Path(piece.tools.folder(dataset)), path, key)
+                yield _found_file(piece.tools, dataset, path, key)
 
 
-def _found_file(folder: Path, path: str, key: PartitionKey) -> DataFile:
+def _found_file(tools: Tools, dataset: Dataset, path: str, key: PartitionKey) -> DataFile:
     """Return a live file that remint did not write, with as much as a commit needs to take it out or put it back."""
-    place = folder / path
-    size = place.stat().st_size if place.exists() else 0
-    return DataFile(path=path, key=key, rows=0, size_bytes=size, sha256="", stats="{}")
+    held = tools.storage.stat(below(tools.folder(dataset), path))
+    return DataFile(path=path, key=key, rows=0, size_bytes=held.size_bytes if held else 0, sha256="", stats="{}")
 
 
 def _records(piece: Workpiece, versions: Mapping[DatasetName, int]) -> Iterable[ProvenanceRecord]:

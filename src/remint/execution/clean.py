@@ -20,6 +20,7 @@ from remint.model.dataset import DatasetName
 from remint.model.graph import DatasetGraph
 from remint.model.run import OUTSTANDING, RUNNING, Run, RunState
 from remint.publishing.tools import Tools
+from remint.storage.base import below
 from remint.store.values import AuditEntry, AuditStatus
 
 _ALL = 1 << 40
@@ -71,7 +72,7 @@ def _of_table(tools: Tools, graph: DatasetGraph, name: DatasetName, ended: dict[
     for file in unnamed_files(tools, dataset, ended, named):
         if file.run is not None:
             yield Litter(
-                place=str(Path(tools.folder(dataset)) / file.path),
+                place=below(tools.folder(dataset), file.path),
                 size_bytes=file.size_bytes,
                 words=f"written by run {file.run.run_id}, which is {file.run.state}",
                 dataset=name,
@@ -111,7 +112,10 @@ def clean(tools: Tools, found: list[Litter], actor: str, reason: str) -> None:
     """Remove what was found; the log says so before and after."""
     before = _entry(found, actor, reason, tools.now())
     tools.store.log(before)
+    tools.storage.delete(litter.place for litter in found if litter.dataset)
     for litter in found:
+        if litter.dataset:
+            continue
         place = Path(litter.place)
         if place.is_dir() and not place.is_symlink():
             shutil.rmtree(place, ignore_errors=True)

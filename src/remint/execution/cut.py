@@ -6,7 +6,6 @@ are looked at before they are read, and again when a read fails: rows of a part 
 
 from __future__ import annotations
 
-import os
 from collections.abc import Iterable, Iterator, Mapping
 from contextlib import contextmanager
 from dataclasses import dataclass, field
@@ -21,6 +20,7 @@ from remint.model.graph import DatasetGraph
 from remint.model.partition import DateRange, PartitionKey, PartitionSet
 from remint.model.provenance import DataFile, ProvenanceRecord, Release
 from remint.publishing.tools import Tools
+from remint.storage.base import below
 
 Records = Mapping[PartitionKey, ProvenanceRecord]
 """Ledger records by unit."""
@@ -160,7 +160,7 @@ class Cut:
     def _file(self, dataset: Dataset, file: DataFile) -> PublishedFile:
         values = dataset.partition.values_of(file.key)
         return PublishedFile(
-            path=os.path.join(self.tools.folder(dataset), file.path),
+            path=below(self.tools.folder(dataset), file.path),
             partition=dict(zip(dataset.partition.columns, values, strict=True)),
             key=file.key,
             rows=file.rows,
@@ -176,13 +176,13 @@ class Cut:
         """
         folder = self.tools.folder(dataset)
         files = [file for record in records.values() for file in record.files]
-        found = {file.path: _size(os.path.join(folder, file.path)) for file in files}
+        found = {file.path: _size(self.tools, below(folder, file.path)) for file in files}
         wrong = sorted((f for f in files if found[f.path] != f.size_bytes), key=lambda f: f.path)
         if not wrong:
             return
         expired = self.tools.store.expired(dataset.name)
         lines = [
-            f"{os.path.join(folder, f.path)}: {_what(expired.get(f.path), found[f.path], f.size_bytes)}"
+            f"{below(folder, f.path)}: {_what(expired.get(f.path), found[f.path], f.size_bytes)}"
             for f in wrong[:_SHOWN]
         ]
         if len(wrong) > _SHOWN:
@@ -212,11 +212,9 @@ def _within(dataset: Dataset, records: Records, partitions: str | Iterable[str])
     return {key: record for key, record in records.items() if key in keys}
 
 
-def _size(path: str) -> int | None:
-    try:
-        return os.stat(path).st_size
-    except FileNotFoundError:
-        return None
+def _size(tools: Tools, place: str) -> int | None:
+    held = tools.storage.stat(place)
+    return held.size_bytes if held else None
 
 
 def _what(expired_by: str | None, found: int | None, published: int) -> str:

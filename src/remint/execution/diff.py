@@ -11,6 +11,7 @@ from remint.execution.expired import refuse_expired
 from remint.model.dataset import Dataset, DatasetName
 from remint.model.partition import PartitionKey, PartitionSet
 from remint.model.provenance import DataFile, ProvenanceRecord
+from remint.publishing.scheme import in_own_scheme, is_of_another_scheme
 from remint.publishing.tools import Tools
 
 _SAMPLE = 5
@@ -82,6 +83,8 @@ def diff_contents(
 ) -> DatasetDiff:
     """Return what differs between two states of a dataset, given as what each of its units holds."""
     differ = sorted(k for k in {*old, *new} if _digest(old, k) != _digest(new, k))
+    same = _same_across_schemes(tools, dataset, old, new)
+    differ = [k for k in differ if k not in same]
     held, made = scan_of(tools, dataset, old, differ), scan_of(tools, dataset, new, differ)
     refuse_expired(tools, dataset.name, (*held.paths, *made.paths), f"{dataset.name} cannot be compared")
     return DatasetDiff(
@@ -93,6 +96,15 @@ def diff_contents(
         comparison=tools.engine.compare(held, made, row_key(dataset), _SAMPLE) if differ else None,
         metrics=tuple(_metrics(tools, dataset, held, made)) if differ else (),
     )
+
+
+def _same_across_schemes(
+    tools: Tools, dataset: Dataset, old: Mapping[PartitionKey, Content], new: Mapping[PartitionKey, Content]
+) -> set[PartitionKey]:
+    """Return the units that are known by digests of two schemes, and hold the same."""
+    across = [k for k in sorted({*old} & {*new}) if is_of_another_scheme(old[k].digest, new[k].digest)]
+    sides = [in_own_scheme(tools, dataset, {k: side[k] for k in across}) for side in (old, new)]
+    return {k for k in across if sides[0].get(k, "") == sides[1].get(k)}
 
 
 def present(records: Mapping[PartitionKey, ProvenanceRecord]) -> dict[PartitionKey, ProvenanceRecord]:

@@ -8,7 +8,6 @@ from __future__ import annotations
 
 from collections.abc import Callable, Iterable, Sequence
 from dataclasses import replace
-from pathlib import Path
 
 from remint.errors import RemintError
 from remint.execution.audit_chain import first_break
@@ -147,7 +146,7 @@ def _runs(tools: Tools, moved_under: Callable[[Run], Sequence[str]]) -> Iterable
 
 
 def _examined(tools: Tools, dataset: Dataset, journalled: Journalled, hashed: Subset | None) -> Iterable[Symptom]:
-    table, folder = tools.table(dataset), Path(tools.folder(dataset))
+    table, folder = tools.table(dataset), tools.folder(dataset)
     records: Records = {k: r for k, r in tools.store.records(dataset.name).items() if r.files}
     reading = tools.tables.read_log(table)
     halves = [r for r in journalled.runs.values() if r.state is RunState.PUBLISHING]

@@ -3,12 +3,10 @@
 from __future__ import annotations
 
 import json
-import os
 import re
 from collections import Counter
 from collections.abc import Container, Iterable, Mapping, Sequence
 from dataclasses import dataclass
-from pathlib import Path
 
 from remint.execution.observe import rewritten_keys
 from remint.execution.symptom import Health, Kind, Symptom, bad, mending, note
@@ -19,7 +17,7 @@ from remint.model.provenance import DataFile, ProvenanceRecord
 from remint.model.run import OUTSTANDING, Run
 from remint.model.subset import Subset
 from remint.model.wording import counted
-from remint.publishing.intact import flawed_files
+from remint.publishing.intact import Depth, flawed_files
 from remint.publishing.tools import Tools
 
 _OF_RUN = re.compile(r"part-(r-\d{8}-\d{6}-[0-9a-f]+)-")
@@ -29,11 +27,11 @@ Records = Mapping[PartitionKey, ProvenanceRecord]
 def file_symptoms(tools: Tools, dataset: Dataset, records: Records, subset: Subset | None) -> Iterable[Symptom]:
     """Yield the published files that are not on disk as they were published; those of ``subset`` are hashed."""
     files = sorted((f for r in records.values() for f in r.files), key=lambda f: f.path)
-    flawed = flawed_files(tools.folder(dataset), files, hashed=False)
+    flawed = flawed_files(tools.storage, tools.folder(dataset), files, Depth.SIZE)
     if subset is not None:
         wrong = {flaw.file.path for flaw in flawed}
         chosen = [f for f in subset.chosen(files, tools.store.hashed_files(dataset.name)) if f.path not in wrong]
-        flawed += flawed_files(tools.folder(dataset), chosen, hashed=True)
+        flawed += flawed_files(tools.storage, tools.folder(dataset), chosen, Depth.BYTES)
         tools.store.note_hashed(dataset.name, [f.path for f in chosen], tools.now())
     for flaw in flawed:
         yield Symptom(
@@ -118,31 +116,18 @@ class Unnamed:
 
 def unnamed_files(tools: Tools, dataset: Dataset, runs: Mapping[str, Run], named: Container[str]) -> list[Unnamed]:
     """Return the files below a table's folder that are none of ``named``, by path, each with the run that wrote it."""
-    folder, found = Path(tools.folder(dataset)), []
-    for place, folders, names in os.walk(folder):
-        folders[:] = [name for name in folders if name != tools.tables.log_folder]
-        below = os.path.relpath(place, folder)
-        for name in names:
-            path = name if below == "." else f"{below}/{name}"
-            if path in named:
-                continue
-            size = _size(Path(place) / name)
-            if size is not None:
-                found.append(Unnamed(path=path, size_bytes=size, run=runs.get(writer(path))))
+    found = [
+        Unnamed(path=file.path, size_bytes=file.size_bytes, run=runs.get(writer(file.path)))
+        for file in tools.storage.files(tools.folder(dataset))
+        if file.path not in named and tools.tables.log_folder not in file.path.split("/")[:-1]
+    ]
     return sorted(found, key=lambda f: f.path)
 
 
 def writer(path: str) -> str:
-    """Return the id of the run that a file's name says; nothing where it says none."""
-    found = _OF_RUN.match(Path(path).name)
+    """Return the id of the run that a file's name says, or that of a folder above it; nothing where none does."""
+    found = next(filter(None, map(_OF_RUN.match, reversed(path.split("/")))), None)
     return found[1] if found else ""
-
-
-def _size(place: Path) -> int | None:
-    try:
-        return place.lstat().st_size
-    except FileNotFoundError:  # a run that is at work discards files
-        return None
 
 
 def unnamed_symptoms(dataset: Dataset, unnamed: Sequence[Unnamed]) -> Iterable[Symptom]:

@@ -14,7 +14,8 @@ from remint.model.standing import Standing
 from remint.model.wording import counted
 from remint.planner.folding import fold, usable
 from remint.planner.staleness import Contents, is_outdated
-from remint.publishing.intact import flawed_files
+from remint.publishing.intact import Depth, flawed_files
+from remint.publishing.scheme import is_of_another_scheme
 from remint.publishing.tools import Tools
 
 _STATE = "state database"
@@ -99,7 +100,7 @@ def projection_symptoms(tools: Tools, datasets: Sequence[Dataset]) -> Iterable[S
     for dataset in datasets:
         records = {k: r for k, r in tools.store.records(dataset.name).items() if r.fingerprint}
         files = [f for r in records.values() for f in r.files]
-        if not dataset.read_as or flawed_files(tools.folder(dataset), files, hashed=False):
+        if not dataset.read_as or flawed_files(tools.storage, tools.folder(dataset), files, Depth.SIZE):
             continue
         scan = Scan(
             root=tools.folder(dataset),
@@ -111,7 +112,12 @@ def projection_symptoms(tools: Tools, datasets: Sequence[Dataset]) -> Iterable[S
             known = tools.store.projections(dataset.name, columns, [r.digest for r in records.values()])
             made = tools.engine.digests(scan, columns) if known else {}
             wrong = [
-                k for k, r in records.items() if k in made and r.digest in known and known[r.digest] != str(made[k])
+                k
+                for k, r in records.items()
+                if k in made
+                and r.digest in known
+                and known[r.digest] != str(made[k])
+                and not is_of_another_scheme(known[r.digest], str(made[k]))
             ]
             if wrong:
                 words = f"the digest over {', '.join(columns)} of {counted(len(wrong), 'partition')} is not that of the"

@@ -6,11 +6,11 @@ import time
 from collections.abc import Callable, Iterable, Mapping
 from contextlib import suppress
 from dataclasses import replace
-from pathlib import Path
 from typing import TypeVar
 
 from remint.engines.base import Scan
 from remint.errors import PlanError, StoreError
+from remint.failures import machine_failure
 from remint.model.dataset import Dataset, DatasetName, Layer
 from remint.model.graph import DatasetGraph
 from remint.model.observation import Columns, Foreign, Observed
@@ -24,10 +24,12 @@ from remint.planner.folding import fold, usable
 from remint.planner.scope import concerned, read_by
 from remint.planner.staleness import changed_heads
 from remint.planner.survey import World
-from remint.publishing.intact import flawed_files, published_files, require_intact
+from remint.publishing.intact import Depth, flawed_files, published_files, require_intact
 from remint.publishing.lease import others_at_work
+from remint.publishing.scheme import in_own_scheme
 from remint.publishing.tools import Tools
 from remint.publishing.unrecorded import unrecorded_runs
+from remint.storage.base import below
 from remint.store.values import CoverageKind, Projection
 
 T = TypeVar("T")
@@ -248,18 +250,18 @@ def rewritten_keys(tools: Tools, dataset: Dataset, keys: Iterable[PartitionKey])
     That is what compaction does. The rows are read and digested: what a commit says of itself proves nothing.
     """
     live, records = tools.tables.live_files(tools.table(dataset)), tools.store.records(dataset.name, list(keys))
-    folder, same = Path(tools.folder(dataset)), []
+    folder, same = tools.folder(dataset), []
     for key in sorted(k for k, record in records.items() if record.files and live.get(k)):
-        scan = Scan(
-            root=str(folder), paths=tuple(sorted(live[key])), columns=dataset.columns, partition=dataset.partition
-        )
-        if not all((folder / path).is_file() for path in live[key]):
+        scan = Scan(root=folder, paths=tuple(sorted(live[key])), columns=dataset.columns, partition=dataset.partition)
+        if any(tools.storage.stat(below(folder, path)) is None for path in live[key]):
             continue
         try:
             digests = tools.engine.digests(scan)
-        except Exception:  # noqa: BLE001, S112 - a file that no engine can read holds nothing that was published
+        except Exception as error:
+            if refused := machine_failure(error):
+                raise refused from error
             continue
-        if {k: str(d) for k, d in digests.items()} == {key: records[key].digest}:
+        if {k: str(d) for k, d in digests.items()} == in_own_scheme(tools, dataset, {key: records[key]}):
             same.append(key)
     return PartitionSet.of(dataset.partition.grain, same)
 
@@ -274,7 +276,7 @@ def _damaged(
             continue
         paths = {p for rivals in (False, True) for p in tools.store.arrival_files(dataset.name, keys, rivals=rivals)}
         files = published_files(tools, dataset, paths) if paths else []
-        flawed = flawed_files(tools.folder(dataset), files, hashed=False)
+        flawed = flawed_files(tools.storage, tools.folder(dataset), files, Depth.SIZE)
         if flawed:
             yield dataset.name, tuple(map(str, flawed))
 

@@ -9,13 +9,14 @@ from pathlib import Path
 from tempfile import TemporaryDirectory
 from typing import Any
 
+from remint.disk import sha256_of
 from remint.engines.base import IngestWork, Scan
 from remint.errors import RemintError
 from remint.model.dataset import Dataset, DatasetName, FileSource, quarantine_name
 from remint.model.graph import DatasetGraph
 from remint.model.provenance import DataFile
 from remint.model.run import StepKind
-from remint.publishing.intact import flawed_files, sha256_of
+from remint.publishing.intact import Depth, flawed_files
 from remint.publishing.tools import Tools
 from remint.sources.files import discover, fetch
 
@@ -129,7 +130,7 @@ def _known(tools: Tools, bronze: Dataset, origins: Origins, origin: Origin) -> S
     before = tools.store.records(bronze.name, as_of_seq=stored[0].seq - 1) if stored else {}
     files = [f for record in before.values() for f in record.files]
     files += _own(origins.made[origin.run_id][: origin.number - 1], bronze.name)
-    wrong = {flaw.file.path for flaw in flawed_files(tools.folder(bronze), files, hashed=True)}
+    wrong = {flaw.file.path for flaw in flawed_files(tools.storage, tools.folder(bronze), files, Depth.CONTENT)}
     return Scan(
         root=tools.folder(bronze),
         paths=tuple(f.path for f in files if f.path not in wrong),

@@ -6,8 +6,7 @@ a Bronze row is never made up. Every act can be done again, so an interrupted re
 
 from __future__ import annotations
 
-import os
-import shutil
+import posixpath
 from collections.abc import Callable, Iterable, Sequence
 from dataclasses import dataclass, replace
 from datetime import timedelta
@@ -26,10 +25,11 @@ from remint.model.partition import PartitionSet, days_of
 from remint.model.provenance import DataFile
 from remint.model.run import StepKind
 from remint.model.wording import counted
-from remint.publishing.intact import flawed_files, sha256_of
+from remint.publishing.intact import Depth, flawed_files
 from remint.publishing.publish import record_success
 from remint.publishing.record import Scope, audit_entry, stopped
 from remint.publishing.tools import Tools
+from remint.storage.base import below
 from remint.store.values import AuditStatus, Outcome
 
 _DERIVED = {
@@ -79,7 +79,7 @@ class Act:
     words: str
     file: DataFile | None = None
     source: str = ""
-    """Absolute path of the bytes that are copied."""
+    """Place of the bytes that are copied."""
     origin: Origin | None = None
     version: int = -1
     replacement: Replacement | None = None
@@ -225,7 +225,7 @@ class _Bench:
         act = Act(kind=ActKind.COPY, subject=dataset.name, place=file.path, words="", file=file)
         found = self._copy_of(dataset, file, others)
         if found is not None:
-            return replace(act, source=str(found), words=f"its bytes are put back from {found}")
+            return replace(act, source=found, words=f"its bytes are put back from {found}")
         if dataset.transform is not None:
             return record.key
         self.origins = self.origins or Origins.of(self.tools)
@@ -240,17 +240,18 @@ class _Bench:
         lost = f"{counted(origin.rows, 'row')}{days} came from {origin.uri} by run {origin.run_id}"
         return _left(symptom, f"{why}; {lost}: restore the file from a backup")
 
-    def _copy_of(self, dataset: Dataset, file: DataFile, others: Sequence[str]) -> Path | None:
-        """Return a file with the very bytes: an earlier or exchanged one of the table, or one that a repair kept."""
-        folder = Path(self.tools.folder(dataset))
-        near = (folder / file.path).parent
-        places = [folder / path for path in others]
-        places += sorted(near.iterdir()) if near.is_dir() else []
+    def _copy_of(self, dataset: Dataset, file: DataFile, others: Sequence[str]) -> str | None:
+        """Return where the very bytes are: in an earlier or exchanged file of the table, or one that a repair kept."""
+        storage, folder = self.tools.storage, self.tools.folder(dataset)
+        near = posixpath.dirname(below(folder, file.path))
+        places = [below(folder, path) for path in others]
+        places += [below(near, name) for name in storage.names(near)]
         kept = kept_below(self.tools)
-        places += sorted(p for p in kept.rglob("*") if p.is_file()) if kept.is_dir() else []
+        places += sorted(str(p) for p in kept.rglob("*") if p.is_file()) if kept.is_dir() else []
         for place in places:
             try:
-                if place.stat().st_size == file.size_bytes and sha256_of(place) == file.sha256:
+                held = storage.stat(place)
+                if held and held.size_bytes == file.size_bytes and storage.sha256(place) == file.sha256:
                     return place
             except OSError:
                 continue
@@ -277,7 +278,7 @@ def run_repair(tools: Tools, graph: DatasetGraph, run_id: str, found: Repair) ->
         steps: dict[ActKind, Callable[[Act], None]] = {
             ActKind.PUT_BACK: lambda act: _put_back(tools, graph, act),
             ActKind.MOVE_ASIDE: lambda act: _move_aside(tools, graph, act),
-            ActKind.COPY: lambda act: _place(tools, graph, act, kept.get(act.source, Path(act.source))),
+            ActKind.COPY: lambda act: _place(tools, graph, act, kept.get(act.source, act.source)),
             ActKind.REINGEST: lambda act: _reingest(tools, graph, act),
             ActKind.REMAKE: lambda _: tools.store.remake_derived(),
         }
@@ -290,38 +291,18 @@ def run_repair(tools: Tools, graph: DatasetGraph, run_id: str, found: Repair) ->
         raise stopped(tools, run_id, error) from error
 
 
-def _keep_all(tools: Tools, graph: DatasetGraph, run_id: str, acts: Iterable[Act]) -> dict[str, Path]:
-    """Copy everything that is about to be replaced, durably; return the copies by the absolute path of the original."""
+def _keep_all(tools: Tools, graph: DatasetGraph, run_id: str, acts: Iterable[Act]) -> dict[str, str]:
+    """Copy everything that is about to be replaced, durably; return the copies by the place of the original."""
     copies = {}
     for act in acts:
         if act.subject not in graph.datasets:
             continue
-        below = f"{tools.tables.log_folder}/{act.place}" if act.file is None else act.place
-        original = Path(tools.folder(graph[act.subject])) / below
-        if original.is_file():
-            copy = kept_below(tools) / run_id / act.subject / below
-            _copy(original, copy)
-            copies[str(original)] = copy
+        path = f"{tools.tables.log_folder}/{act.place}" if act.file is None else act.place
+        original = below(tools.folder(graph[act.subject]), path)
+        if tools.storage.stat(original):
+            copies[original] = str(kept_below(tools) / run_id / act.subject / path)
+            tools.storage.copy(original, copies[original])
     return copies
-
-
-def _copy(original: Path, copy: Path) -> None:
-    """Copy a file so that the copy is whole and durable, or not there."""
-    copy.parent.mkdir(parents=True, exist_ok=True)
-    half = copy.with_name(f".{copy.name}.half")
-    shutil.copyfile(original, half)
-    for place in (half, half.parent):
-        _sync(place)
-    half.replace(copy)
-    _sync(copy.parent)
-
-
-def _sync(place: Path) -> None:
-    handle = os.open(place, os.O_RDONLY)
-    try:
-        os.fsync(handle)
-    finally:
-        os.close(handle)
 
 
 def _put_back(tools: Tools, graph: DatasetGraph, act: Act) -> None:
@@ -342,16 +323,16 @@ def _reingest(tools: Tools, graph: DatasetGraph, act: Act) -> None:
     with made_again(tools, graph, Origins.of(tools), act.origin, act.file) as (place, why):
         if place is None:
             raise RepairRefused(f"{act.subject}: {act.place} could not be made again: {why}")
-        _place(tools, graph, act, place)
+        _place(tools, graph, act, str(place))
 
 
-def _place(tools: Tools, graph: DatasetGraph, act: Act, source: Path) -> None:
+def _place(tools: Tools, graph: DatasetGraph, act: Act, source: str) -> None:
     """Put bytes in the place of a published file, if they are the published ones."""
-    dataset, file = graph[act.subject], act.file
-    if file is None or not source.is_file() or sha256_of(source) != file.sha256:
+    storage, dataset, file = tools.storage, graph[act.subject], act.file
+    if file is None or not storage.stat(source) or storage.sha256(source) != file.sha256:
         raise RepairRefused(f"{act.subject}: {source} does not hold the bytes of {act.place} any more")
-    _copy(source, Path(tools.folder(dataset)) / file.path)
-    wrong = flawed_files(tools.folder(dataset), [file], hashed=True)
+    storage.copy(source, below(tools.folder(dataset), file.path))
+    wrong = flawed_files(storage, tools.folder(dataset), [file], Depth.BYTES)
     if wrong:
         raise RepairRefused(f"{act.subject}: {wrong[0]}, after it was put back")
 

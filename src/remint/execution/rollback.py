@@ -10,7 +10,6 @@ from __future__ import annotations
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from contextlib import AbstractContextManager
 from dataclasses import dataclass, replace
-from pathlib import Path
 
 from remint.errors import NothingToUndo, PublishConflict, RollbackRefused, WrittenAgain
 from remint.execution.expired import refuse_expired
@@ -23,9 +22,8 @@ from remint.model.request import Ask, UndoRequest
 from remint.model.run import Run, RunKind, RunState, StepKind
 from remint.model.wording import counted
 from remint.planner.undo import Past, Stack, Undo, Unit, chosen, plan_undo, undone_by
-from remint.publishing.intact import sha256_of
 from remint.publishing.lease import taken
-from remint.publishing.leftovers import discard, leftovers
+from remint.publishing.leftovers import leftovers
 from remint.publishing.publish import (
     TableChange,
     check,
@@ -38,6 +36,7 @@ from remint.publishing.publish import (
 from remint.publishing.record import Scope, audit_entry, stopped
 from remint.publishing.tools import Tools
 from remint.publishing.unrecorded import refuse_unrecorded
+from remint.storage.base import below
 from remint.store.values import Admission, AuditStatus, Outcome, StoredRecord, UnitKey
 
 _SHOWN = 5
@@ -344,8 +343,11 @@ def _check_files(tools: Tools, graph: DatasetGraph, records: Sequence[Provenance
         needed = [f for r in records if r.dataset == name for f in r.files]
         refuse_expired(tools, name, (f.path for f in needed), f"{name} cannot be put back")
         for file in needed:
-            path = Path(tools.folder(graph[name])) / file.path
-            if not path.exists() or path.stat().st_size != file.size_bytes or sha256_of(path) != file.sha256:
+            place = below(tools.folder(graph[name]), file.path)
+            held = tools.storage.stat(place)
+            is_whole = held is not None and held.size_bytes == file.size_bytes
+            is_proven = held is not None and file.etag != "" and held.etag == file.etag
+            if not is_whole or (not is_proven and tools.storage.sha256(place) != file.sha256):
                 raise RollbackRefused(
                     f"{name}: {file.path} is not on disk as it was published, so {file.key} cannot be restored exactly",
                     hint=f"recompute: remint plan {name} --range {file.key} --rebuild --no-override-state",
@@ -370,7 +372,7 @@ def abandon(tools: Tools, graph: DatasetGraph, run: Run, asked: tuple[str, str])
     now = tools.now()
     ended = audit_entry(run, Scope(detail={"files_deleted": len(found)}), AuditStatus.ABANDONED, now)
     tools.store.abandon(run.run_id, replace(ended, action="abandon", actor=by, reason=reason), now)
-    discard(found)
+    tools.storage.delete(found)
     return len(found)
 
 

@@ -13,12 +13,14 @@ from remint.model.dataset import Dataset, DatasetName, Input
 from remint.model.digest import canonical, fingerprint
 from remint.model.graph import DatasetGraph
 from remint.model.mapping import ByArrival
-from remint.model.observation import Observed
+from remint.model.observation import Columns, Observed
 from remint.model.partition import PartitionKey, PartitionSet
 from remint.model.provenance import DataFile
 from remint.planner.staleness import Contents, domains, input_keys, unit_inputs
-from remint.publishing.intact import flawed_files, published_files, require_intact
+from remint.publishing.intact import Depth, flawed_files, published_files, require_intact
+from remint.publishing.scheme import known_again
 from remint.publishing.tools import Tools
+from remint.storage.base import below
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -70,8 +72,8 @@ class Workpiece:
         if not made:
             return
         dataset = self.graph[name]
-        folder = Path(self.tools.folder(dataset))
-        self.proven.update(str(folder / f.path) for u in made.values() if not u.is_confirmed for f in u.files)
+        folder = self.tools.folder(dataset)
+        self.proven.update(below(folder, f.path) for u in made.values() if not u.is_confirmed for f in u.files)
         projected = {}
         for columns in dataset.read_as:
             spelled = ",".join(columns)
@@ -156,8 +158,8 @@ class Workpiece:
         Raises:
             FilesDamaged: names the files, with what was expected and found.
         """
-        folder = Path(self.tools.folder(dataset))
-        new = {path: f for f in files if (path := str(folder / f.path)) not in self.proven}
+        folder = self.tools.folder(dataset)
+        new = {path: f for f in files if (path := below(folder, f.path)) not in self.proven}
         require_intact(self.tools, dataset, list(new.values()))
         self.proven.update(new)
 
@@ -176,43 +178,53 @@ class Workpiece:
         """Return the staged units, each compared with what is live; staged copies of the same content are deleted."""
         heads = self.observed.heads.get(dataset.name, {})
         foreign = self.observed.foreign_keys(dataset.name)
+        storage, folder = self.tools.storage, self.tools.folder(dataset)
         by_key: dict[PartitionKey, list[DataFile]] = {key: [] for key in keys}
         for file in staged.files:
             # Beside the tables, paths are absolute: what is published is read from below the table's folder.
-            path = file.path if self.beside is None else str(Path(self._folder(dataset)) / file.path)
+            path = file.path if self.beside is None else below(self._folder(dataset), file.path)
             by_key[file.key].append(replace(file, path=path))
         made = []
+        digests, projections = self._known_again(dataset, staged)
         for key, files in by_key.items():
-            head, digest = heads.get(key), str(staged.digests[key])
+            head, digest = heads.get(key), digests[key]
             same = head is not None and not head.is_missing and head.digest == digest and key not in foreign
             inputs = unit_inputs(self.graph, dataset, key, self.after)
             kept = tuple(files)
             if same:
                 live = self.tools.store.records(dataset.name, [key])[key].files
                 # What is live must hold that content on disk too; else the new files take its place.
-                same = not flawed_files(self.tools.folder(dataset), live, hashed=True)
+                same = not flawed_files(storage, folder, live, Depth.CONTENT)
             if same:
                 kept = live
-                self.proven.update(str(Path(self.tools.folder(dataset)) / f.path) for f in live)
-                discard(self.tools.folder(dataset), files)
+                self.proven.update(below(folder, f.path) for f in live)
+                storage.delete(below(folder, f.path) for f in files)
             made.append(
                 StagedUnit(
                     key=key,
                     fingerprint=fingerprint(dataset.logic_digest, inputs),
                     inputs=inputs,
                     digest=digest,
-                    projections={",".join(c): str(found[key]) for c, found in staged.projections.items()},
+                    projections={",".join(c): found[key] for c, found in projections.items()},
                     files=kept,
                     is_confirmed=same,
                 )
             )
         return made
 
-
-def discard(folder: str, files: Iterable[DataFile]) -> None:
-    """Delete staged files that no table version names."""
-    for file in files:
-        (Path(folder) / file.path).unlink(missing_ok=True)
+    def _known_again(
+        self, dataset: Dataset, staged: Staged
+    ) -> tuple[dict[PartitionKey, str], dict[Columns, dict[PartitionKey, str]]]:
+        """Return the digests of what was staged, over all and over some columns, by the texts by which it is known."""
+        heads = self.observed.heads.get(dataset.name, {})
+        known = {key: head.digest for key, head in heads.items() if not head.is_missing}
+        digests = known_again(self.tools, dataset, {k: str(d) for k, d in staged.digests.items()}, known)
+        projections = {}
+        for columns, found in staged.projections.items():
+            before = self.observed.projections.get((dataset.name, columns), {})
+            texts = {k: str(d) for k, d in found.items()}
+            projections[columns] = known_again(self.tools, dataset, texts, before, columns)
+        return digests, projections
 
 
 def discard_beside(folder: Path) -> None:

@@ -3,13 +3,14 @@
 from __future__ import annotations
 
 from collections.abc import Callable
-from pathlib import Path
 
 from remint.engines.base import Scan, Staged, StageWork
 from remint.execution.stage import Workpiece
 from remint.model.cost import Timing
 from remint.model.run import Stage
 from remint.planner.cost import rows_read
+from remint.publishing.tools import Tools
+from remint.storage.base import below
 
 
 class Watch:
@@ -36,15 +37,15 @@ def timed(piece: Workpiece, work: StageWork, staged: Staged, batch: int, watch: 
         units=len(work.keys),
         rows_read=rows_read(piece.graph, piece.after, work.dataset, work.keys),
         rows_written=staged.rows,
-        bytes_scanned=sum(map(_size, work.inputs.values())),
+        bytes_scanned=sum(_size(piece.tools, scan) for scan in work.inputs.values()),
         bytes_written=sum(f.size_bytes for f in staged.files),
         seconds=round(sum(watch.seconds.values()), 6),
-        engine=piece.tools.engine.name,
+        engine=piece.tools.engine.maker_of(work.dataset.name),
         recorded_at=piece.tools.now(),
     )
 
 
-def _size(scan: Scan) -> int:
+def _size(tools: Tools, scan: Scan) -> int:
     """Return the bytes of the files of a scan; one that is gone fails the query, not the measuring."""
-    places = (Path(scan.root) / path for path in scan.paths)
-    return sum(place.stat().st_size for place in places if place.exists())
+    held = (tools.storage.stat(below(scan.root, path)) for path in scan.paths)
+    return sum(file.size_bytes for file in held if file)

@@ -26,7 +26,9 @@ from remint.model.partition import Grain, PartitionKey, PartitionSet
 from remint.model.spans import shift_edges
 from remint.planner.shadow import spread
 from remint.planner.staleness import Contents, is_outdated
+from remint.publishing.scheme import in_own_scheme
 from remint.publishing.tools import Tools
+from remint.storage.base import below
 
 _NEIGHBOURS = 31
 """Partitions on each side of a unit that are recomputed with it to find out why it differs."""
@@ -60,7 +62,7 @@ class VerifiedUnit:
     key: PartitionKey
     proof: Proof
     expected: str
-    """Digest in the ledger."""
+    """Digest in the ledger; where that is of another scheme than the engine's, of the published files."""
     alone: str = ""
     """Digest when recomputed alone; empty when it was not."""
     batch: str = ""
@@ -157,6 +159,8 @@ class _Bench:
     together: PartitionSet = field(init=False)
     """The units that are recomputed, all in one batch."""
     batch: Mapping[PartitionKey, str] = field(init=False)
+    expected: Mapping[PartitionKey, str] = field(init=False)
+    """Digests in the ledger; of another scheme, those of the published files."""
 
     def prepared(self, keys: list[PartitionKey]) -> list[PartitionKey]:
         """Recompute the fresh ones of ``keys`` in one batch, and return all of them."""
@@ -170,12 +174,14 @@ class _Bench:
         self.together = PartitionSet.of(self.dataset.partition.grain, fresh)
         if self._reads_now():
             self.ways = frozenset({Way.ALONE})  # units of several runs were made at several times
+        records = self.piece.tools.store.records(self.dataset.name, fresh) if fresh else {}
+        self.expected = in_own_scheme(self.piece.tools, self.dataset, records)
         self.batch = self._recomputed(self._work(self.together)) if Way.BATCH in self.ways and fresh else {}
         return keys
 
     def proof(self, key: PartitionKey) -> VerifiedUnit:
         """Return the proof of one unit."""
-        expected = self.piece.observed.heads[self.dataset.name][key].digest
+        expected = self.expected.get(key, self.piece.observed.heads[self.dataset.name][key].digest)
         made = VerifiedUnit(dataset=self.dataset.name, key=key, proof=Proof.STALE, expected=expected)
         if key not in self.together:
             return made
@@ -193,8 +199,8 @@ class _Bench:
         self.piece.tools.engine.forget()
         paths = tuple(f.path for f in staged.files if f.key == unit.key)
         held = self.piece.tools.store.records(self.dataset.name, [unit.key])
-        folder = Path(self.piece.tools.folder(self.dataset))
-        gone = [f.path for f in held[unit.key].files if not (folder / f.path).exists()]
+        tools, folder = self.piece.tools, self.piece.tools.folder(self.dataset)
+        gone = [f.path for f in held[unit.key].files if tools.storage.stat(below(folder, f.path)) is None]
         if gone:
             return replace(unit, cause=f"{gone[0]} is missing on disk")
         before = scan_of(self.piece.tools, self.dataset, held, [unit.key])

@@ -24,7 +24,6 @@ from deltalake.exceptions import CommitFailedError, TableNotFoundError
 from deltalake.schema import PrimitiveType
 from deltalake.transaction import AddAction, RemoveAction
 
-from remint.disk import sync
 from remint.errors import InvalidKey, LogDamaged, PublishUnverified, RunError, TableBusy
 from remint.failures import machine_failure
 from remint.formats.base import Landed, LogReading, Replacement, Table, require_base
@@ -40,6 +39,8 @@ from remint.formats.delta_log import (
 )
 from remint.model.dataset import Column
 from remint.model.partition import PartitionKey
+from remint.storage.base import Storage, below
+from remint.storage.local import LOCAL
 
 _TYPES = {
     "BOOLEAN": "boolean",
@@ -62,15 +63,19 @@ _RECENT = 200
 
 
 class DeltaFormat:
-    """Tables on a local file system in the Delta Lake format."""
+    """Tables in the Delta Lake format."""
 
     name = "delta"
     log_folder = "_delta_log"
 
+    def __init__(self, storage: Storage = LOCAL) -> None:
+        """Bind the format to where its tables lie."""
+        self._storage = storage
+
     def version(self, table: Table) -> int | None:
         """Return the newest version, None when there is no table."""
         try:
-            return int(_opened(table).version())
+            return int(_opened(self._storage, table).version())
         except TableNotFoundError:
             return None
 
@@ -79,7 +84,7 @@ class DeltaFormat:
         found = self.version(table)
         if found is not None:
             if not found:  # whoever created it may have died before it was durable
-                sync_version(table, found)
+                sync_version(self._storage, table, found)
             return self._widened(table)
         with suppress(CommitFailedError):  # somebody else created it meanwhile; a retry would create it twice
             DeltaTable.create(
@@ -90,14 +95,15 @@ class DeltaFormat:
                 configuration={"delta.appendOnly": "true"} if table.append_only else {},
                 mode="ignore",
                 commit_properties=CommitProperties(max_commit_retries=0),
+                storage_options=dict(self._storage.options) or None,
             )
-        version = int(_opened(table).version())
-        sync_version(table, 0)
+        version = int(_opened(self._storage, table).version())
+        sync_version(self._storage, table, 0)
         return version
 
     def _widened(self, table: Table) -> int:
         """Add the columns that the table lacks; return its version."""
-        for opened in _tries(table):
+        for opened in _tries(self._storage, table):
             there = {field.name for field in opened.schema().fields}
             lacking = [_field(c) for c in table.columns if c.name not in there]
             if not lacking:
@@ -108,13 +114,13 @@ class DeltaFormat:
                     commit_properties=CommitProperties(max_commit_retries=0),
                     post_commithook_properties=PostCommitHookProperties(cleanup_expired_logs=False),
                 )
-                sync_version(table, int(_opened(table).version()))
+                sync_version(self._storage, table, int(_opened(self._storage, table).version()))
         raise _busy(table)
 
     def live_files(self, table: Table) -> Mapping[PartitionKey, frozenset[str]]:
         """Return the decoded paths of the live files by partition; none where there is no table."""
         try:
-            opened = _opened(table)
+            opened = _opened(self._storage, table)
         except TableNotFoundError:
             return {}
         return {key: frozenset(paths) for key, paths in _live(opened, table).items()}
@@ -122,7 +128,7 @@ class DeltaFormat:
     def published_version(self, table: Table, run_id: str, attempt: int) -> int | None:
         """Return the version that holds the commit of (run, attempt)."""
         try:
-            opened = _opened(table)
+            opened = _opened(self._storage, table)
         except TableNotFoundError:
             return None
         if _reached(opened, run_id) < attempt:
@@ -131,13 +137,13 @@ class DeltaFormat:
 
     def check(self, table: Table, replacement: Replacement) -> None:
         """Refuse a replacement whose base is not what is live."""
-        opened = _opened(table)
+        opened = _opened(self._storage, table)
         _refuse_unsupported(opened, table)
         require_base(table, _live(opened, table), replacement)
 
     def mend(self, table: Table, expected: Sequence[Replacement], aside: Path) -> list[str]:
         """Move what a power failure tore at the end of the log into ``aside``."""
-        return move_torn_aside(table, expected, aside)
+        return move_torn_aside(self._storage, table, expected, aside)
 
     def commits_together(self, tables: Sequence[Table]) -> bool:
         """Return whether it is one table: each has a log of its own."""
@@ -150,12 +156,12 @@ class DeltaFormat:
 
     def publish(self, changes: Sequence[tuple[Table, Replacement]]) -> list[Landed]:
         """Commit the replacements, each once, under an exact version check; read them back and make them durable."""
-        return [_published(table, replacement) for table, replacement in changes]
+        return [_published(self._storage, table, replacement) for table, replacement in changes]
 
     def bar(self, table: Table, run_id: str, attempt: int) -> bool:
         """Take the place after (run, attempt) where that did not commit."""
         self.create(table)
-        for opened in _tries(table):
+        for opened in _tries(self._storage, table):
             reached = _reached(opened, run_id)
             if reached >= attempt:
                 return reached == attempt
@@ -163,13 +169,13 @@ class DeltaFormat:
                 _commit(opened, table, Replacement(run_id=run_id, attempt=attempt + 1, adds=(), removes=()))
             except CommitFailedError:
                 continue
-            sync_version(table, int(opened.version()) + 1)
+            sync_version(self._storage, table, int(opened.version()) + 1)
             return False
         raise _busy(table)
 
     def runs_after(self, table: Table, version: int | None) -> list[str]:
         """Return the runs that committed after a version."""
-        opened = DeltaTable(table.location)
+        opened = _opened(self._storage, table)
         later = None if version is None else int(opened.version()) - version
         if later is not None and later <= 0:
             return []
@@ -179,35 +185,29 @@ class DeltaFormat:
     def remove(self, table: Table, paths: Collection[str]) -> list[str]:
         """Delete files that the newest version does not name; a file that is gone already counts as deleted."""
         live = set().union(*self.live_files(table).values())
-        folders = set()
-        for path in sorted(set(paths) - live):
-            place = Path(table.location) / path
-            place.unlink(missing_ok=True)
-            if place.parent.is_dir():
-                folders.add(place.parent)
-        for folder in sorted(folders):
-            sync(folder)
+        gone = [below(table.location, path) for path in sorted(set(paths) - live)]
+        self._storage.delete(gone, durably=True)
         return sorted(live & set(paths))
 
     def damaged_commits(self, table: Table) -> list[str]:
         """Return the log files that are not as they were written."""
-        return [f"log entry {f.file} {f.detail}" for f in read_log(table).faults]
+        return [f"log entry {f.file} {f.detail}" for f in read_log(self._storage, table).faults]
 
     def read_log(self, table: Table) -> LogReading:
         """Return what the log says and what is wrong with it."""
-        return read_log(table)
+        return read_log(self._storage, table)
 
     def take_out_entry(self, table: Table, file: str) -> None:
         """Remove an entry of the log, or a checkpoint of it with what points to it."""
-        take_out_entry(table, file)
+        take_out_entry(self._storage, table, file)
 
     def put_back_commit(self, table: Table, version: int, replacement: Replacement) -> None:
         """Write one of remint's commits anew, from the journal."""
-        put_back_commit(table, version, replacement)
+        put_back_commit(self._storage, table, version, replacement)
 
     def differences(self, table: Table) -> list[str]:
         """Return where schema, partition columns or features are not those that remint can keep."""
-        opened = _opened(table)
+        opened = _opened(self._storage, table)
         found = [f"it uses {feature}, which file replacement would corrupt" for feature in _dangerous(opened)]
         cut = tuple(opened.metadata().partition_columns)
         if cut != table.partition.columns:
@@ -228,7 +228,7 @@ class DeltaFormat:
     def foreign_writer(self, table: Table) -> str:
         """Return who made the newest commit that is not remint's, as its log says."""
         try:
-            opened = _opened(table)
+            opened = _opened(self._storage, table)
         except TableNotFoundError:
             return "somebody who removed the table"
         for entry in opened.history(_RECENT):
@@ -238,14 +238,14 @@ class DeltaFormat:
         return "no commit of the log's last ones"
 
 
-def _published(table: Table, replacement: Replacement) -> Landed:
-    for opened in _tries(table):
+def _published(storage: Storage, table: Table, replacement: Replacement) -> Landed:
+    for opened in _tries(storage, table):
         # Looked at in the snapshot that the commit is bound to: another holder of the run may have been faster.
         if (reached := _reached(opened, replacement.run_id)) >= replacement.attempt:
             landed = _version_of(opened, replacement.run_id, replacement.attempt)
             if reached == replacement.attempt:
-                _verify_landed(table, landed, replacement)
-                sync_version(table, landed)
+                _verify_landed(storage, table, landed, replacement)
+                sync_version(storage, table, landed)
             return Landed(version=landed, after=None)
         _refuse_unsupported(opened, table)
         before = _live(opened, table)
@@ -255,13 +255,13 @@ def _published(table: Table, replacement: Replacement) -> Landed:
         except CommitFailedError:
             continue
         version = int(opened.version()) + 1
-        _verify(table, version, before, replacement)
-        sync_version(table, version)
+        _verify(storage, table, version, before, replacement)
+        sync_version(storage, table, version)
         return Landed(version=version, after=version - 1)
     raise _busy(table)
 
 
-def _opened(table: Table, version: int | None = None) -> DeltaTable:
+def _opened(storage: Storage, table: Table, version: int | None = None) -> DeltaTable:
     """Return the table as it is now, or as it was in a version.
 
     Raises:
@@ -269,20 +269,30 @@ def _opened(table: Table, version: int | None = None) -> DeltaTable:
         LogDamaged: its log cannot be read; names the entry.
     """
     try:
-        return DeltaTable(table.location, version=version)
+        return _found(storage, table, version)
     except TableNotFoundError:
-        if is_logged(table):
-            raise _damaged(table, "it has no version that can be read") from None
+        if not is_logged(storage, table):
+            raise
+    try:  # its first entry may have been written since it was looked for
+        return _found(storage, table, version)
+    except TableNotFoundError:
+        raise _damaged(storage, table, "it has no version that can be read") from None
+
+
+def _found(storage: Storage, table: Table, version: int | None) -> DeltaTable:
+    try:
+        return DeltaTable(table.location, version=version, storage_options=dict(storage.options) or None)
+    except TableNotFoundError:
         raise
     except Exception as error:
         refused = machine_failure(error)
         if refused is not None:
             raise refused from error
-        raise _damaged(table, " ".join(str(error).split())) from error
+        raise _damaged(storage, table, " ".join(str(error).split())) from error
 
 
-def _damaged(table: Table, said: str) -> LogDamaged:
-    faults = "; ".join(f"{f.file} {f.detail}" for f in read_log(table).faults) or said
+def _damaged(storage: Storage, table: Table, said: str) -> LogDamaged:
+    faults = "; ".join(f"{f.file} {f.detail}" for f in read_log(storage, table).faults) or said
     return LogDamaged(
         f"{table.name}: the log of the table cannot be read: {faults}",
         hint=f"remint status    # resuming an outstanding run mends what it left; else remint repair {table.name}",
@@ -303,12 +313,12 @@ def _version_of(opened: DeltaTable, run_id: str, attempt: int) -> int:
     return int(opened.version())
 
 
-def _tries(table: Table) -> Iterator[DeltaTable]:
+def _tries(storage: Storage, table: Table) -> Iterator[DeltaTable]:
     """Yield the table, opened anew, for each try to commit to it."""
     for lost in range(_CAS_TRIES):
         if lost:
             time.sleep(random.uniform(0, _PAUSE_S * lost))  # noqa: S311 - spreads writers, keeps no secret
-        yield _opened(table)
+        yield _opened(storage, table)
 
 
 def _busy(table: Table) -> TableBusy:
@@ -393,9 +403,11 @@ def _commit(opened: DeltaTable, table: Table, replacement: Replacement) -> None:
     )
 
 
-def _verify(table: Table, version: int, before: Mapping[PartitionKey, set[str]], replacement: Replacement) -> None:
+def _verify(
+    storage: Storage, table: Table, version: int, before: Mapping[PartitionKey, set[str]], replacement: Replacement
+) -> None:
     expected = _paths(before.values()) - {f.path for f in replacement.removes} | {f.path for f in replacement.adds}
-    found = _paths(_live(_opened(table, version), table).values())
+    found = _paths(_live(_opened(storage, table, version), table).values())
     if found != expected:
         raise PublishUnverified(
             f"{table.name}: version {version} should list {len(expected)} files and lists {len(found)} "
@@ -404,10 +416,10 @@ def _verify(table: Table, version: int, before: Mapping[PartitionKey, set[str]],
         )
 
 
-def _verify_landed(table: Table, version: int, replacement: Replacement) -> None:
+def _verify_landed(storage: Storage, table: Table, version: int, replacement: Replacement) -> None:
     """Refuse to take a commit of an earlier try for this one unless its log entry lists exactly the files."""
-    path = entry_path(table, version)
-    actions = actions_of(path) if path.exists() else None
+    place = entry_path(table, version)
+    actions = actions_of(storage.read(place)) if storage.stat(place) else None
     if actions is None or not is_whole(actions, replacement):
         raise PublishUnverified(
             f"{table.name}: version {version} is the commit of run {replacement.run_id}, and its log entry does not "

@@ -8,7 +8,7 @@ what is moved away is kept.
 from __future__ import annotations
 
 import json
-import os
+import posixpath
 from collections.abc import Iterable, Mapping
 from pathlib import Path
 from typing import Any
@@ -17,38 +17,37 @@ from urllib.parse import unquote
 from remint.disk import make_folder, sync
 from remint.formats.base import Replacement, Table
 from remint.formats.delta_log import CHECKPOINT, ENTRY, POINTER, app_id, entry_name, log_folder
+from remint.storage.base import Storage, below
 
 _PARQUET_MAGIC = b"PAR1"
 
 Actions = list[dict[str, Any]]
 
 
-def entry_path(table: Table, version: int) -> Path:
-    """Return the log entry of a version."""
-    return log_folder(table) / entry_name(version)
+def entry_path(table: Table, version: int) -> str:
+    """Return the place of the log entry of a version."""
+    return below(log_folder(table), entry_name(version))
 
 
-def actions_of(path: Path) -> Actions | None:
+def actions_of(content: bytes) -> Actions | None:
     """Return the actions of a log entry; None where it is empty, torn, or no list of actions."""
     try:
-        found = [json.loads(line) for line in path.read_text(encoding="utf-8").splitlines() if line.strip()]
-    except (ValueError, UnicodeDecodeError):
+        found = [json.loads(line) for line in content.decode("utf-8").splitlines() if line.strip()]
+    except ValueError:
         return None
     return found if found and all(isinstance(action, dict) for action in found) else None
 
 
-def sync_version(table: Table, version: int) -> None:
+def sync_version(storage: Storage, table: Table, version: int) -> None:
     """Make a commit durable: its entry, a checkpoint that came with it, and their names."""
     log = log_folder(table)
-    sync(entry_path(table, version))
-    for name, number in _checkpoints(log).items():
-        if number >= version - 1:
-            sync(log / name)
-            if (log / POINTER).exists():  # readers do without it, and a repair may have taken it away
-                sync(log / POINTER)
-    sync(log)
+    names = storage.names(log)
+    new = [name for name, number in _checkpoints(names).items() if number >= version - 1]
+    if new and POINTER in names:  # readers do without it, and a repair may have taken it away
+        new.append(POINTER)
+    storage.sync([entry_path(table, version), *(below(log, name) for name in new), log])
     if version == 0:
-        sync(table.location)
+        storage.sync([table.location])
 
 
 def is_of(actions: Actions, replacement: Replacement) -> bool:
@@ -77,7 +76,7 @@ def is_whole(actions: Actions, replacement: Replacement) -> bool:
     )
 
 
-def move_torn_aside(table: Table, expected: Iterable[Replacement], aside: Path) -> list[str]:
+def move_torn_aside(storage: Storage, table: Table, expected: Iterable[Replacement], aside: Path) -> list[str]:
     """Move what a power failure tore at the end of the log into ``aside``, and return in words what it was.
 
     The newest entry, where it is empty or torn, or begins one of the ``expected`` commits and does not end it; and a
@@ -85,51 +84,52 @@ def move_torn_aside(table: Table, expected: Iterable[Replacement], aside: Path) 
     remint's commits delete none.
     """
     log = log_folder(table)
-    entries = sorted(p for p in log.glob("*.json") if ENTRY.fullmatch(p.name)) if log.is_dir() else []
+    names = storage.names(log)
+    entries = [name for name in names if ENTRY.fullmatch(name)]
     if not entries:
         return []
     moved: list[str] = []
     newest = entries[-1]
-    actions = actions_of(newest)
-    version = int(newest.stem)
+    content = storage.read(below(log, newest))
+    actions = actions_of(content)
+    version = int(newest.partition(".")[0])
     torn = actions is None or any(is_of(actions, r) and not is_whole(actions, r) for r in expected)
     if torn:
-        what = "is empty" if not newest.stat().st_size else "is torn"
-        moved.append(f"log entry {newest.name} {what}")
-        _move(newest, aside)
-    bad = [name for name, at in _checkpoints(log).items() if (torn and at >= version) or not _is_parquet(log / name)]
+        moved.append(f"log entry {newest} {'is torn' if content else 'is empty'}")
+        _move(storage, below(log, newest), aside)
+    bad = [
+        name
+        for name, at in _checkpoints(names).items()
+        if (torn and at >= version) or not _is_parquet(storage.read(below(log, name)))
+    ]
     for name in sorted(bad):
         moved.append(f"checkpoint {name} is torn")
-        _move(log / name, aside)
-    if bad and (log / POINTER).exists():
-        _move(log / POINTER, aside)
+        _move(storage, below(log, name), aside)
+    if bad and POINTER in names:
+        _move(storage, below(log, POINTER), aside)
     if moved:
-        sync(log)
+        storage.sync([log])
     return moved
 
 
-def _checkpoints(log: Path) -> Mapping[str, int]:
-    found = ((path.name, CHECKPOINT.fullmatch(path.name)) for path in log.iterdir())
+def _checkpoints(names: Iterable[str]) -> Mapping[str, int]:
+    found = ((name, CHECKPOINT.fullmatch(name)) for name in names)
     return {name: int(match[1]) for name, match in found if match}
 
 
-def _is_parquet(path: Path) -> bool:
-    with path.open("rb") as file:
-        if file.seek(0, os.SEEK_END) < 3 * len(_PARQUET_MAGIC):
-            return False
-        file.seek(-len(_PARQUET_MAGIC), os.SEEK_END)
-        return file.read() == _PARQUET_MAGIC
+def _is_parquet(content: bytes) -> bool:
+    return len(content) >= 3 * len(_PARQUET_MAGIC) and content.endswith(_PARQUET_MAGIC)
 
 
-def _move(path: Path, aside: Path) -> None:
-    """Move a file into ``aside`` under its own name; a copy is durable there before the name is gone here."""
+def _move(storage: Storage, place: str, aside: Path) -> None:
+    """Move a file of a log into ``aside`` under its own name; a copy is durable there before the name is gone here."""
     make_folder(aside)
-    place = aside / path.name
-    number = 0
-    while place.exists():
+    name = posixpath.basename(place)
+    copy, number = aside / name, 0
+    while copy.exists():
         number += 1
-        place = aside / f"{path.name}.{number}"
-    place.write_bytes(path.read_bytes())
-    sync(place)
+        copy = aside / f"{name}.{number}"
+    copy.write_bytes(storage.read(place))
+    sync(copy)
     sync(aside)
-    path.unlink()
+    storage.delete([place])

@@ -5,22 +5,21 @@ Rules: nothing here raises for a log that is damaged; every fault is named with 
 
 from __future__ import annotations
 
+import io
 import json
-import os
 import re
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
 from datetime import datetime
-from pathlib import Path
 from typing import Any
 from urllib.parse import quote, unquote
 
 import pyarrow.parquet as pq
 from pyarrow import ArrowException
 
-from remint.disk import sync
 from remint.errors import InvalidKey
 from remint.formats.base import Commit, LogFault, LogFlaw, LoggedFile, LogReading, Replacement, Table
+from remint.storage.base import Storage, below
 
 ENTRY = re.compile(r"(\d{20})\.json")
 CHECKPOINT = re.compile(r"(\d{20})\.checkpoint.*\.parquet")
@@ -39,6 +38,7 @@ _Actions = list[dict[str, Any]]
 class _Reading:
     """A log while it is read."""
 
+    storage: Storage
     table: Table
     commits: list[Commit] = field(default_factory=list)
     faults: list[LogFault] = field(default_factory=list)
@@ -47,10 +47,14 @@ class _Reading:
     named: set[str] = field(default_factory=set)
     newest: int = -1
 
+    def content(self, name: str) -> bytes:
+        """Return what an entry or a checkpoint holds."""
+        return self.storage.read(below(log_folder(self.table), name))
 
-def log_folder(table: Table) -> Path:
+
+def log_folder(table: Table) -> str:
     """Return the folder of the table's log."""
-    return Path(table.location) / "_delta_log"
+    return below(table.location, "_delta_log")
 
 
 def entry_name(version: int) -> str:
@@ -58,21 +62,21 @@ def entry_name(version: int) -> str:
     return f"{version:020d}.json"
 
 
-def is_logged(table: Table) -> bool:
+def is_logged(storage: Storage, table: Table) -> bool:
     """Return whether the table has any log."""
-    return log_folder(table).is_dir() and any(ENTRY.fullmatch(p.name) for p in log_folder(table).iterdir())
+    return any(ENTRY.fullmatch(name) for name in storage.names(log_folder(table)))
 
 
-def read_log(table: Table) -> LogReading:
+def read_log(storage: Storage, table: Table) -> LogReading:
     """Return what the log of a table says and what is wrong with it."""
     folder = log_folder(table)
-    names = sorted(p.name for p in folder.iterdir()) if folder.is_dir() else []
+    names = storage.names(folder)
     entries = {int(m[1]): n for n in names if (m := ENTRY.fullmatch(n))}
     checkpoints: dict[int, list[str]] = {}
     for name in names:
         if found := CHECKPOINT.fullmatch(name):
             checkpoints.setdefault(int(found[1]), []).append(name)
-    reading = _Reading(table, newest=max([*entries, *checkpoints], default=-1))
+    reading = _Reading(storage, table, newest=max([*entries, *checkpoints], default=-1))
     first = min(entries, default=0)
     # Cleaning up removes the oldest entries, once a checkpoint says what they said.
     start = first if any(v >= first - 1 for v in checkpoints) else 0
@@ -80,12 +84,13 @@ def read_log(table: Table) -> LogReading:
     seen: dict[bytes, str] = {}
     for version in range(min([start, *checkpoints]), reading.newest + 1):
         if version in entries:
-            _take_entry(reading, version, (folder / entries[version]), seen)
+            _take_entry(reading, version, entries[version], seen)
         elif version >= start:
             _fault(reading, LogFlaw.GAP, version, entry_name(version))
         for name in checkpoints.get(version, ()):
-            _take_checkpoint(reading, version, folder / name)
-    _take_pointer(reading, folder / POINTER, checkpoints)
+            _take_checkpoint(reading, version, name)
+    if POINTER in names:
+        _take_pointer(reading, checkpoints)
     return LogReading(
         newest=reading.newest,
         commits=tuple(reading.commits),
@@ -103,24 +108,24 @@ def _fault(reading: _Reading, flaw: LogFlaw, version: int, name: str, detail: st
         reading.is_sure = False
 
 
-def _take_entry(reading: _Reading, version: int, path: Path, seen: dict[bytes, str]) -> None:
+def _take_entry(reading: _Reading, version: int, name: str, seen: dict[bytes, str]) -> None:
     try:
-        content = path.read_bytes()
+        content = reading.content(name)
     except OSError as error:
-        _fault(reading, LogFlaw.TORN, version, path.name, f"cannot be read: {error.strerror}")
+        _fault(reading, LogFlaw.TORN, version, name, f"cannot be read: {error.strerror}")
         return
     if content and content in seen:
-        _fault(reading, LogFlaw.DUPLICATE, version, path.name, f"says the same as {seen[content]}")
-    seen[content] = path.name
+        _fault(reading, LogFlaw.DUPLICATE, version, name, f"says the same as {seen[content]}")
+    seen[content] = name
     actions = _parsed(content)
     if not content.strip():
-        _fault(reading, LogFlaw.EMPTY, version, path.name)
+        _fault(reading, LogFlaw.EMPTY, version, name)
     elif actions is None:
-        _fault(reading, LogFlaw.TORN, version, path.name)
+        _fault(reading, LogFlaw.TORN, version, name)
     elif not any("commitInfo" in action for action in actions):
-        _fault(reading, LogFlaw.CUT, version, path.name)
+        _fault(reading, LogFlaw.CUT, version, name)
     else:
-        commit = _commit(reading.table, version, path.name, actions)
+        commit = _commit(reading.table, version, name, actions)
         reading.commits.append(commit)
         for gone in commit.removes:
             reading.live.pop(gone, None)
@@ -185,36 +190,34 @@ def _key(table: Table, values: Any) -> str:
     return ""
 
 
-def _take_checkpoint(reading: _Reading, version: int, path: Path) -> None:
+def _take_checkpoint(reading: _Reading, version: int, name: str) -> None:
     """Compare a checkpoint with what the entries before it add up to; begin with it where those are gone."""
     try:
-        rows = pq.read_table(path, columns=["add"]).column("add").to_pylist()
+        rows = pq.read_table(io.BytesIO(reading.content(name)), columns=["add"]).column("add").to_pylist()
     except (ArrowException, OSError, KeyError, ValueError) as error:
-        _fault(reading, LogFlaw.CHECKPOINT, version, path.name, f"cannot be read: {' '.join(str(error).split())[:200]}")
+        _fault(reading, LogFlaw.CHECKPOINT, version, name, f"cannot be read: {' '.join(str(error).split())[:200]}")
         return
     adds = [_logged(reading.table, row) for row in rows if row]
     reading.named.update(f.path for f in adds)
     held = {f.path: f for f in adds}
-    if "checkpoint.parquet" not in path.name:
+    if "checkpoint.parquet" not in name:
         return  # one part of several
     if not reading.is_sure and not reading.faults:
         reading.live, reading.is_sure = dict(held), True
     elif reading.is_sure and held != reading.live:
         different = sorted(p for p in {*held, *reading.live} if held.get(p) != reading.live.get(p))
         words = f"does not say what the log before it says, of {len(different)} files, for example {different[0]}"
-        _fault(reading, LogFlaw.CHECKPOINT, version, path.name, words)
+        _fault(reading, LogFlaw.CHECKPOINT, version, name, words)
 
 
-def _take_pointer(reading: _Reading, path: Path, checkpoints: Mapping[int, Sequence[str]]) -> None:
-    if not path.exists():
-        return
+def _take_pointer(reading: _Reading, checkpoints: Mapping[int, Sequence[str]]) -> None:
     try:
-        named = int(json.loads(path.read_text("utf-8"))["version"])
+        named = int(json.loads(reading.content(POINTER).decode("utf-8"))["version"])
     except (OSError, ValueError, KeyError, TypeError):
-        _fault(reading, LogFlaw.CHECKPOINT, -1, path.name, "cannot be read")
+        _fault(reading, LogFlaw.CHECKPOINT, -1, POINTER, "cannot be read")
         return
     if named not in checkpoints:
-        _fault(reading, LogFlaw.CHECKPOINT, named, path.name, f"names a checkpoint of version {named}, which is gone")
+        _fault(reading, LogFlaw.CHECKPOINT, named, POINTER, f"names a checkpoint of version {named}, which is gone")
 
 
 def partition_values(table: Table, key: str) -> dict[str, str | None]:
@@ -234,26 +237,17 @@ def app_id(run_id: str) -> str:
     return f"remint:{run_id}"
 
 
-def take_out_entry(table: Table, file: str) -> None:
+def take_out_entry(storage: Storage, table: Table, file: str) -> None:
     """Remove an entry of the log, durably; of a checkpoint also the pointer, which readers would follow to nothing."""
     folder = log_folder(table)
-    (folder / file).unlink(missing_ok=True)
-    if not ENTRY.fullmatch(file):
-        (folder / POINTER).unlink(missing_ok=True)
-    sync(folder)
+    storage.delete(below(folder, name) for name in ([file] if ENTRY.fullmatch(file) else [file, POINTER]))
+    storage.sync([folder])
 
 
-def put_back_commit(table: Table, version: int, replacement: Replacement) -> None:
+def put_back_commit(storage: Storage, table: Table, version: int, replacement: Replacement) -> None:
     """Write a commit of remint's as an entry of the log, whole and durable, in the place of what is there."""
     text = "".join(f"{json.dumps(action)}\n" for action in _actions(table, replacement))
-    folder = log_folder(table)
-    whole = folder / f".{entry_name(version)}.repair"
-    with whole.open("w", encoding="utf-8") as file:
-        file.write(text)
-        file.flush()
-        os.fsync(file.fileno())
-    whole.replace(folder / entry_name(version))
-    sync(folder)
+    storage.write(below(log_folder(table), entry_name(version)), text.encode("utf-8"))
 
 
 def _actions(table: Table, replacement: Replacement) -> Iterable[dict[str, Any]]:

@@ -18,6 +18,7 @@ from functools import cached_property
 from pathlib import Path
 from typing import Any
 
+from pyarrow import parquet
 from pyiceberg.catalog import Catalog
 from pyiceberg.exceptions import CommitFailedException, NoSuchNamespaceError, NoSuchTableError, TableAlreadyExistsError
 from pyiceberg.manifest import DataFileContent, ManifestContent, ManifestEntry, ManifestEntryStatus, ManifestFile
@@ -26,8 +27,7 @@ from pyiceberg.table import Transaction
 from pyiceberg.table.snapshots import Operation
 from pyiceberg.table.update.snapshot import _OverwriteFiles
 
-from remint.disk import sync
-from remint.errors import LogDamaged, PublishUnverified, RunError, TableBusy
+from remint.errors import LogDamaged, PublishConflict, PublishUnverified, RunError, TableBusy
 from remint.failures import machine_failure
 from remint.formats.base import Landed, LogReading, Replacement, Table, require_base
 from remint.formats.iceberg_catalog import Pending, commit, create_table, is_atomic, opened
@@ -42,10 +42,13 @@ from remint.formats.iceberg_files import (
 )
 from remint.formats.iceberg_log import read_log
 from remint.model.partition import PartitionKey
+from remint.storage.base import Storage, below
+from remint.storage.local import LOCAL
 
 _FORMAT_VERSION = 2
 _CAS_TRIES = 50
 _PAUSE_S = 0.02
+_POSITION_DELETE = {"file_path", "pos"}
 _RUN, _ATTEMPT = "remint.run", "remint.attempt"
 
 
@@ -55,9 +58,10 @@ class IcebergFormat:
     name = "iceberg"
     log_folder = "metadata"
 
-    def __init__(self, catalog: str, properties: Mapping[str, str]) -> None:
+    def __init__(self, catalog: str, properties: Mapping[str, str], storage: Storage = LOCAL) -> None:
         """Bind a catalog by name; it is opened when a table is first asked for."""
         self._name, self._properties = catalog, properties
+        self._storage = storage
         self._manifests = Manifests()
 
     @cached_property
@@ -170,14 +174,8 @@ class IcebergFormat:
     def remove(self, table: Table, paths: Collection[str]) -> list[str]:
         """Delete files that the newest version does not name; a file that is gone already counts as deleted."""
         live = set().union(*self.live_files(table).values())
-        folders = set()
-        for path in sorted(set(paths) - live):
-            place = Path(table.location) / path
-            place.unlink(missing_ok=True)
-            if place.parent.is_dir():
-                folders.add(place.parent)
-        for folder in sorted(folders):
-            sync(folder)
+        gone = [below(table.location, path) for path in sorted(set(paths) - live)]
+        self._storage.delete(gone, durably=True)
         return sorted(live & set(paths))
 
     def damaged_commits(self, table: Table) -> list[str]:
@@ -200,6 +198,8 @@ class IcebergFormat:
         """Return where schema, cut or features are not those that remint can keep."""
         loaded = self._there(table)
         found = [*_unsupported(loaded), *cut_differences(table, loaded.metadata)]
+        deletes = sorted({f.key for f in self._live(table, loaded) if f.deletes})
+        found += [f"{key}: rows of its files are deleted by position deletes; compact it first" for key in deletes]
         there = {field.name: field.field_type for field in loaded.schema().fields}
         wanted = {column.name: iceberg_type(column) for column in table.columns}
         for name in dict.fromkeys([*wanted, *there]):
@@ -263,6 +263,7 @@ class IcebergFormat:
         _refuse_unsupported(loaded, table)
         live = self._live(table, loaded)
         require_base(table, _by_key(live), replacement)
+        _refuse_deletes(table, loaded, replacement)
         transaction = Transaction(loaded)
         said = {_RUN: replacement.run_id, _ATTEMPT: str(replacement.attempt)}
         producer = _Replacing(Operation.OVERWRITE, transaction, loaded.io, snapshot_properties=said)
@@ -416,6 +417,24 @@ def _refuse_unsupported(loaded: IcebergTable, table: Table) -> None:
             f"{table.name}: {'; '.join(found)}",
             hint="rewrite the table's data files with the tool that wrote them, or declare it under another location",
         )
+
+
+def _refuse_deletes(table: Table, loaded: IcebergTable, replacement: Replacement) -> None:
+    """Refuse to put back files beside which position deletes were live: they would count for older files no more.
+
+    What remint wrote carries its statistics; only of other files it has to be looked up what they are.
+    """
+    for file in replacement.adds:
+        if not file.stats and _names(loaded, below(table.location, file.path)) == _POSITION_DELETE:
+            raise PublishConflict(
+                f"{table.name} {file.key}: rows of its files were deleted by {file.path}, and would come back",
+                hint=f"remint run {table.name} --rebuild    # makes it anew instead",
+            )
+
+
+def _names(loaded: IcebergTable, place: str) -> set[str]:
+    with loaded.io.new_input(place).open() as file:
+        return set(parquet.read_schema(file).names)
 
 
 def _tries(table: Table) -> Iterator[None]:

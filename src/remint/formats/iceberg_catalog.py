@@ -65,7 +65,7 @@ def create_table(
     Raises:
         TableAlreadyExistsError: somebody was faster.
     """
-    catalog.create_namespace_if_not_exists(identifier[:-1])
+    _make_namespace(catalog, identifier[:-1])
     if not isinstance(catalog, SqlCatalog):
         catalog.create_table(identifier, schema, location, spec, properties=properties)
         return
@@ -74,6 +74,14 @@ def create_table(
     catalog._write_metadata(metadata, catalog._load_file_io(location=place), place)
     _sync([place])
     catalog.register_table(identifier, place)
+
+
+def _make_namespace(catalog: Catalog, namespace: Identifier) -> None:
+    try:
+        catalog.create_namespace_if_not_exists(namespace)
+    except Exception:
+        if not catalog.namespace_exists(namespace):  # somebody else may have made it between the look and the insert
+            raise
 
 
 def commit(catalog: Catalog, changes: Sequence[Pending]) -> None:

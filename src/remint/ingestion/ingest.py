@@ -13,7 +13,6 @@ from itertools import chain
 from pathlib import Path
 from typing import Any
 
-from remint.disk import sync_names
 from remint.engines.base import Ingested, IngestWork, Scan
 from remint.errors import ArrivalsRedeclared
 from remint.formats.base import by_key
@@ -23,12 +22,12 @@ from remint.model.dataset import Dataset, DatasetName, FileSource, Layer, quaran
 from remint.model.digest import ContentDigest, canonical
 from remint.model.event import Event, EventKind
 from remint.model.graph import DatasetGraph
-from remint.model.partition import Grain, PartitionSet
+from remint.model.partition import Grain, PartitionKey, PartitionSet
 from remint.model.provenance import Arrival, DataFile, ProvenanceRecord
 from remint.model.request import Extraction
 from remint.model.run import RunState, StepKind
-from remint.publishing.intact import require_intact
-from remint.publishing.leftovers import discard, leftovers, token
+from remint.publishing.intact import Depth, require_intact
+from remint.publishing.leftovers import leftovers, token
 from remint.publishing.publish import (
     TableChange,
     intend,
@@ -39,7 +38,7 @@ from remint.publishing.publish import (
     record_success,
 )
 from remint.publishing.record import Scope, audit_entry, stopped
-from remint.publishing.scheme import require_countings
+from remint.publishing.scheme import in_own_scheme, require_countings
 from remint.publishing.tools import Tools
 from remint.publishing.unrecorded import refuse_unrecorded
 from remint.sources.files import discover
@@ -163,7 +162,7 @@ def run_ingest(tools: Tools, graph: DatasetGraph, run_id: str, pending: Iterable
             refuse_unrecorded(tools, [d for d in graph if d.layer is Layer.BRONZE])
             for name in begun_of(tools, run_id).datasets:
                 # Their keys decide what is new; they are too many to be hashed for every few rows that arrive.
-                require_intact(tools, graph[name], _held(tools, graph[name]), hashed=False)
+                require_intact(tools, graph[name], _held(tools, graph[name]), Depth.SIZE)
             due = pages_due(tools, graph, begun_of(tools, run_id).windows, tuple(intake.taken))
             _stage(tools, graph, run_id, intake, pending, due)
             intend(tools, run_id, list(_changes(graph, intake)), _fence(tools, graph, intake), newest=intake.newest)
@@ -218,14 +217,14 @@ def _stage(
     tools.scratch.mkdir(parents=True, exist_ok=True)
     for table in graph:
         if table.layer is Layer.BRONZE:
-            discard(leftovers(tools, tools.folder(table), run_id, intake.files.get(table.name, [])))
+            tools.storage.delete(leftovers(tools, tools.folder(table), run_id, intake.files.get(table.name, [])))
     for number, entry in enumerate(chain[Pending](waiting, due), start=first):
         bronze = graph[entry.dataset]
         newest = intake.newest.setdefault(bronze.name, _newest(tools, bronze.name))
         with tempfile.TemporaryDirectory(dir=tools.scratch) as folder:
             made, source = _stage_one(tools, graph, entry, (run_id, token(tools, run_id, number), Path(folder), intake))
         for name in (bronze.name, quarantine_name(bronze.name)) if made.digests else ():
-            sync_names(Path(tools.folder(graph[name])), tools.lake)
+            tools.storage.sync_names(tools.folder(graph[name]), tools.lake)
         intake.add(bronze, made, source, entry.place)
         counted = bronze.arrivals.in_words if bronze.arrivals else ""
         payload = {
@@ -380,7 +379,7 @@ def _records(
         before = earlier.get(key)
         parts = [intake.digests[name, f.path] for f in files]
         if before:
-            parts.append(ContentDigest.parse(before.digest))
+            parts.append(_before(tools, change.dataset, key, before))
         yield ProvenanceRecord(
             dataset=name,
             key=key,
@@ -392,6 +391,18 @@ def _records(
             files=(*(before.files if before else ()), *files),
             table_version=versions[name],
         )
+
+
+def _before(tools: Tools, dataset: Dataset, key: PartitionKey, record: ProvenanceRecord) -> ContentDigest:
+    """Return the digest of what a partition held, as this command's engines compute it.
+
+    Raises:
+        FilesDamaged: it must be computed from files, and they are not as they were published.
+    """
+    found = in_own_scheme(tools, dataset, {key: record})
+    if key not in found:
+        require_intact(tools, dataset, record.files)
+    return ContentDigest.parse(found[key])
 
 
 def _total(intake: _Intake, count: str) -> int:

@@ -61,6 +61,8 @@ class Project:
     """What makes the datasets that no SQL makes."""
     owners: dict[DatasetName, str]
     """Who is to be told when a dataset changes, where its contract names a team."""
+    engines: dict[DatasetName, str]
+    """Engine by dataset, of those that declare one; a quarantine has its dataset's."""
 
     def function_of(self, dataset: Dataset) -> PythonTransform | None:
         """Return the function that makes a dataset as a plan has it; None for SQL, which the plan holds itself.
@@ -114,6 +116,12 @@ def load_project(root: Path, *, keep: bool = True) -> Project:
         warnings=_warnings(draft, graph),
         functions=dict(draft.functions),
         owners={name: contract.owner for name, contract in draft.contracts.items() if contract.owner},
+        engines={
+            name: declaration.engine
+            for declaration in draft.declarations.values()
+            for name in (declaration.name, quarantine_name(declaration.name))
+            if declaration.engine
+        },
     )
 
 

@@ -12,6 +12,7 @@ from remint.loading.declare import Declaration
 from remint.loading.draft import Draft, Shape
 from remint.loading.names import NAME, RESERVED, nearest
 from remint.loading.reading import aggregate_of, condition_of
+from remint.loading.settings import ENGINES
 from remint.loading.source_rules import source_problems
 from remint.loading.sql_source import REJECTED
 from remint.model.calendar import FINER, UTC_ZONE, check_zone
@@ -28,6 +29,12 @@ def declaration_mistakes(draft: Draft, declaration: Declaration) -> Iterator[Pro
     is_bronze = declaration.layer is Layer.BRONZE
     yield from _bronze(draft, declaration) if is_bronze else _transform(draft, declaration)
     yield from _version(draft, declaration)
+    if declaration.engine not in ("", *ENGINES):
+        yield draft.mistake(
+            declaration,
+            f"{declaration.name}: there is no engine {declaration.engine!r}",
+            f"one of {', '.join(ENGINES)}",
+        )
     contract = draft.contracts.get(declaration.name)
     if contract is None:
         return

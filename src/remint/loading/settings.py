@@ -12,7 +12,7 @@ import math
 import os
 import re
 import tomllib
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Iterable, Mapping
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -24,8 +24,10 @@ from remint.planner.peak_hours import PeakHours
 from remint.planner.policy import Policy, Priority, Rule
 
 SETTINGS_FILE = "remint.toml"
+ENGINES = ("duckdb", "spark")
 _ENV_PREFIX = "REMINT_"
 _SQLITE = "sqlite:///"
+_BUCKET = re.compile(r"s3://[a-z0-9][a-z0-9.-]+[a-z0-9](/[^/@?#\s]+)*/?")
 _MEMORY = re.compile(r"\d+(\.\d+)?\s*(KB|MB|GB|TB|KIB|MIB|GIB|TIB)", re.IGNORECASE)
 
 
@@ -48,6 +50,16 @@ class Settings:
     memory_limit: str
     threads: int
     """0: all cores."""
+    engine: str
+    """Name of the engine of every dataset that declares none."""
+    digests: str
+    """``portable``, or empty: as the engines in use need them."""
+    spark_remote: str
+    """Address of a Spark Connect server; empty: a session of this process."""
+    spark_master: str
+    """Where Spark runs when it is started here, as Spark spells it; empty: on this machine."""
+    is_submitted: bool
+    """This process was started by spark-submit, which says where Spark is."""
     views: str | None
     """Absolute path of the views file that every run refreshes."""
     policy: Policy
@@ -106,9 +118,15 @@ def _wrong_hours(windows: list[Any]) -> list[str]:
 
 _CATALOGS = ("sql", "rest", "glue")
 
+
+def _is_lake(value: Any) -> bool:
+    """Return whether tables can lie there: below a folder of this machine, or below a prefix of a bucket."""
+    return _is_text(value) and ("://" not in value or _BUCKET.fullmatch(value) is not None)
+
+
 _KEYS: Mapping[tuple[str, str], _Key] = {
     ("project", "name"): _Key(None, _is_text, "text", is_required=True),
-    ("paths", "lake"): _Key("lake", _is_text, "text"),
+    ("paths", "lake"): _Key("lake", _is_lake, "a folder, or s3://bucket/prefix without a password in it"),
     ("views", "path"): _Key(
         None,
         lambda v: _is_text(v) and v.endswith((".sql", ".duckdb")),
@@ -123,11 +141,17 @@ _KEYS: Mapping[tuple[str, str], _Key] = {
         "sqlite:///.remint/state.db", lambda v: _is_text(v) and "://" in v, "a URL such as sqlite:///..."
     ),
     ("store", "wait_seconds"): _Key(10, _is_amount, "a number"),
+    ("engine", "name"): _Key(ENGINES[0], lambda v: v in ENGINES, " or ".join(f'"{name}"' for name in ENGINES)),
+    ("engine", "digests"): _Key("", lambda v: v == "portable", '"portable"; leave it out for what the engines need'),
     ("engine", "memory_limit"): _Key(
         "2GB", lambda v: isinstance(v, str) and _MEMORY.fullmatch(v) is not None, 'an amount such as "2GB"'
     ),
     ("engine", "threads"): _Key(0, lambda v: _is_count(v, 0), "a whole number, 0 for all cores"),
     ("engine", "batch_rows"): _Key(4_000_000, lambda v: _is_count(v, 1), "a whole number above 0"),
+    ("engine.spark", "remote"): _Key(
+        "", lambda v: isinstance(v, str) and v.startswith("sc://"), 'the address of a server, such as "sc://host:15002"'
+    ),
+    ("engine.spark", "master"): _Key("", _is_text, 'where Spark runs, such as "local[4]"'),
     ("cost", "currency"): _Key("EUR", _is_text, "text"),
     ("cost", "per_hour"): _Key(None, _is_amount, "a number"),
     ("cost", "per_tb_scanned"): _Key(None, _is_amount, "a number"),
@@ -210,7 +234,7 @@ def credential(name: str) -> str | None:
 def _from_file(raw: Mapping[str, Any], text: str, mistakes: list[ProjectError]) -> dict[tuple[str, str], Any]:
     sections = sorted({section for section, _ in _KEYS})
     found: dict[tuple[str, str], Any] = {}
-    for section, content in raw.items():
+    for section, content in _sections(raw, sections):
         line = _line(text, section, None)
         if section not in sections:
             mistakes.append(_unknown(f"[{section}]", [f"[{s}]" for s in sections], line))
@@ -220,6 +244,14 @@ def _from_file(raw: Mapping[str, Any], text: str, mistakes: list[ProjectError]) 
             for name, value in content.items():
                 _accept((section, name), value, _line(text, section, name), found, mistakes)
     return found
+
+
+def _sections(raw: Mapping[str, Any], known: list[str]) -> Iterable[tuple[str, Any]]:
+    """Yield every section of the file with what stands in it; one within another has a name with a dot."""
+    for section, content in raw.items():
+        inner = {n: v for n, v in content.items() if f"{section}.{n}" in known} if isinstance(content, dict) else {}
+        yield section, {n: v for n, v in content.items() if n not in inner} if inner else content
+        yield from ((f"{section}.{name}", value) for name, value in inner.items())
 
 
 def _accept(
@@ -237,7 +269,7 @@ def _accept(
 
 
 def _from_environment(env: Mapping[str, str], mistakes: list[ProjectError]) -> dict[tuple[str, str], Any]:
-    names = {f"{_ENV_PREFIX}{section}__{name}".upper(): (section, name) for section, name in _KEYS}
+    names = {f"{_ENV_PREFIX}{s.replace('.', '_')}__{name}".upper(): (s, name) for s, name in _KEYS}
     found: dict[tuple[str, str], Any] = {}
     for variable in sorted(v for v in env if v.startswith(_ENV_PREFIX) and "__" in v):
         key = names.get(variable)
@@ -273,7 +305,9 @@ def _typed(default: Any, text: str) -> Any:
 
 def _shown(key: tuple[str, str], value: Any) -> str:
     """Return a value as messages show it; a URL that is not understood may hold a password."""
-    return "not a URL" if key == ("store", "url") else repr(value)
+    if key == ("store", "url") or (key == ("paths", "lake") and "@" in str(value)):
+        return "not a URL of that kind"
+    return repr(value)
 
 
 def _more(key: tuple[str, str], value: Any) -> str:
@@ -310,7 +344,7 @@ def _resolved(values: Mapping[tuple[str, str], Any], root: Path, env: Mapping[st
         url = _SQLITE + str(root / url.removeprefix(_SQLITE))
     return Settings(
         name=values["project", "name"],
-        lake=lake if "://" in lake else str(root / lake),
+        lake=lake.rstrip("/") if "://" in lake else str(root / lake),
         format=values["tables", "format"],
         catalog_name=values["catalog", "name"],
         catalog=_catalog(values, root),
@@ -319,6 +353,11 @@ def _resolved(values: Mapping[tuple[str, str], Any], root: Path, env: Mapping[st
         views=str(root / values["views", "path"]) if values["views", "path"] else None,
         memory_limit=values["engine", "memory_limit"],
         threads=values["engine", "threads"],
+        engine=values["engine", "name"],
+        digests=values["engine", "digests"],
+        spark_remote=values["engine.spark", "remote"],
+        spark_master=values["engine.spark", "master"],
+        is_submitted="PYSPARK_GATEWAY_PORT" in env,
         policy=_policy(values),
         keep_days=values["retention", "keep_days"],
         user=env.get("REMINT_USER") or _login(),
@@ -326,10 +365,11 @@ def _resolved(values: Mapping[tuple[str, str], Any], root: Path, env: Mapping[st
 
 
 def _catalog(values: Mapping[tuple[str, str], Any], root: Path) -> dict[str, str]:
-    """Return what the catalog is opened with: an SQL catalog is a file beside the tables unless it has a URL."""
+    """Return what the catalog is opened with: an SQL catalog without a URL is a file, beside tables on a disk."""
     found = {k: values["catalog", k] for k in ("type", "uri", "warehouse") if values["catalog", k] is not None}
+    lake = values["paths", "lake"]
     if found["type"] == "sql":
-        found.setdefault("uri", f"{_SQLITE}{values['paths', 'lake']}/catalog.db")
+        found.setdefault("uri", f"{_SQLITE}{'.remint' if '://' in lake else lake}/catalog.db")
     if found.get("uri", "").startswith(_SQLITE):
         found["uri"] = _SQLITE + str(root / found["uri"].removeprefix(_SQLITE))
     return found

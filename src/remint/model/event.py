@@ -17,6 +17,8 @@ class EventKind(StrEnum):
     """What a loss of power tore was moved out of a table's log."""
     PUBLISHED = "published"
     RECORDED = "recorded"
+    WAITING = "waiting"
+    """A request to where the tables lie failed and is made again."""
     FAILED = "failed"
     ALERT = "alert"
     """Something that a person should look at: a failure, a run over its SLA, an anomalous volume."""

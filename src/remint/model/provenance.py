@@ -22,6 +22,8 @@ class DataFile:
     sha256: str
     stats: str
     """Delta statistics as JSON: numRecords, minValues, maxValues, nullCount; and fieldIds, where columns have ids."""
+    etag: str = ""
+    """What an object store called the very bytes that were hashed; empty where it names none, as on a disk."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

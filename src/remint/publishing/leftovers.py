@@ -2,12 +2,13 @@
 
 from __future__ import annotations
 
+import posixpath
 import re
 from collections.abc import Iterable
-from pathlib import Path
 
 from remint.model.provenance import DataFile
 from remint.publishing.tools import Tools
+from remint.storage.base import below
 
 
 def token(tools: Tools, run_id: str, *place: int) -> str:
@@ -15,18 +16,16 @@ def token(tools: Tools, run_id: str, *place: int) -> str:
     return "-".join([f"{run_id}-e{tools.store.held(run_id)}", *map(str, place)])
 
 
-def leftovers(tools: Tools, folder: str, run_id: str, keep: Iterable[DataFile]) -> list[Path]:
-    """Return the files below ``folder`` that this or an earlier holder of a run wrote and nothing accounts for.
+def leftovers(tools: Tools, folder: str, run_id: str, keep: Iterable[DataFile]) -> list[str]:
+    """Return the places of files below ``folder`` that this or an earlier holder of a run wrote and nothing names.
 
     Those of a later holder are not found: a process that was taken for dead may look after it was superseded.
     """
-    kept, held = {Path(folder) / f.path for f in keep}, tools.store.held(run_id)
-    written = re.compile(rf"part-{re.escape(run_id)}-e(\d+)-")
-    named = ((path, written.match(path.name)) for path in Path(folder).glob(f"**/part-{run_id}-*"))
-    return [path for path, epoch in named if path not in kept and (epoch is None or int(epoch[1]) <= held)]
-
-
-def discard(paths: Iterable[Path]) -> None:
-    """Delete files; one that is gone already is no matter."""
-    for path in paths:
-        path.unlink(missing_ok=True)
+    kept, held = {f.path for f in keep}, tools.store.held(run_id)
+    written = re.compile(rf"part-{re.escape(run_id)}-(?:e(\d+)-)?")
+    named = ((file.path, written.match(posixpath.basename(file.path))) for file in tools.storage.files(folder))
+    return [
+        below(folder, path)
+        for path, match in named
+        if match is not None and path not in kept and (match[1] is None or int(match[1]) <= held)
+    ]

@@ -9,11 +9,9 @@ from __future__ import annotations
 
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, replace
-from pathlib import Path
 from types import MappingProxyType
 from typing import Any
 
-from remint.disk import sync_names
 from remint.errors import HalfPublished, PublishConflict
 from remint.formats.base import Landed, Replacement
 from remint.model.dataset import Dataset, DatasetName
@@ -144,7 +142,7 @@ def publish_tables(tools: Tools, run_id: str, changes: Sequence[TableChange]) ->
     attempt = _attempt(tools, run_id, changes)
     for change in changes:
         tools.tables.create(tools.table(change.dataset))
-        sync_names(Path(tools.folder(change.dataset)), tools.lake)
+        tools.storage.sync_names(tools.folder(change.dataset), tools.lake)
     landed: dict[DatasetName, Landed] = {}
     try:
         for change in changes:
@@ -230,14 +228,9 @@ def withdraw(tools: Tools, run_id: str, changes: Sequence[TableChange]) -> None:
     intent = _withdrawal(tools, run_id, landed, AuditStatus.STARTED)
     tools.store.journal_append(run_id, StepKind.WITHDRAW_INTENT, {"attempt": attempt}, audit=intent)
     stuck: dict[DatasetName, str] = {}
-    for change in changes:
-        if change.is_empty or not _is_live(tools, run_id, change, attempt):
-            continue
-        back = TableChange(dataset=change.dataset, adds=change.removes, removes=change.adds)
-        try:
-            tools.tables.publish([(tools.table(change.dataset), _replacement(run_id, back, attempt + 1))])
-        except PublishConflict as error:
-            stuck[change.dataset.name] = error.message
+    live = [c for c in changes if not c.is_empty and _is_live(tools, run_id, c, attempt)]
+    for group in _groups(tools, live):
+        stuck |= _put_back(tools, run_id, group, attempt)
     if not stuck:
         done = _withdrawal(tools, run_id, landed, AuditStatus.SUCCESS)
         tools.store.journal_append(run_id, StepKind.WITHDRAWN, {"attempt": attempt}, audit=done)
@@ -249,6 +242,18 @@ def withdraw(tools: Tools, run_id: str, changes: Sequence[TableChange]) -> None:
         f"that table again: {'; '.join(stuck.values())}",
         hint='remint waive RUN --reason "..."    # leaves it so; what is live of it is foreign, and a plan heals it',
     )
+
+
+def _put_back(tools: Tools, run_id: str, group: Sequence[TableChange], attempt: int) -> dict[DatasetName, str]:
+    """Take back the attempt's commits to tables, together where that goes; return what keeps which from it."""
+    back = [TableChange(dataset=c.dataset, adds=c.removes, removes=c.adds) for c in group]
+    try:
+        tools.tables.publish([(tools.table(c.dataset), _replacement(run_id, c, attempt + 1)) for c in back])
+    except PublishConflict as error:
+        if len(group) == 1:
+            return {group[0].dataset.name: error.message}
+        return {name: why for c in group for name, why in _put_back(tools, run_id, [c], attempt).items()}
+    return {}
 
 
 def _withdrawal(tools: Tools, run_id: str, landed: Sequence[TableChange], status: AuditStatus) -> AuditEntry | None:

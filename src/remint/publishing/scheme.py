@@ -1,27 +1,109 @@
-"""Digests compare under one scheme only: find out before anything is made with another."""
+"""Digests compare under one scheme only: what is known under another is computed anew, from the published files.
+
+Rules: a digest in the ledger stays as it was recorded, and content that is the same keeps the text by which it is
+known: so neither a change of engine nor of its version makes anything stale.
+"""
 
 from __future__ import annotations
 
-from remint.errors import ArrivalsRedeclared, StoreError
+from collections.abc import Mapping, Sequence
+from typing import Protocol
+
+from remint.engines.base import Scan
+from remint.errors import ArrivalsRedeclared
+from remint.model.dataset import Dataset
+from remint.model.digest import ContentDigest
 from remint.model.graph import DatasetGraph
+from remint.model.partition import PartitionKey
+from remint.model.provenance import DataFile
+from remint.publishing.intact import Depth, flawed_files
 from remint.publishing.tools import Tools
 
 
-def require_scheme(tools: Tools, graph: DatasetGraph) -> None:
-    """Refuse to compare digests that another row hash made.
+class Content(Protocol):
+    """What a unit holds: the files, and the digest by which it is known."""
 
-    Raises:
-        StoreError: the ledger holds digests of a scheme that the engine does not compute; nothing is changed.
+    @property
+    def digest(self) -> str:
+        """As recorded, under whatever scheme."""
+        ...
+
+    @property
+    def files(self) -> Sequence[DataFile]:
+        """Where the rows are."""
+        ...
+
+
+def is_of_another_scheme(one: str, other: str) -> bool:
+    """Return whether two digests were made by different row hashes, so that their texts say nothing of each other."""
+    return one.rpartition(":")[0].rpartition(":")[0] != other.rpartition(":")[0].rpartition(":")[0]
+
+
+def in_own_scheme(
+    tools: Tools,
+    dataset: Dataset,
+    contents: Mapping[PartitionKey, Content],
+    columns: Sequence[str] | None = None,
+) -> dict[PartitionKey, str]:
+    """Return the digest of each content as this command's engines compute it; those whose files are damaged are absent.
+
+    Args:
+        tools: adapters.
+        dataset: whose units they are.
+        contents: none is empty of a digest.
+        columns: over these alone; None: over all, where the recorded digest will do if it is of the scheme.
     """
-    heads = tools.store.heads([d.name for d in graph])
-    made = {h.digest.rsplit(":", 2)[0] for by_key in heads.values() for h in by_key.values() if h.digest}
-    other = made - {tools.engine.digest_scheme}
-    if other:
-        raise StoreError(
-            f"the ledger's digests are {', '.join(sorted(other))}; the engine installed here computes "
-            f"{tools.engine.digest_scheme}, so every partition would look changed",
-            hint="install the version of the engine that made them; DuckDB 1.3 to 2.0 compute duckdb-hash-1",
+    mine = str(ContentDigest.empty(tools.engine.digest_scheme))
+    found = {
+        key: held.digest
+        for key, held in contents.items()
+        if columns is None and not is_of_another_scheme(held.digest, mine)
+    }
+    others = {key: held for key, held in contents.items() if key not in found}
+    folder = tools.folder(dataset)
+    whole = {
+        key: held for key, held in others.items() if not flawed_files(tools.storage, folder, held.files, Depth.CONTENT)
+    }
+    if whole:
+        scan = Scan(
+            root=folder,
+            paths=tuple(f.path for held in whole.values() for f in held.files),
+            columns=dataset.columns,
+            partition=dataset.partition,
         )
+        made = tools.engine.digests(scan, columns)
+        found |= {key: str(made[key]) if key in made else mine for key in whole}
+    return found
+
+
+def known_again(
+    tools: Tools,
+    dataset: Dataset,
+    made: Mapping[PartitionKey, str],
+    known: Mapping[PartitionKey, str],
+    columns: Sequence[str] | None = None,
+) -> dict[PartitionKey, str]:
+    """Return ``made``, but content that is known already under another scheme by the text by which it is known.
+
+    Args:
+        tools: adapters.
+        dataset: whose units they are.
+        made: digest of what each unit holds now, as this command's engines compute it.
+        known: digest of what is published of it, as recorded; over the same columns.
+        columns: over which both are; None: all.
+    """
+    across = [
+        key
+        for key, digest in made.items()
+        if known.get(key) and is_of_another_scheme(known[key], digest) and _rows(known[key]) == _rows(digest)
+    ]
+    records = tools.store.records(dataset.name, across) if across else {}
+    published = in_own_scheme(tools, dataset, records, columns)
+    return {key: known[key] if published.get(key) == digest else digest for key, digest in made.items()}
+
+
+def _rows(digest: str) -> str:
+    return digest.rsplit(":", 2)[1]
 
 
 def require_countings(tools: Tools, graph: DatasetGraph) -> None:

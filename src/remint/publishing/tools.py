@@ -14,6 +14,7 @@ from remint.engines.base import Engine, UserFunction
 from remint.formats.base import Table, TableFormat
 from remint.model.dataset import Dataset, Layer
 from remint.model.event import Event
+from remint.storage.base import Storage, below
 from remint.store.base import StoreWriter
 
 
@@ -22,13 +23,15 @@ class Tools:
     """Adapters, bound once by the workspace."""
 
     store: StoreWriter
+    storage: Storage
+    """Where tables lie."""
     tables: TableFormat
     start_engine: Callable[[], Engine]
     """Returns the one engine of the command, starting it at the first call: most commands need none."""
     root: Path
     """The project's folder: source URLs are relative to it."""
-    lake: Path
-    """Folder below which every table lives."""
+    lake: str
+    """Absolute path or URL below which every table lives."""
     scratch: Path
     """Folder for files that no run needs again."""
     clock: Callable[[], datetime]
@@ -58,8 +61,8 @@ class Tools:
         )
 
     def folder(self, dataset: Dataset) -> str:
-        """Return the absolute folder of the dataset's table."""
-        return str(self.lake / dataset.location)
+        """Return the absolute path or URL of the dataset's table."""
+        return below(self.lake, dataset.location)
 
     def now(self) -> str:
         """Return the time as the store writes it: ISO 8601, UTC, ending in Z."""

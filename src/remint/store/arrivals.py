@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Collection, Iterable, Mapping, Sequence
-from dataclasses import asdict, fields
+from dataclasses import asdict, fields, replace
 from typing import Any
 
 from sqlalchemy import Connection, Row, bindparam, insert, select, update
@@ -24,20 +24,23 @@ def content(
 ) -> dict[PartitionKey, ArrivedContent]:
     """Return all that has arrived, by event key; only for some of them when given.
 
-    Raises:
-        StoreError: under more than one digest scheme.
+    What was counted under several digest schemes is added up all the same: the sum of the row hashes, each of its own
+    scheme, tells one content from another as well, under a name of its own.
     """
     whole = select(arrived).where(arrived.c.dataset == dataset)
     parts = [whole] if only is None else [whole.where(arrived.c.event_key.in_(part)) for part in chunks(only)]
-    rows = [row for statement in parts for row in connection.execute(statement)]
-    schemes = sorted({row.scheme for row in rows})
-    if len(schemes) > 1:
-        raise StoreError(
-            f"rows of {dataset} were digested as {' and as '.join(schemes)}: "
-            "another version of the engine ingested some of them",
-            hint="ingest with one version of the engine; the versions that agree share a scheme",
-        )
-    return {row.event_key: _content(row) for row in rows}
+    found: dict[PartitionKey, ArrivedContent] = {}
+    for row in sorted((row for part in parts for row in connection.execute(part)), key=lambda row: row.scheme):
+        more = _content(row)
+        found[row.event_key] = _added(found[row.event_key], more) if row.event_key in found else more
+    return found
+
+
+def _added(one: ArrivedContent, other: ArrivedContent) -> ArrivedContent:
+    """Return two contents, counted under different schemes, as one."""
+    scheme = f"{one.digest.scheme}+{other.digest.scheme}"
+    digests = [replace(content.digest, scheme=scheme) for content in (one, other)]
+    return ArrivedContent(digest=digests[0] + digests[1], files=one.files + other.files)
 
 
 def _content(row: Row[Any]) -> ArrivedContent:

@@ -138,11 +138,7 @@ class StoreReader(Protocol):
         ...
 
     def arrivals(self, dataset: DatasetName, only: PartitionSet | None = None) -> dict[PartitionKey, ArrivedContent]:
-        """Return all that has arrived, by event key; only for some of them when given.
-
-        Raises:
-            StoreError: arrivals were digested under more than one scheme, so their sum means nothing.
-        """
+        """Return all that has arrived, by event key; only for some of them when given."""
         ...
 
     def arrival_files(

@@ -15,7 +15,7 @@ from typing import TYPE_CHECKING, ClassVar, Self
 from remint.errors import LogDamaged
 from remint.loading.project import Project, load_project
 from remint.loading.settings import credential, find_project
-from remint.model.event import Event
+from remint.model.event import Event, EventKind
 from remint.model.graph import DatasetGraph
 from remint.model.request import Ask
 from remint.model.run import Run, RunKind, RunState
@@ -34,6 +34,7 @@ if TYPE_CHECKING:
     from remint.execution.rollback import Rollbacks
     from remint.execution.upkeep import Upkeep
     from remint.formats.base import TableFormat
+    from remint.storage.base import Storage
 
 
 def _silent(_: Event) -> None:
@@ -60,6 +61,8 @@ class OpenedProject:
             ProjectInvalid: all mistakes of the project.
         """
         self.root = root
+        self.only_engine = ""
+        """Engine that makes every dataset in this command, whatever is declared; empty: what is declared."""
         self._emit, self._clock, self._new_id, self._stopwatch = emit, clock, new_id, stopwatch
         self.project: Project = load_project(root, keep=not self._is_reader)
 
@@ -93,10 +96,11 @@ class OpenedProject:
         open_ = open_store_to_read if self._is_reader else open_store
         return Tools(
             store=open_(settings.store_url, self.root, busy_timeout_s=settings.store_wait_s),
+            storage=self._storage,
             tables=self._tables(),
             start_engine=cache(self._start_engine),
             root=self.root,
-            lake=Path(settings.lake),
+            lake=settings.lake,
             scratch=self._scratch,
             clock=self._clock,
             stopwatch=self._stopwatch,
@@ -111,25 +115,28 @@ class OpenedProject:
         if settings.format == "iceberg":
             from remint.formats.iceberg import IcebergFormat
 
-            return IcebergFormat(settings.catalog_name, settings.catalog)
+            return IcebergFormat(settings.catalog_name, settings.catalog, self._storage)
         from remint.formats.delta import DeltaFormat
 
-        return DeltaFormat()
+        return DeltaFormat(self._storage)
+
+    @cached_property
+    def _storage(self) -> Storage:
+        from remint.storage.places import storage_of
+
+        return storage_of(self.project.settings.lake, self._waiting)
+
+    def _waiting(self, words: str) -> None:
+        self._emit(Event(kind=EventKind.WAITING, run_id="", detail=words))
 
     @cached_property
     def _scratch(self) -> Path:
         return own_folder(self) if self._is_reader else self.root / ".remint" / "tmp"
 
     def _start_engine(self) -> Engine:
-        from remint.engines.duckdb import DuckDBEngine
+        from remint.workspace.engines import start_engine
 
-        settings = self.project.settings
-        return DuckDBEngine(
-            memory_limit=settings.memory_limit,
-            threads=settings.threads,
-            folder=self._scratch,
-            allowed=(Path(settings.lake), self.root),
-        )
+        return start_engine(self.project, self._scratch, self._storage, self.only_engine)
 
     def now(self) -> str:
         """Return the time as approvals are compared with it."""

@@ -24,7 +24,7 @@ from remint.planner.policy import windows
 from remint.planner.survey import Verdicts, World, survey
 from remint.publishing.lease import taken
 from remint.publishing.record import log_resumption
-from remint.publishing.scheme import require_countings, require_scheme
+from remint.publishing.scheme import require_countings
 from remint.publishing.unrecorded import refuse_unrecorded
 from remint.store.values import Admission, Totals
 from remint.workspace.opened import OpenedProject
@@ -148,7 +148,6 @@ class Workspace(OpenedProject):
         from remint.loading.plan_file import plan_text
 
         refuse_used(self._tools, plan)
-        require_scheme(self._tools, self.graph)
         check_plan(self._tools, plan)
         asked = plan.request
         run = self._new_run(RunKind.APPLY, Ask(reason=asked.reason, trigger=asked.trigger, mode=asked.mode))
@@ -218,7 +217,6 @@ class Workspace(OpenedProject):
         if not pending and not begun.windows:
             return None
         require_credentials(self._tools, chosen)
-        require_scheme(self._tools, self.graph)
         require_countings(self._tools, self.graph)
         refuse_unrecorded(self._tools, chosen)
         run = self._new_run(RunKind.INGEST, replace(ask, mode=asked.mode))
@@ -309,7 +307,6 @@ class Workspace(OpenedProject):
         from remint.planner.policy import refuse_recut, refuse_unversioned
 
         dataset = self.graph.find(name)
-        require_scheme(self._tools, self.graph)
         found = find_adoptable(self._tools, self.graph, dataset, span)
         if found is None:
             return None
@@ -348,7 +345,6 @@ class Workspace(OpenedProject):
         """
         from remint.execution.verify import Sample, Way, prove
 
-        require_scheme(self._tools, self.graph)
         require_countings(self._tools, self.graph)
         sample = Sample(names=self.graph.select(selectors), size=size, keys=keys)
         folder = self._scratch.resolve() / f"verify-{self._new_id()}"
@@ -358,7 +354,6 @@ class Workspace(OpenedProject):
         """Compute the declared logic of the selected datasets in a window, beside the tables, and compare."""
         from remint.execution.shadow import shadow
 
-        require_scheme(self._tools, self.graph)
         folder = self._scratch.resolve() / f"shadow-{self._clock():%Y%m%d-%H%M%S}-{self._new_id()}"
         return shadow(self._tools, self.graph, trial, folder, batch_rows=self.policy.batch_rows)
 

@@ -1,0 +1,101 @@
+"""The engines of a project as one: each dataset is made by its own, started when it is first needed."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Mapping, Sequence
+from pathlib import Path
+from typing import Any
+
+from remint.engines.base import Comparison, Engine, Ingested, IngestWork, Rows, Scan, Staged, StageWork
+from remint.model.dataset import Dataset, DatasetName
+from remint.model.digest import ContentDigest
+from remint.model.partition import PartitionKey
+from remint.model.provenance import Arrival
+
+
+class ChosenEngine:
+    """Hands each piece of work to the engine that its dataset has; what has no dataset goes to the project's own."""
+
+    def __init__(self, starts: Mapping[str, Callable[[], Engine]], own: str, chosen: Mapping[DatasetName, str]) -> None:
+        """Prepare engines that digest alike.
+
+        Args:
+            starts: by the name of the engine, how it is started; it is, once, when it is first needed.
+            own: engine of every dataset that has none of its own, and of what concerns no dataset.
+            chosen: engine by dataset.
+        """
+        self._started: dict[str, Engine] = {}
+        self._starts, self.name, self._chosen = starts, own, chosen
+
+    def _engine(self, name: str) -> Engine:
+        if name not in self._started:
+            self._started[name] = self._starts[name]()
+        return self._started[name]
+
+    def _of(self, dataset: Dataset) -> Engine:
+        return self._engine(self.maker_of(dataset.name))
+
+    def maker_of(self, dataset: DatasetName) -> str:
+        """Return the name of the engine that makes a dataset."""
+        return self._chosen.get(dataset, self.name)
+
+    @property
+    def digest_scheme(self) -> str:
+        """Name of the row hash of all of them."""
+        return self._embedded.digest_scheme
+
+    @property
+    def _embedded(self) -> Engine:
+        """The engine that looks at single files and answers people."""
+        return self._engine("duckdb")
+
+    def stage(self, work: StageWork) -> Staged:
+        """Run the transform on its dataset's engine and write its units as Parquet files."""
+        return self._of(work.dataset).stage(work)
+
+    def recompute(self, work: StageWork) -> Mapping[PartitionKey, ContentDigest]:
+        """Return the digests that ``stage`` would give, writing nothing."""
+        return self._of(work.dataset).recompute(work)
+
+    def digests(self, scan: Scan, columns: Sequence[str] | None = None) -> Mapping[PartitionKey, ContentDigest]:
+        """Return the content digest of each partition of published files, by the project's own engine."""
+        return self._engine(self.name).digests(scan, columns)
+
+    def file_digests(
+        self, dataset: Dataset, scan: Scan, *, by_event: bool
+    ) -> Mapping[tuple[str, PartitionKey], ContentDigest]:
+        """Return the content digest of each file, by the dataset's engine."""
+        return self._of(dataset).file_digests(dataset, scan, by_event=by_event)
+
+    def ingest(self, work: IngestWork) -> Ingested:
+        """Turn one source file into Bronze and quarantine files: always embedded."""
+        return self._embedded.ingest(work)
+
+    def rivals(self, dataset: Dataset, known: Scan, new: Scan) -> tuple[Arrival, ...]:
+        """Return which rows count for other event partitions than their own: always embedded."""
+        return self._embedded.rivals(dataset, known, new)
+
+    def compare(self, before: Scan, after: Scan, key: Sequence[str], sample: int) -> Comparison:
+        """Return what differs between two states of a table: always embedded."""
+        return self._embedded.compare(before, after, key, sample)
+
+    def query(self, sql: str, scans: Mapping[str, Scan], limit: int) -> Rows:
+        """Run one read-only SELECT: always embedded."""
+        return self._embedded.query(sql, scans, limit)
+
+    def arrow(self, sql: str, scans: Mapping[str, Scan]) -> Any:
+        """Run one read-only SELECT and return all of its rows: always embedded."""
+        return self._embedded.arrow(sql, scans)
+
+    def connection(self, scans: Mapping[str, Scan]) -> Any:
+        """Return a connection in which every scan is a view: always embedded."""
+        return self._embedded.connection(scans)
+
+    def write_views(self, path: Path, scans: Mapping[str, Scan], about: Mapping[str, str]) -> None:
+        """Write the scans as views: always embedded."""
+        self._embedded.write_views(path, scans, about)
+
+    def forget(self) -> None:
+        """Drop what any of them kept between the steps of a batch."""
+        for engine in self._started.values():
+            engine.forget()

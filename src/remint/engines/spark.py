@@ -1,0 +1,402 @@
+"""Spark: the same transforms, digests and files as DuckDB's, made by a Spark session.
+
+Rules: the SQL is DuckDB's, and DuckDB binds it first, so that what is refused and what a column's type is do not
+depend on the engine; what Spark would compute otherwise is refused before anything is written. What looks at one
+fetched file, or answers people, is done by the embedded engine.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Mapping, Sequence
+from contextlib import contextmanager
+from dataclasses import dataclass, replace
+from functools import cached_property
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+from remint.checks.judge import UNIQUE_KEY
+from remint.checks.run_now import bind_run_now
+from remint.checks.spark_sql import spark_expressions, spark_query
+from remint.engines.base import Comparison, Ingested, IngestWork, Rows, Scan, Staged, StageWork, literal
+from remint.engines.duckdb import DuckDBEngine
+from remint.engines.duckdb_rows import UnusablePartition
+from remint.engines.duckdb_types import made_types
+from remint.engines.portable_digest import PORTABLE_SCHEME
+from remint.engines.spark_function import returned_frame
+from remint.engines.spark_parse import REASON, parsed_frame, rejected_names, valid_names
+from remint.engines.spark_rows import (
+    FILE,
+    digest_columns,
+    digest_of,
+    digest_sums,
+    event_key_text,
+    file_uri,
+    key_text,
+    keys_sql,
+    name_sql,
+    relation,
+    scan_frame,
+    text_sql,
+    type_sql,
+    write_partitioned,
+)
+from remint.engines.spark_session import SparkTarget, first_line, start_spark
+from remint.engines.spark_types import require_same_types
+from remint.engines.spark_versions import repeated_reads, rival_partitions
+from remint.errors import NotOnSpark, RemintError, TieInKeep, TransformFailed
+from remint.model.dataset import Column, Dataset, DatasetName, Parse
+from remint.model.digest import ContentDigest
+from remint.model.partition import PartitionKey, PartitionSet
+from remint.model.provenance import Arrival, DataFile
+
+if TYPE_CHECKING:
+    from pyspark.sql import DataFrame, SparkSession
+
+_PLACE, _RANK = "remint place", "remint rank"
+
+
+@dataclass(frozen=True, slots=True)
+class _Made:
+    """What a transform made, before it is written."""
+
+    frame: DataFrame
+    checks: tuple[str, ...]
+    """The dataset's checks, as Spark's SQL."""
+
+
+class SparkEngine:
+    """One session for the life of a command."""
+
+    name = "spark"
+    digest_scheme = PORTABLE_SCHEME
+
+    def __init__(self, *, target: SparkTarget, folder: Path, embedded: DuckDBEngine) -> None:
+        """Prepare an engine; Spark is started by the first work that needs it.
+
+        Args:
+            target: where Spark is.
+            folder: for what Spark spills, where it is started here.
+            embedded: reads fetched files and answers queries; its digests must be portable too.
+        """
+        self._target, self._folder, self._embedded = target, folder, embedded
+        self._parsed: dict[tuple[Scan, Parse], DataFrame] = {}
+        self._kept: list[DataFrame] = []
+        self._views = 0
+
+    @cached_property
+    def _spark(self) -> SparkSession:
+        return start_spark(self._target, self._folder / "spill" / "spark")
+
+    def maker_of(self, dataset: DatasetName) -> str:
+        """Return the name of the engine that makes a dataset: its own."""
+        del dataset
+        return self.name
+
+    def stage(self, work: StageWork) -> Staged:
+        """Run the transform, write its units, read them back with digests and checks."""
+        with self._prepared(work) as made:
+            rows_read, rows_rejected, rows_repeated = self._parse_counts(work)
+            rivals = self._rivals(work)
+            latest, rows_superseded = self._latest(work, made.frame) if work.dataset.keep else (made.frame, 0)
+            rows_elsewhere = 0
+            if rivals and work.dataset.parse:
+                rows_elsewhere = latest.where(_inside(work, rivals)).count()
+            files = self._write(work, _without(latest, work, work.context | rivals) if _meets(work) else latest)
+            measured = self._measure(work, files, made.checks)
+        return replace(
+            measured,
+            files=tuple(files),
+            digests={**_empty(work), **measured.digests},
+            projections={columns: {**_empty(work), **found} for columns, found in measured.projections.items()},
+            strays={f.key: f.rows for f in files if f.key not in work.keys},
+            rows_read=rows_read,
+            rows_read_by_unit=rows_read + rows_repeated,
+            rows_rejected=rows_rejected,
+            rows_superseded=rows_superseded,
+            rows_elsewhere=rows_elsewhere,
+        )
+
+    def recompute(self, work: StageWork) -> Mapping[PartitionKey, ContentDigest]:
+        """Return the digests of the work's units without writing."""
+        with self._prepared(work) as made:
+            frame = self._latest(work, made.frame)[0] if work.dataset.keep else made.frame
+            digests = self._digests(frame, key_text(work.dataset.partition), work.dataset.columns)
+        self.forget()
+        return {**_empty(work), **{k: d for k, d in digests.items() if k in work.keys}}
+
+    def digests(self, scan: Scan, columns: Sequence[str] | None = None) -> Mapping[PartitionKey, ContentDigest]:
+        """Return the digest of each partition of published files, over some columns or all."""
+        over = [c for c in scan.columns if columns is None or c.name in columns]
+        return self._digests(scan_frame(self._spark, scan), key_text(scan.partition), over)
+
+    def file_digests(
+        self, dataset: Dataset, scan: Scan, *, by_event: bool
+    ) -> Mapping[tuple[str, PartitionKey], ContentDigest]:
+        """Return the digest of each file, by path and partition or event key."""
+        part = key_text(scan.partition)
+        if by_event:
+            arrivals = dataset.arrivals
+            part = event_key_text(arrivals.column, arrivals.label, arrivals.grain) if arrivals else "''"
+        uris = {file_uri(str(Path(scan.root) / path)): path for path in scan.paths}
+        place = f"concat({name_sql(FILE)}, '\\n', coalesce({part}, ''))"
+        try:
+            found = self._digests(scan_frame(self._spark, scan, with_file=True), place, scan.columns)
+        except Exception as error:
+            raise TransformFailed(f"{dataset.name}: its files cannot be read: {first_line(error)}") from error
+        split = {tuple(place.split("\n", 1)): digest for place, digest in found.items()}
+        return {(uris[uri], key): digest for (uri, key), digest in split.items()}
+
+    def ingest(self, work: IngestWork) -> Ingested:
+        """Turn one source file into Bronze and quarantine files: the embedded engine does."""
+        return self._embedded.ingest(work)
+
+    def rivals(self, dataset: Dataset, known: Scan, new: Scan) -> tuple[Arrival, ...]:
+        """Return which rows count for other event partitions than their own: the embedded engine does."""
+        return self._embedded.rivals(dataset, known, new)
+
+    def compare(self, before: Scan, after: Scan, key: Sequence[str], sample: int) -> Comparison:
+        """Return what differs between two states of a table: the embedded engine does."""
+        return self._embedded.compare(before, after, key, sample)
+
+    def query(self, sql: str, scans: Mapping[str, Scan], limit: int) -> Rows:
+        """Run one read-only SELECT: the embedded engine does."""
+        return self._embedded.query(sql, scans, limit)
+
+    def arrow(self, sql: str, scans: Mapping[str, Scan]) -> Any:
+        """Run one read-only SELECT and return all of its rows: the embedded engine does."""
+        return self._embedded.arrow(sql, scans)
+
+    def connection(self, scans: Mapping[str, Scan]) -> Any:
+        """Return a connection in which every scan is a view: the embedded engine's."""
+        return self._embedded.connection(scans)
+
+    def write_views(self, path: Path, scans: Mapping[str, Scan], about: Mapping[str, str]) -> None:
+        """Write the scans as views for the embedded engine."""
+        self._embedded.write_views(path, scans, about)
+
+    def forget(self) -> None:
+        """Drop what was kept between the steps of a batch, here and in the embedded engine."""
+        for frame in (*self._parsed.values(), *self._kept):
+            frame.unpersist()
+        self._parsed.clear()
+        self._kept.clear()
+        self._embedded.forget()
+
+    @contextmanager
+    def _prepared(self, work: StageWork) -> Iterator[_Made]:
+        """Bind the inputs, check the transform's columns, and yield its rows in table order and types."""
+        dataset = work.dataset
+        if dataset.transform is None:
+            raise TransformFailed(f"{dataset.name} has no transform")
+        try:
+            columns = relation("r", dataset.columns)
+            checks = tuple(spark_expressions([c.sql for c in dataset.checks], columns))
+            made = self._made_by(work).selectExpr(*_casts(dataset))
+            # Where versions meet across partitions, one in the context may be the latest: it goes after ``keep``.
+            yield _Made(made if _meets(work) else _without(made, work, work.context), checks)
+        except NotOnSpark as error:
+            raise type(error)(f"{dataset.name}: {error.message}", hint=error.hint) from None
+        except RemintError:
+            raise
+        except Exception as error:
+            raise TransformFailed(
+                f"{dataset.name} {work.keys.describe()}: {first_line(error)}",
+                hint=f"the transform of {dataset.name} does not run on this data; correct it and plan again",
+            ) from error
+        finally:
+            for frame in self._kept:
+                frame.unpersist()
+            self._kept.clear()
+
+    def _made_by(self, work: StageWork) -> DataFrame:
+        """Return what the transform's SELECT, or its function, makes, its columns checked."""
+        transform = work.dataset.transform
+        assert transform is not None  # noqa: S101 - the caller looked
+        if transform.function:
+            if work.function is None:
+                raise TransformFailed(f"{work.dataset.name}: {transform.function} is not loaded")
+            frames = {alias: self._input(work, alias) for alias in work.inputs}
+            return returned_frame(self._spark, work.function, work, frames)
+        types = made_types(work)
+        relations = {alias: relation(self._view(frame), columns) for alias, frame, columns in self._bound(work)}
+        sql = bind_run_now(transform.sql, f"TIMESTAMPTZ {literal(work.now)}")
+        made = self._spark.sql(spark_query(sql, relations))
+        require_same_types(work.dataset, types, dict(made.dtypes))
+        return made
+
+    def _bound(self, work: StageWork) -> Iterator[tuple[str, DataFrame, Sequence[Column]]]:
+        """Yield what the SQL reads: each input, and the rows that parsing rejected."""
+        parse = work.dataset.parse
+        for alias, scan in work.inputs.items():
+            frame = self._input(work, alias)
+            if parse is None or parse.alias != alias:
+                yield alias, frame, scan.columns
+                continue
+            shape = {c.name: c for c in (*scan.columns, *parse.fields)}
+            yield alias, frame, [shape[name] for name in valid_names(parse, scan.columns)]
+            names = rejected_names(parse, scan.columns)
+            columns = [*scan.columns, Column(name=REASON, type="VARCHAR")]
+            chosen = [f"{name_sql(here)} AS {name_sql(own)}" for here, own in names]
+            rejected = self._parsed_frame(work, scan).where(f"{name_sql(REASON)} IS NOT NULL").selectExpr(*chosen)
+            yield f"{alias}_rejected", rejected, columns
+
+    def _input(self, work: StageWork, alias: str) -> DataFrame:
+        scan, parse = work.inputs[alias], work.dataset.parse
+        if parse is None or parse.alias != alias:
+            return scan_frame(self._spark, scan)
+        valid = self._parsed_frame(work, scan).where(f"{name_sql(REASON)} IS NULL")
+        return valid.selectExpr(*map(name_sql, valid_names(parse, scan.columns)))
+
+    def _view(self, frame: DataFrame) -> str:
+        self._views += 1
+        name = f"remint_input_{self._views}"
+        frame.createOrReplaceTempView(name)
+        return name
+
+    def _parsed_frame(self, work: StageWork, scan: Scan) -> DataFrame:
+        """Return the parsed input, kept, unless a dataset of this batch already had it parsed."""
+        parse = work.dataset.parse
+        assert parse is not None  # noqa: S101 - the caller looked
+        if (scan, parse) not in self._parsed:
+            for frame in self._parsed.values():
+                frame.unpersist()
+            self._parsed.clear()
+            self._parsed[scan, parse] = parsed_frame(scan_frame(self._spark, scan), parse, scan.columns).persist()
+        return self._parsed[scan, parse]
+
+    def _parse_counts(self, work: StageWork) -> tuple[int, int, int]:
+        """Return the rows read, those rejected of them, and how often rows are read beyond once."""
+        if work.dataset.parse is None:
+            return 0, 0, 0
+        scan = work.inputs[work.dataset.parse.alias]
+        counts = self._parsed_frame(work, scan).selectExpr("count(*)", f"count({name_sql(REASON)})")
+        total, rejected = counts.collect()[0]
+        return total, rejected, repeated_reads(self._spark, scan)
+
+    def _rivals(self, work: StageWork) -> PartitionSet:
+        """Return the partitions of the rivals that are read."""
+        found = [key for scan in work.inputs.values() for key in rival_partitions(self._spark, scan)]
+        return PartitionSet.of(work.keys.grain, found)
+
+    def _latest(self, work: StageWork, made: DataFrame) -> tuple[DataFrame, int]:
+        """Return the latest row of every key, and how many rows that leaves out."""
+        dataset = work.dataset
+        names = dataset.key if _meets(work) else (*dataset.partition.columns, *dataset.key)
+        key = ", ".join(map(name_sql, names))
+        order = ", ".join(f"{name_sql(c)} DESC NULLS LAST" for c in dataset.keep)
+        whole = ", ".join(map(name_sql, dataset.column_names))
+        over = f"OVER (PARTITION BY {key} ORDER BY {order})"
+        ranked = made.selectExpr(
+            "*", f"row_number() {over} AS {name_sql(_PLACE)}", f"rank() {over} AS {name_sql(_RANK)}"
+        ).persist()
+        self._kept.append(ranked)
+        first = ranked.where(f"{name_sql(_RANK)} = 1")
+        versions = first.groupBy(*names).agg({_PLACE: "max"}).where(f"{name_sql(f'max({_PLACE})')} > 1")
+        tied = first.join(versions.select(*names), on=_equal(first, versions, names), how="left_semi")
+        ties = tied.selectExpr(*map(name_sql, names), f"struct({whole}) AS v").distinct().groupBy(*names).count()
+        found = ties.where("count > 1").orderBy(*names).limit(1).collect()
+        if found:
+            shown = ", ".join(f"{c}={v}" for c, v in zip(names, found[0], strict=False))
+            raise TieInKeep(
+                f"{dataset.name}: {found[0][-1]} different rows of {shown} share the same {', '.join(dataset.keep)}; "
+                "none of them is the latest",
+                hint="add a column to keep=(...) that orders them, for example an offset",
+            )
+        lost = ranked.where(f"{name_sql(_PLACE)} > 1").count()
+        return ranked.where(f"{name_sql(_PLACE)} = 1").select(*map(name_sql, dataset.column_names)), lost
+
+    def _write(self, work: StageWork, frame: DataFrame) -> list[DataFile]:
+        Path(work.root).mkdir(parents=True, exist_ok=True)
+        try:
+            return write_partitioned(frame, work.target)
+        except UnusablePartition as error:
+            raise TransformFailed(
+                f"{work.dataset.name} {work.keys.describe()}: {error}",
+                hint="give every row a partition value in the transform, for example 'unknown'",
+            ) from None
+
+    def _digests(self, frame: DataFrame, key: str, columns: Sequence[Column]) -> dict[PartitionKey, ContentDigest]:
+        halves = frame.selectExpr(f"{key} AS remint_key", *digest_columns(columns))
+        view = self._view(halves)
+        rows = self._spark.sql(f"SELECT remint_key, {digest_sums()} FROM {view} GROUP BY remint_key").collect()
+        return {row[0]: digest_of(self.digest_scheme, row[1:]) for row in rows}
+
+    def _measure(self, work: StageWork, files: Sequence[DataFile], checks: Sequence[str]) -> Staged:
+        """Read the written files back: digests and every check, by partition."""
+        dataset = work.dataset
+        paths = tuple(f.path for f in files)
+        scan = Scan(root=work.root, paths=paths, columns=dataset.columns, partition=dataset.partition)
+        over = [dataset.columns, *([c for c in dataset.columns if c.name in names] for names in dataset.read_as)]
+        halves = [text for i, columns in enumerate(over) for text in digest_columns(columns, f"_{i}")]
+        frame = scan_frame(self._spark, scan).selectExpr("*", f"{key_text(dataset.partition)} AS remint_key", *halves)
+        sums = ", ".join([*(digest_sums(f"_{i}") for i in range(len(over))), *checks])
+        view = self._view(frame)
+        rows = self._spark.sql(f"SELECT remint_key, {sums} FROM {view} GROUP BY remint_key").collect() if files else []
+        digests = [
+            {r[0]: digest_of(self.digest_scheme, r[1 + 5 * i : 6 + 5 * i]) for r in rows} for i in range(len(over))
+        ]
+        first = 1 + 5 * len(over)
+        violations: dict[str, dict[PartitionKey, int]] = {}
+        for index, check in enumerate(dataset.checks):
+            broken = {r[0]: int(r[first + index]) for r in rows if r[first + index]}
+            if broken:
+                violations[check.name] = broken
+        duplicates = self._duplicates(view, dataset) if files and dataset.key else {}
+        if duplicates:
+            violations[UNIQUE_KEY] = duplicates
+        return Staged(
+            files=(),
+            digests=digests[0],
+            projections=dict(zip(dataset.read_as, digests[1:], strict=True)),
+            violations=violations,
+            strays={},
+            rows_read=0,
+            rows_read_by_unit=0,
+            rows_rejected=0,
+            rows_superseded=0,
+            rows_elsewhere=0,
+        )
+
+    def _duplicates(self, view: str, dataset: Dataset) -> dict[PartitionKey, int]:
+        key = ", ".join(map(name_sql, dataset.key))
+        rows = self._spark.sql(
+            f"SELECT remint_key, sum(n - 1) FROM (SELECT remint_key, count(*) AS n FROM {view} "
+            f"GROUP BY remint_key, {key} HAVING count(*) > 1) GROUP BY remint_key"
+        ).collect()
+        return {key: int(count) for key, count in sorted(map(tuple, rows))}
+
+
+def _equal(left: DataFrame, right: DataFrame, names: Sequence[str]) -> list[Any]:
+    """Return the conditions that rows have one key, NULL being equal to NULL."""
+    return [left[name].eqNullSafe(right[name]) for name in names]
+
+
+def _empty(work: StageWork) -> dict[PartitionKey, ContentDigest]:
+    return {key: ContentDigest.empty(PORTABLE_SCHEME) for key in work.keys}
+
+
+def _meets(work: StageWork) -> bool:
+    """Return whether the units see every version of what they hold, whichever partition it names."""
+    return any(scan.key for scan in work.inputs.values())
+
+
+def _without(frame: DataFrame, work: StageWork, keys: PartitionSet) -> DataFrame:
+    """Return the rows that are not of ``keys``, which are other units' business."""
+    return frame.where(f"NOT {_inside(work, keys)}") if keys else frame
+
+
+def _inside(work: StageWork, keys: PartitionSet) -> str:
+    spec = work.dataset.partition
+    label = None if work.dataset.fixed_value else spec.label
+    return keys_sql(keys, (spec.column, label), work.dataset.columns, is_instant=spec.type == "TIMESTAMPTZ")
+
+
+def _casts(dataset: Dataset) -> list[str]:
+    """Return the table's columns, cast to their types; the version column holds the declared version."""
+    version = dataset.version
+    return [
+        f"{text_sql(version.label)} AS {name_sql(c.name)}"
+        if c.name == version.column
+        else f"CAST({name_sql(c.name)} AS {type_sql(c.type)}) AS {name_sql(c.name)}"
+        for c in dataset.columns
+    ]

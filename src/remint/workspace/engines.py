@@ -1,0 +1,64 @@
+"""Which engine makes which dataset, and how each is started: what is declared, or what the command says."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+from remint.engines.base import Engine
+from remint.errors import EngineUnavailable
+from remint.loading.project import Project
+from remint.storage.base import Storage
+
+if TYPE_CHECKING:
+    from remint.engines.duckdb import DuckDBEngine
+
+
+def start_engine(project: Project, scratch: Path, storage: Storage, only: str) -> Engine:
+    """Return the engines of a project as one; Spark starts when a dataset of its own is made.
+
+    Args:
+        project: says which engine each dataset has.
+        scratch: folder for what engines spill.
+        storage: where the tables lie.
+        only: engine of every dataset, whatever is declared; empty: what is declared.
+    """
+    from remint.engines.duckdb import DuckDBEngine
+    from remint.engines.portable_digest import PORTABLE_SCHEME
+
+    settings = project.settings
+    uses_spark = "spark" in {only, settings.engine, *project.engines.values()}
+    embedded = DuckDBEngine(
+        memory_limit=settings.memory_limit,
+        threads=settings.threads,
+        folder=scratch,
+        allowed=(settings.lake, project.root),
+        scheme=PORTABLE_SCHEME if uses_spark or settings.digests else "",
+        storage=storage,
+    )
+    if not uses_spark:
+        return embedded
+    if "://" in settings.lake:
+        raise EngineUnavailable(
+            f"Spark makes tables on a disk only so far, and the lake is {settings.lake}",
+            hint="leave the engine out of the settings, the declarations and the command: DuckDB reaches the bucket",
+        )
+    from remint.engines.chosen import ChosenEngine
+
+    starts = {"duckdb": lambda: embedded, "spark": lambda: _spark(project, scratch, embedded)}
+    return ChosenEngine(starts, only or settings.engine, {} if only else project.engines)
+
+
+def _spark(project: Project, scratch: Path, embedded: DuckDBEngine) -> Engine:
+    from remint.engines.spark import SparkEngine
+    from remint.engines.spark_session import SparkTarget
+
+    settings = project.settings
+    target = SparkTarget(
+        remote=settings.spark_remote,
+        master=settings.spark_master,
+        submitted=settings.is_submitted,
+        memory_limit=settings.memory_limit,
+        threads=settings.threads,
+    )
+    return SparkEngine(target=target, folder=scratch, embedded=embedded)

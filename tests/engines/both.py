@@ -1,0 +1,73 @@
+"""Each engine behind the seam, for the suite that states what all of them promise."""
+
+from __future__ import annotations
+
+import os
+import shutil
+import sys
+import tempfile
+import warnings
+from functools import cache
+from pathlib import Path
+from typing import Any
+
+import pytest
+from pyspark.sql import SparkSession
+
+from remint.engines.base import Engine
+from remint.engines.duckdb import DuckDBEngine
+from remint.engines.portable_digest import PORTABLE_SCHEME
+from remint.engines.spark import SparkEngine
+from remint.engines.spark_session import SparkTarget, start_spark
+
+ENGINES = ["duckdb", "spark"]
+REMOTE = os.environ.get("REMINT_TEST_SPARK_REMOTE", "")
+"""A Spark Connect server to run the suite on, in the place of a session of this process."""
+HERE = SparkTarget(remote=REMOTE, master="local[2,2]")
+"""A task may fail once."""
+_CHEAP = {
+    "spark.ui.enabled": "false",
+    "spark.ui.showConsoleProgress": "false",
+    "spark.log.level": "OFF",
+    "spark.driver.host": "127.0.0.1",
+    "spark.driver.bindAddress": "127.0.0.1",
+    "spark.driver.memory": "1g",
+    # A few rows need neither many partitions, nor code made for them, nor the second compiler: that is most of a
+    # short life. The portability suite has the code made.
+    "spark.sql.shuffle.partitions": "2",
+    "spark.sql.codegen.wholeStage": "false",
+    "spark.sql.codegen.factoryMode": "NO_CODEGEN",
+    "spark.driver.extraJavaOptions": "-XX:TieredStopAtLevel=1 -XX:+UseSerialGC",
+}
+
+
+@cache
+def spark_session() -> Any:
+    """The one Spark of this process, started as a user's own program would; engines take it as it is."""
+    if REMOTE:
+        return start_spark(HERE, Path(tempfile.mkdtemp()))
+    if shutil.which("java") is None:
+        pytest.skip("Spark needs Java 17, and there is no java on the PATH")
+    builder: Any = SparkSession.builder.master(HERE.master)
+    for name, value in {**_CHEAP, "spark.local.dir": tempfile.mkdtemp()}.items():
+        builder = builder.config(name, value)
+    with warnings.catch_warnings():
+        warnings.simplefilter("ignore")
+        session = builder.getOrCreate()
+    session.sparkContext.pythonExec = sys.executable
+    return session
+
+
+def make_engine(name: str, folder: Path, *, threads: int = 2, scheme: str = "") -> Engine:
+    """Return a new engine that may read and write below ``folder``."""
+    embedded = DuckDBEngine(
+        memory_limit="512MB",
+        threads=threads,
+        folder=folder / "tmp",
+        allowed=(folder,),
+        scheme=PORTABLE_SCHEME if name == "spark" else scheme,
+    )
+    if name == "duckdb":
+        return embedded
+    spark_session()
+    return SparkEngine(target=HERE, folder=folder / "tmp", embedded=embedded)

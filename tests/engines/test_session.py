@@ -1,0 +1,66 @@
+"""Where Spark is, what it is set to mean, and what is said where it is not, or is something else."""
+
+from __future__ import annotations
+
+import subprocess
+import sys
+from pathlib import Path
+
+import pytest
+
+from remint.engines.spark_session import SparkTarget, _require_spark, first_line, start_spark
+from remint.errors import EngineRefused, EngineUnavailable
+from tests.engines.both import HERE, spark_session
+
+
+def test_a_session_that_is_there_is_taken_as_it_is_and_left_as_it_was(tmp_path: Path) -> None:
+    held = spark_session()
+    held.conf.set("spark.sql.session.timeZone", "Asia/Tokyo")
+
+    taken = start_spark(HERE, tmp_path)
+
+    assert taken.sparkContext is held.sparkContext
+    assert taken.conf.get("spark.sql.session.timeZone") == "UTC"
+    assert held.conf.get("spark.sql.session.timeZone") == "Asia/Tokyo"
+    held.conf.set("spark.sql.session.timeZone", "UTC")
+
+
+def test_what_gives_other_answers_than_spark_is_refused_with_every_one_of_them(tmp_path: Path) -> None:
+    other = start_spark(HERE, tmp_path)
+    _require_spark(other, "sc://here:1")
+    other.conf.set("spark.sql.ansi.enabled", "false")
+
+    with pytest.raises(EngineRefused, match="whole number that overflows: expected OVERFLOW, found -2") as raised:
+        _require_spark(other, "sc://here:1")
+
+    assert "a sum that overflows" in raised.value.message
+
+
+def test_a_server_that_does_not_answer_is_named(tmp_path: Path) -> None:
+    script = (
+        "from pathlib import Path\nfrom remint.engines.spark_session import *\nfrom remint.errors import *\n"
+        "try: start_spark(SparkTarget(remote='sc://host.invalid:1/;session_id=x'), Path('x'))\n"
+        "except EngineUnavailable as error: print(error.code, error.message)\n"
+    )
+
+    said = subprocess.run([sys.executable, "-c", script], cwd=tmp_path, capture_output=True, text=True, check=False)
+
+    assert said.stdout.startswith("RM452 Spark does not start (sc://host.invalid:1"), said.stderr
+
+
+def test_a_process_without_pyspark_is_told_what_to_install(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setitem(sys.modules, "pyspark.sql", None)
+
+    with pytest.raises(EngineUnavailable, match="not installed") as raised:
+        start_spark(SparkTarget(), tmp_path)
+
+    assert "remint[spark]" in (raised.value.hint or "")
+
+
+def test_of_a_workers_error_the_last_words_are_shown() -> None:
+    text = (
+        "An exception was thrown from the Python worker:\nTraceback (most recent call last):\n  File x\nOSError: gone\n"
+    )
+
+    assert first_line(RuntimeError(text)) == "OSError: gone"
+    assert first_line(RuntimeError("")) == "RuntimeError"

@@ -1,0 +1,274 @@
+"""What only Iceberg tables do: several committed as one, files that delete rows of others, what is refused."""
+
+from __future__ import annotations
+
+import json
+import uuid
+from dataclasses import replace
+from pathlib import Path
+from typing import Any
+
+import pyarrow as pa
+import pyarrow.parquet as pq
+import pytest
+from pyiceberg.catalog import Catalog
+from pyiceberg.exceptions import CommitFailedException
+from pyiceberg.manifest import DataFile, DataFileContent, FileFormat, ManifestContent, ManifestWriterV2
+from pyiceberg.table import Transaction
+from pyiceberg.table.snapshots import Operation
+from pyiceberg.table.update.snapshot import _FastAppendFiles
+
+from remint.errors import LogDamaged, PublishConflict, RunError
+from remint.formats import iceberg, iceberg_catalog
+from remint.formats.base import Replacement, Table
+from remint.formats.iceberg_catalog import opened
+from tests.formats.kinds import Kind, iceberg_in
+
+
+@pytest.fixture
+def kind(tmp_path: Path) -> Kind:
+    return iceberg_in(tmp_path)
+
+
+@pytest.fixture
+def catalog(tmp_path: Path) -> Catalog:
+    return opened("remint", {"type": "sql", "uri": f"sqlite:///{tmp_path}/lake/catalog.db"})
+
+
+def two(kind: Kind) -> list[Table]:
+    first = kind.created()
+    second = replace(first, name="gold.u", location=first.location.removesuffix("t") + "u")
+    kind.format.create(second)
+    return [first, second]
+
+
+def replacement(kind: Kind, table: Table, run_id: str, *rows: tuple[int, str]) -> tuple[Table, Replacement]:
+    adds = tuple(kind.staged(table, rows, f"{run_id}-0"))
+    return table, Replacement(run_id=run_id, attempt=1, adds=adds, removes=())
+
+
+def test_several_tables_are_committed_as_one(kind: Kind) -> None:
+    tables = two(kind)
+
+    landed = kind.format.publish([replacement(kind, t, "r1", (1, "a")) for t in tables])
+
+    assert kind.format.commits_together(tables)
+    assert [found.version for found in landed] == [1, 1]
+    assert [kind.rows(t) for t in tables] == [[(1, "a")], [(1, "a")]]
+
+
+def test_a_conflict_in_one_table_commits_to_none(kind: Kind) -> None:
+    tables = two(kind)
+    changes = [replacement(kind, t, "r1", (1, "a")) for t in tables]
+    kind.stranger.append(tables[1], [{"n": 9, "region": "a"}])
+
+    with pytest.raises(PublishConflict, match=r"gold\.u a"):
+        kind.format.publish(changes)
+
+    assert [kind.rows(t) for t in tables] == [[], [(9, "a")]]
+
+
+def test_a_race_for_one_table_is_run_again_for_all(kind: Kind, monkeypatch: pytest.MonkeyPatch) -> None:
+    tables = two(kind)
+    changes = [replacement(kind, t, "r1", (1, "a")) for t in tables]
+    kind.before_commit(monkeypatch, lambda: kind.stranger.append(tables[1], [{"n": 9, "region": "b"}]))
+
+    kind.format.publish(changes)
+
+    assert [kind.rows(t) for t in tables] == [[(1, "a")], [(1, "a"), (9, "b")]]
+    assert [len(kind.format.read_log(t).commits) for t in tables] == [1, 2]
+
+
+def test_a_commit_whose_answer_is_lost_is_made_once(kind: Kind, monkeypatch: pytest.MonkeyPatch) -> None:
+    table = kind.created()
+    commit = iceberg_catalog.commit
+
+    def unanswered(*args: Any) -> None:
+        monkeypatch.undo()
+        commit(*args)
+        raise CommitFailedException("the answer was lost")
+
+    monkeypatch.setattr(iceberg, "commit", unanswered)
+    landed = kind.format.publish([replacement(kind, table, "r1", (1, "a"))])
+
+    assert [(found.version, found.after) for found in landed] == [(1, None)]
+    assert kind.rows(table) == [(1, "a")]
+
+
+def test_every_file_that_a_catalog_names_is_synced_before_it_names_it(
+    kind: Kind, catalog: Catalog, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    synced: set[str] = set()
+    monkeypatch.setattr(iceberg_catalog, "sync", lambda path: synced.add(str(path)))
+    table = kind.created()
+
+    kind.format.publish([replacement(kind, table, "r1", (1, "a"))])
+
+    loaded = catalog.load_table(table.name)
+    snapshot = loaded.current_snapshot()
+    assert snapshot
+    named = {
+        loaded.metadata_location,
+        snapshot.manifest_list,
+        *(m.manifest_path for m in snapshot.manifests(loaded.io)),
+    }
+    named |= {entry.metadata_file for entry in loaded.metadata.metadata_log}
+    assert named <= synced
+    assert str(Path(table.location) / "metadata") in synced
+
+
+def test_a_commit_that_was_expired_is_still_known(kind: Kind, catalog: Catalog) -> None:
+    table = kind.created()
+    change = replacement(kind, table, "r1", (1, "a"))
+    kind.format.publish([change])
+    kind.stranger.append(table, [{"n": 9, "region": "b"}])
+    loaded = catalog.load_table(table.name)
+    loaded.maintenance.expire_snapshots().by_id(loaded.metadata.snapshots[0].snapshot_id).commit()
+
+    assert kind.format.published_version(table, "r1", 1) == 2
+    assert kind.format.publish([change])[0].version == 2
+    assert kind.rows(table) == [(1, "a"), (9, "b")]
+
+
+def test_a_table_that_somebody_set_back_has_its_older_version(kind: Kind, catalog: Catalog) -> None:
+    table = kind.created()
+    kind.format.publish([replacement(kind, table, "r1", (1, "a"))])
+    kind.format.publish([replacement(kind, table, "r2", (2, "b"))])
+    loaded = catalog.load_table(table.name)
+    loaded.manage_snapshots().rollback_to_snapshot(loaded.metadata.snapshots[0].snapshot_id).commit()
+
+    assert kind.format.version(table) == 1
+    (landed,) = kind.format.publish([replacement(kind, table, "r3", (3, "c"))])
+    assert (landed.version, landed.after) == (3, 1)
+    assert kind.rows(table) == [(1, "a"), (3, "c")]
+
+
+def test_a_file_written_for_other_columns_is_refused(kind: Kind, catalog: Catalog) -> None:
+    table = kind.created()
+    change = replacement(kind, table, "r1", (1, "a"))
+    with catalog.load_table(table.name).update_schema() as update:
+        update.delete_column("n")
+    kind.format.create(table)
+
+    with pytest.raises(PublishConflict, match="columns of the table changed"):
+        kind.format.publish([change])
+
+
+def test_manifests_that_name_nothing_live_do_not_pile_up(kind: Kind, catalog: Catalog) -> None:
+    table = kind.created()
+    files: list[Any] = []
+    for n in range(5):
+        adds = kind.staged(table, [(n, "a")], f"r{n}-0")
+        kind.publish(table, f"r{n}", adds, files)
+        files = adds
+
+    loaded = catalog.load_table(table.name)
+    snapshot = loaded.current_snapshot()
+    assert snapshot
+    assert len(snapshot.manifests(loaded.io)) == 2  # what was put in, and what was taken out
+
+
+@pytest.mark.parametrize("file", ["metadata.json", "-m0.avro", "snap-"])
+def test_metadata_that_cannot_be_read_is_named(kind: Kind, file: str) -> None:
+    table = kind.created()
+    kind.format.publish([replacement(kind, table, "r1", (1, "a"))])
+    found = sorted(p for p in (Path(table.location) / "metadata").iterdir() if file in p.name)
+    found[-1].write_bytes(b"")
+    fresh = iceberg_in(kind.root)
+
+    with pytest.raises(LogDamaged, match=r"gold\.t: the metadata of the table cannot be read"):
+        fresh.format.live_files(table)
+    assert fresh.format.read_log(table).faults
+    assert fresh.format.damaged_commits(table)
+
+
+# -- what others write -------------------------------------------------------------------------------------------------
+
+
+class _DeletesWriter(ManifestWriterV2):
+    def content(self) -> ManifestContent:
+        return ManifestContent.DELETES
+
+    @property
+    def _meta(self) -> dict[str, str]:
+        return {**super()._meta, "content": "deletes"}
+
+
+class _Deleting(_FastAppendFiles):
+    def new_manifest_writer(self, spec: Any) -> Any:
+        metadata = self._transaction.table_metadata
+        return _DeletesWriter(spec, metadata.schema(), self.new_manifest_output(), self._snapshot_id, "null")
+
+
+def delete_row(catalog: Catalog, table: Table, path: str, position: int, content: DataFileContent) -> None:
+    """Delete one row of a file the way that merge-on-read writers do."""
+    loaded = catalog.load_table(table.name)
+    place = f"{table.location}/{path}"
+    ids = [{b"PARQUET:field_id": number} for number in (b"2147483546", b"2147483545")]
+    schema = pa.schema([pa.field("file_path", pa.string(), False, ids[0]), pa.field("pos", pa.int64(), False, ids[1])])
+    written = f"{table.location}/deletes-{uuid.uuid4()}.parquet"
+    pq.write_table(pa.table({"file_path": [place], "pos": [position]}, schema), written)
+    (file,) = [t.file for t in loaded.scan().plan_files() if t.file.file_path == place]
+    deletes = DataFile.from_args(
+        content=content,
+        file_path=written,
+        file_format=FileFormat.PARQUET,
+        partition=file.partition,
+        record_count=1,
+        file_size_in_bytes=Path(written).stat().st_size,
+        equality_ids=[1] if content is DataFileContent.EQUALITY_DELETES else None,
+        spec_id=0,
+    )
+    transaction = Transaction(loaded)
+    producer = _Deleting(Operation.DELETE, transaction, loaded.io)
+    producer.append_data_file(deletes)
+    producer.commit()
+    transaction.commit_transaction()
+
+
+def test_position_deletes_make_a_partition_another_one_until_it_is_replaced(kind: Kind, catalog: Catalog) -> None:
+    table = kind.created()
+    change = replacement(kind, table, "r1", (1, "a"), (2, "a"), (3, "b"))
+    kind.format.publish([change])
+    old = next(f for f in change[1].adds if f.key == "a")
+    delete_row(catalog, table, old.path, 0, DataFileContent.POSITION_DELETES)
+    assert kind.rows(table) == [(2, "a"), (3, "b")]
+    live = kind.format.live_files(table)
+    assert len(live["a"]) == 2
+    assert "compact it first" in kind.format.differences(table)[0]
+    new = kind.staged(table, [(7, "a")], "r2-0")
+
+    with pytest.raises(PublishConflict):
+        kind.publish(table, "r2", new, [old])
+    gone = [replace(old, path=path, stats="") for path in live["a"] if path != old.path]
+    kind.publish(table, "r2", new, [old, *gone])
+
+    assert kind.rows(table) == [(3, "b"), (7, "a")]
+    assert kind.format.live_files(table)["a"] == {f.path for f in new}
+    with pytest.raises(PublishConflict, match="would come back"):
+        kind.publish(table, "r2", [old, *gone], new, attempt=2)
+    assert kind.rows(table) == [(3, "b"), (7, "a")]
+
+
+def test_equality_deletes_are_refused(kind: Kind, catalog: Catalog) -> None:
+    table = kind.created()
+    change = replacement(kind, table, "r1", (1, "a"))
+    kind.format.publish([change])
+    delete_row(catalog, table, change[1].adds[0].path, 0, DataFileContent.EQUALITY_DELETES)
+
+    with pytest.raises(RunError, match="equality deletes"):
+        kind.publish(table, "r2", kind.staged(table, [(2, "b")], "r2-0"))
+    assert "equality deletes" in kind.format.differences(table)[0]
+
+
+@pytest.mark.parametrize("version", [1, 3])
+def test_other_format_versions_are_refused(kind: Kind, catalog: Catalog, version: int) -> None:
+    table = kind.table()
+    catalog.create_namespace("gold")
+    schema = pa.schema([("n", pa.int64()), ("region", pa.string())])
+    made = catalog.create_table(table.name, schema, table.location, properties={"format-version": str(min(version, 2))})
+    path = Path(made.metadata_location)
+    path.write_text(json.dumps({**json.loads(path.read_text()), "format-version": version, "next-row-id": 0}))
+
+    with pytest.raises(RunError, match=f"format version {version}"):
+        kind.publish(table, "r1", kind.staged(table, [(1, "a")]))
