@@ -160,7 +160,7 @@ class Iceberg:
         return self.catalog().load_table(table)
 
     def catalog(self) -> Catalog:
-        return opened("remint", {"type": "sql", "uri": f"sqlite:///{self._top}/catalog.db"})
+        return opened("remint", f"sqlite:///{self._top}/catalog.db")
 
 
 def _listed(place: str) -> list[ManifestFile]:

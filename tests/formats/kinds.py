@@ -136,13 +136,13 @@ def delta_in(root: Path, lake: str = "", storage: Storage = LOCAL) -> Kind:
 
 def iceberg_in(root: Path, lake: str = "", storage: Storage = LOCAL) -> Kind:
     """Return Iceberg tables below a folder, or in a bucket, named by a catalog in a file."""
-    said = {"type": "sql", "uri": f"sqlite:///{root}/lake/catalog.db"}
+    url = f"sqlite:///{root}/lake/catalog.db"
 
     def before(patch: pytest.MonkeyPatch, act: Callable[[], object]) -> None:
         patch.setattr(iceberg, "commit", _once_before(iceberg.commit, act))
 
-    stranger = IcebergStranger(lambda: opened("remint", said))
-    return Kind(root, IcebergFormat("remint", said, storage), stranger, before, lake or f"{root}/lake", storage)
+    stranger = IcebergStranger(lambda: opened("remint", url))
+    return Kind(root, IcebergFormat("remint", url, storage), stranger, before, lake or f"{root}/lake", storage)
 
 
 def _once_before(commit: Callable[..., Any], act: Callable[[], object]) -> Callable[..., Any]:

@@ -32,7 +32,7 @@ def kind(tmp_path: Path) -> Kind:
 
 @pytest.fixture
 def catalog(tmp_path: Path) -> Catalog:
-    return opened("remint", {"type": "sql", "uri": f"sqlite:///{tmp_path}/lake/catalog.db"})
+    return opened("remint", f"sqlite:///{tmp_path}/lake/catalog.db")
 
 
 def two(kind: Kind) -> list[Table]:

@@ -19,7 +19,7 @@ from pathlib import Path
 from typing import Any
 
 from pyarrow import parquet
-from pyiceberg.catalog import Catalog
+from pyiceberg.catalog.sql import SqlCatalog
 from pyiceberg.exceptions import CommitFailedException, NoSuchNamespaceError, NoSuchTableError, TableAlreadyExistsError
 from pyiceberg.manifest import DataFileContent, ManifestContent, ManifestEntry, ManifestEntryStatus, ManifestFile
 from pyiceberg.table import Table as IcebergTable
@@ -30,7 +30,7 @@ from pyiceberg.table.update.snapshot import _OverwriteFiles
 from remint.errors import LogDamaged, PublishConflict, PublishUnverified, RunError, TableBusy
 from remint.failures import machine_failure
 from remint.formats.base import Landed, LogReading, Replacement, Table, require_base
-from remint.formats.iceberg_catalog import Pending, commit, create_table, is_atomic, opened
+from remint.formats.iceberg_catalog import Pending, commit, create_table, opened
 from remint.formats.iceberg_files import (
     LiveFile,
     Manifests,
@@ -58,19 +58,20 @@ class IcebergFormat:
     name = "iceberg"
     log_folder = "metadata"
 
-    def __init__(self, catalog: str, properties: Mapping[str, str], storage: Storage = LOCAL) -> None:
+    def __init__(self, catalog: str, url: str, storage: Storage = LOCAL) -> None:
         """Bind a catalog by name; it is opened when a table is first asked for."""
-        self._name, self._properties = catalog, properties
+        self._name, self._url = catalog, url
         self._storage = storage
         self._manifests = Manifests()
 
     @cached_property
-    def _catalog(self) -> Catalog:
-        return opened(self._name, self._properties)
+    def _catalog(self) -> SqlCatalog:
+        return opened(self._name, self._url)
 
     def commits_together(self, tables: Sequence[Table]) -> bool:
-        """Return whether the catalog commits several tables as one."""
-        return is_atomic(self._catalog)
+        """Return that the catalog commits several tables as one."""
+        del tables
+        return True
 
     def version(self, table: Table) -> int | None:
         """Return the sequence number of the newest snapshot, 0 before the first one; None when there is no table."""

@@ -1,20 +1,19 @@
-"""Iceberg catalogs: several tables committed as one, behind an exact comparison with what was loaded.
+"""Iceberg catalogs in SQL databases: tables committed as one, behind an exact comparison with what was loaded.
 
 Rules (each from what the library does not do by itself):
 - every file of a new table state is synced before the catalog names it, so that no loss of power tears a table;
 - a commit is bound to the loaded state of every table; nothing here tries again;
-- several tables of one SQL catalog change in one database transaction. pyiceberg has no public call for it:
+- several tables change in one database transaction. pyiceberg has no public call for it:
   ``tests/formats/test_iceberg_catalog.py`` notices when the private ones change.
 """
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from pyiceberg.catalog import Catalog, load_catalog
 from pyiceberg.catalog.sql import IcebergTables, SqlCatalog
 from pyiceberg.exceptions import CommitFailedException
 from pyiceberg.partitioning import PartitionSpec
@@ -49,16 +48,21 @@ class Pending:
         return self.transaction._table
 
 
-def opened(name: str, properties: Mapping[str, str]) -> Catalog:
-    """Return the catalog; one in a file that is not there yet is made."""
-    place = properties.get("uri", "")
-    if place.startswith(_SQLITE):
-        make_folder(Path(place.removeprefix(_SQLITE)).parent)
-    return load_catalog(name, **{"py-io-impl": _FILE_IO, **properties})
+def opened(name: str, url: str) -> SqlCatalog:
+    """Return the catalog; one that is not there yet is made."""
+    if url.startswith(_SQLITE):
+        make_folder(Path(url.removeprefix(_SQLITE)).parent)
+    return SqlCatalog(name, **{"uri": url, "py-io-impl": _FILE_IO})
 
 
 def create_table(
-    catalog: Catalog, identifier: Identifier, schema: Schema, spec: PartitionSpec, location: str, /, **properties: str
+    catalog: SqlCatalog,
+    identifier: Identifier,
+    schema: Schema,
+    spec: PartitionSpec,
+    location: str,
+    /,
+    **properties: str,
 ) -> None:
     """Create a table, empty and durable.
 
@@ -66,17 +70,14 @@ def create_table(
         TableAlreadyExistsError: somebody was faster.
     """
     _make_namespace(catalog, identifier[:-1])
-    if not isinstance(catalog, SqlCatalog):
-        catalog.create_table(identifier, schema, location, spec, properties=properties)
-        return
-    metadata = new_table_metadata(schema, spec, UNSORTED_SORT_ORDER, location, {"format-version": "2", **properties})
+    metadata = new_table_metadata(schema, spec, UNSORTED_SORT_ORDER, location, {"format-version": "2"})
     place = f"{location}/metadata/00000-{metadata.table_uuid}.metadata.json"
     catalog._write_metadata(metadata, catalog._load_file_io(location=place), place)
     _sync([place])
     catalog.register_table(identifier, place)
 
 
-def _make_namespace(catalog: Catalog, namespace: Identifier) -> None:
+def _make_namespace(catalog: SqlCatalog, namespace: Identifier) -> None:
     try:
         catalog.create_namespace_if_not_exists(namespace)
     except Exception:
@@ -84,26 +85,12 @@ def _make_namespace(catalog: Catalog, namespace: Identifier) -> None:
             raise
 
 
-def commit(catalog: Catalog, changes: Sequence[Pending]) -> None:
-    """Commit the changes: all of them or none where the catalog can, else one after the other.
+def commit(catalog: SqlCatalog, changes: Sequence[Pending]) -> None:
+    """Commit the changes, all of them or none.
 
     Raises:
-        CommitFailedException: one of the tables is not as it was loaded.
+        CommitFailedException: one of the tables is not as it was loaded; none is changed.
     """
-    if isinstance(catalog, SqlCatalog):
-        _commit_as_one(catalog, changes)
-        return
-    for change in changes:
-        _sync(change.written)
-        catalog.commit_table(change.table, change.transaction._requirements, change.transaction._updates)
-
-
-def is_atomic(catalog: Catalog) -> bool:
-    """Return whether several tables of the catalog are committed as one."""
-    return isinstance(catalog, SqlCatalog)
-
-
-def _commit_as_one(catalog: SqlCatalog, changes: Sequence[Pending]) -> None:
     staged = [_staged(catalog, change) for change in changes]
     _sync([place for change in changes for place in change.written] + [s.metadata_location for s in staged])
     rows: Any = IcebergTables.__table__

@@ -41,8 +41,9 @@ class Settings:
     format: str
     """In which the tables are kept: ``delta`` or ``iceberg``."""
     catalog_name: str
-    catalog: Mapping[str, str]
-    """What the Iceberg catalog is opened with, beside what the environment says of one of its name."""
+    """Of the Iceberg catalog: tables of another name in the same database are others."""
+    catalog_url: str
+    """SQLAlchemy URL of the database that the Iceberg catalog is kept in; an SQLite path in it is absolute."""
     store_url: str
     """SQLAlchemy URL; an SQLite path in it is absolute."""
     store_wait_s: float
@@ -116,9 +117,6 @@ def _wrong_hours(windows: list[Any]) -> list[str]:
     return wrong
 
 
-_CATALOGS = ("sql", "rest", "glue")
-
-
 def _is_lake(value: Any) -> bool:
     """Return whether tables can lie there: below a folder of this machine, or below a prefix of a bucket."""
     return _is_text(value) and ("://" not in value or _BUCKET.fullmatch(value) is not None)
@@ -134,9 +132,7 @@ _KEYS: Mapping[tuple[str, str], _Key] = {
     ),
     ("tables", "format"): _Key("delta", lambda v: v in ("delta", "iceberg"), '"delta" or "iceberg"'),
     ("catalog", "name"): _Key("remint", _is_text, "text"),
-    ("catalog", "type"): _Key("sql", lambda v: v in _CATALOGS, "one of " + ", ".join(_CATALOGS)),
-    ("catalog", "uri"): _Key(None, lambda v: _is_text(v) and "://" in v, "a URL such as sqlite:///..."),
-    ("catalog", "warehouse"): _Key(None, _is_text, "text"),
+    ("catalog", "url"): _Key(None, lambda v: _is_text(v) and "://" in v, "a URL such as sqlite:///..."),
     ("store", "url"): _Key(
         "sqlite:///.remint/state.db", lambda v: _is_text(v) and "://" in v, "a URL such as sqlite:///..."
     ),
@@ -347,7 +343,7 @@ def _resolved(values: Mapping[tuple[str, str], Any], root: Path, env: Mapping[st
         lake=lake.rstrip("/") if "://" in lake else str(root / lake),
         format=values["tables", "format"],
         catalog_name=values["catalog", "name"],
-        catalog=_catalog(values, root),
+        catalog_url=_catalog_url(values, root),
         store_url=url,
         store_wait_s=float(values["store", "wait_seconds"]),
         views=str(root / values["views", "path"]) if values["views", "path"] else None,
@@ -364,15 +360,11 @@ def _resolved(values: Mapping[tuple[str, str], Any], root: Path, env: Mapping[st
     )
 
 
-def _catalog(values: Mapping[tuple[str, str], Any], root: Path) -> dict[str, str]:
-    """Return what the catalog is opened with: an SQL catalog without a URL is a file, beside tables on a disk."""
-    found = {k: values["catalog", k] for k in ("type", "uri", "warehouse") if values["catalog", k] is not None}
+def _catalog_url(values: Mapping[tuple[str, str], Any], root: Path) -> str:
+    """Return where the catalog is: without a URL in a file, beside the tables where they lie on a disk."""
     lake = values["paths", "lake"]
-    if found["type"] == "sql":
-        found.setdefault("uri", f"{_SQLITE}{'.remint' if '://' in lake else lake}/catalog.db")
-    if found.get("uri", "").startswith(_SQLITE):
-        found["uri"] = _SQLITE + str(root / found["uri"].removeprefix(_SQLITE))
-    return found
+    url: str = values["catalog", "url"] or f"{_SQLITE}{'.remint' if '://' in lake else lake}/catalog.db"
+    return _SQLITE + str(root / url.removeprefix(_SQLITE)) if url.startswith(_SQLITE) else url
 
 
 def _login() -> str:

@@ -115,7 +115,7 @@ class OpenedProject:
         if settings.format == "iceberg":
             from remint.formats.iceberg import IcebergFormat
 
-            return IcebergFormat(settings.catalog_name, settings.catalog, self._storage)
+            return IcebergFormat(settings.catalog_name, settings.catalog_url, self._storage)
         from remint.formats.delta import DeltaFormat
 
         return DeltaFormat(self._storage)
