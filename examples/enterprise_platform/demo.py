@@ -288,7 +288,7 @@ def deleted() -> None:
     must(" bad " in remint("doctor", "gold.traffic_hourly", code=1), "the doctor names the file")
     must("rebuild " in remint("repair", "gold.traffic_hourly", code=1), "and how its own job makes it again")
     why = (KEEPS, "--trigger", "manual", "--reason", "a file was deleted by hand")
-    run("gold.traffic_hourly", "--rebuild", "--range", ago(3), *why)
+    run("gold.traffic_hourly", "--rebuild", "--range", ago(2), *why)
     must(file.name not in {Path(f).name for f in live_files("gold.traffic_hourly")}, "the table is whole again")
 
 

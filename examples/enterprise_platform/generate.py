@@ -24,7 +24,7 @@ from typing import Any
 
 import duckdb
 
-DAYS, ARCHIVE_DAYS, VIEW_DAYS = 21, 14, 4
+DAYS, ARCHIVE_DAYS, VIEW_DAYS = 21, 14, 3
 LATE_DAYS = (2, 9)
 """Of late orders: so many days before the last one."""
 OUTAGE = 3
