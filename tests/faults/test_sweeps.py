@@ -8,8 +8,8 @@ from __future__ import annotations
 import errno
 import random
 import shutil
-import tempfile
 import sys
+import tempfile
 from collections.abc import Iterator, Sequence
 from pathlib import Path
 
