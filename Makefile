@@ -4,7 +4,7 @@ BIN := .venv/bin
 EVENTS ?= 1000000
 DAYS ?= 30
 
-.PHONY: help setup demo example-tradex test test-fast test-faults lint fmt bench requirements clean
+.PHONY: help setup demo example-tradex example-enterprise test test-fast test-faults lint fmt bench requirements clean
 .DEFAULT_GOAL := help
 
 help: ## Show this list.
@@ -24,6 +24,9 @@ demo: setup ## Play the plan-limit scenario on a generated history (EVENTS=, DAY
 
 example-tradex: setup ## Play the backfill norm of TradeX against an API on this machine (POSTS= a day scale it).
 	@$(BIN)/python examples/tradex/demo.py
+
+example-enterprise: setup ## Play the replay strategy of an enterprise platform on Iceberg tables (ORDERS= a day scale it).
+	@$(BIN)/python examples/enterprise_platform/demo.py
 
 test: lint ## Lint, then every test.
 	$(BIN)/python -m pytest -n 2

@@ -218,6 +218,19 @@ def test_a_version_that_yaml_reads_as_a_number_is_refused_with_the_cure() -> Non
     assert (mistake.where, mistake.hint) == ("c.yaml:4", 'quote it: "1.0"')
 
 
+@pytest.mark.parametrize(
+    ("team", "owner"),
+    [
+        ("", ""),
+        ("team:\n  name: finance@shop.example\n  members: [{username: ana}]\n", "finance@shop.example"),
+        ("team:\n  members: [{username: ana}, {username: bea}]\n", "ana, bea"),
+        ("team:\n  - username: ana\n", "ana"),
+    ],
+)
+def test_the_team_of_a_contract_is_to_be_told(team: str, owner: str) -> None:
+    assert compiled(with_column(""), team).owner == owner
+
+
 def test_relationships_are_pointed_out_as_not_checked() -> None:
     columns = with_column("        relationships: [{type: foreignKey, to: u.v}]\n")
 

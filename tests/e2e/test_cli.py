@@ -233,6 +233,24 @@ def test_a_range_that_cannot_be_meant_is_refused(call: Call, example: Project, t
     assert said in f"{answer.error['message']} {answer.error['hint']}"
 
 
+@pytest.mark.parametrize(
+    ("typed", "said"),
+    [
+        (("--lookback", "48h", "--range", "2026-10-01"), "--range and --lookback both say which partitions"),
+        (("--lookback", "0h"), "a lookback must have a length"),
+        (("--lookback", "2w"), "'2w' is no length of time"),
+        (("--lookback", "1h"), "names 0 partitions"),
+    ],
+)
+def test_a_lookback_that_cannot_be_meant_is_refused(
+    call: Call, example: Project, typed: tuple[str, ...], said: str
+) -> None:
+    answer = call(example, "plan", *typed, "--rebuild", *KEPT, "--reason", "test")
+
+    assert answer.code == 2
+    assert said in answer.err
+
+
 def test_a_future_range_is_planned_when_it_is_meant(call: Call, tmp_path: Path) -> None:
     """Item 8."""
     project = write_project(tmp_path)

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import json
 from dataclasses import replace
-from datetime import UTC, date, datetime
+from datetime import UTC, date, datetime, timedelta
 from pathlib import Path
 
 import pytest
@@ -13,7 +13,7 @@ from remint.errors import UnknownPlan
 from remint.loading.plan_file import plan_text, read_plan, write_plan
 from remint.loading.project import load_project
 from remint.loading.scaffold import init_project
-from remint.model.partition import DateRange, Grain
+from remint.model.partition import DateRange, Grain, Lookback
 from remint.model.plan import (
     Action,
     ActionKind,
@@ -75,6 +75,16 @@ def test_a_plan_comes_back_equal(plan: Plan, tmp_path: Path) -> None:
 
     assert path.name == f"{plan.plan_id}.json"
     assert read_plan(path.read_text("utf-8")) == plan
+
+
+def test_a_plan_of_a_lookback_comes_back_as_one(plan: Plan) -> None:
+    back = Lookback.before(plan.created_at, timedelta(hours=48))
+    made = replace(plan, request=replace(plan.request, range=back))
+    made = replace(made, plan_id=plan_digest(made))
+
+    assert read_plan(plan_text(made)) == made
+    assert isinstance(read_plan(plan_text(made)).request.range, Lookback)
+    assert type(read_plan(plan_text(plan)).request.range) is DateRange
 
 
 @pytest.mark.parametrize(

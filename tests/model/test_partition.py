@@ -1,13 +1,13 @@
 """Partition keys, ranges and sets."""
 
-from datetime import date, timedelta
+from datetime import UTC, date, datetime, timedelta, timezone
 
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
 from remint.errors import InvalidKey, InvalidRange
-from remint.model.partition import DateRange, Grain, PartitionSet, PartitionSpec, key_at, parse_key
+from remint.model.partition import DateRange, Grain, Lookback, PartitionSet, PartitionSpec, key_at, parse_key
 from remint.model.spans import shift_edges
 
 DAYS = st.dates(date(2020, 1, 1), date(2020, 3, 31)).map(date.isoformat)
@@ -111,6 +111,47 @@ def test_both_ends_are_included_and_the_echo_is_half_open() -> None:
 
 def test_a_month_stands_for_all_its_days() -> None:
     assert DateRange.parse("2024-02").describe() == "[2024-02-01, 2024-03-01)"
+
+
+NOON = datetime(2026, 10, 16, 12, 30, tzinfo=UTC)
+
+
+@pytest.mark.parametrize(
+    ("now", "hours", "grain", "zone", "expected"),
+    [
+        (NOON, 48, Grain.DAY, "UTC", "2026-10-14..2026-10-16"),
+        (NOON, 2, Grain.HOUR, "UTC", "2026-10-16T10..2026-10-16T12"),
+        (NOON, 1, Grain.MONTH, "UTC", "2026-10"),
+        (NOON, 72, Grain.WEEK, "UTC", "2026-W42"),
+        # An end is no part of the time: what begins then is not meant.
+        (NOON.replace(hour=0, minute=0), 24, Grain.DAY, "UTC", "2026-10-15"),
+        (NOON.replace(minute=0), 1, Grain.HOUR, "UTC", "2026-10-16T11"),
+        # 18:45Z is 00:15 of the next day in Calcutta.
+        (NOON.replace(hour=20, minute=15), 2, Grain.DAY, "Asia/Kolkata", "2026-10-16..2026-10-17"),
+        (NOON.replace(hour=20, minute=45), 2, Grain.DAY, "Asia/Kolkata", "2026-10-17"),
+        (NOON.astimezone(timezone(timedelta(hours=5))), 2, Grain.HOUR, "UTC", "2026-10-16T10..2026-10-16T12"),
+    ],
+)
+def test_a_lookback_is_rounded_outwards_to_whole_partitions(
+    now: datetime, hours: int, grain: Grain, zone: str, expected: str
+) -> None:
+    span = Lookback.before(now, timedelta(hours=hours))
+
+    found = span.keys(grain, zone)
+    assert found.describe() == expected
+    assert span.within(found, zone) == found
+    days = DateRange(start=span.start, end=span.end)
+    assert set(span.keys(Grain.DAY)) == set(days.keys(Grain.DAY))
+
+
+def test_a_lookback_says_from_when_to_when() -> None:
+    assert Lookback.before(NOON, timedelta(hours=48)).describe() == "2026-10-14T12:30Z..2026-10-16T12:30Z"
+
+
+@pytest.mark.parametrize("length", [timedelta(), timedelta(days=-1), timedelta(days=60_000), timedelta.max])
+def test_a_lookback_without_length_or_out_of_the_calendar_is_refused(length: timedelta) -> None:
+    with pytest.raises(InvalidRange, match="must have a length"):
+        Lookback.before(NOON, length)
 
 
 @pytest.mark.parametrize(

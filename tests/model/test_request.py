@@ -3,12 +3,13 @@
 from __future__ import annotations
 
 import shlex
+from datetime import UTC, datetime, timedelta
 from typing import Any
 
 import pytest
 
 from remint.errors import UsageError
-from remint.model.partition import DateRange
+from remint.model.partition import DateRange, Lookback
 from remint.model.request import BackfillType, Mode, Request, declared_override
 
 SPAN = DateRange.parse("2026-10-01..2026-10-10")
@@ -89,6 +90,13 @@ def test_windows_cover_the_range_once_in_order(days: int, windows: list[str]) ->
 def test_without_a_range_there_is_nothing_to_split() -> None:
     with pytest.raises(UsageError, match="no range"):
         backfill().windows(3)
+
+
+def test_a_lookback_has_hours_and_is_not_split_into_days() -> None:
+    back = Lookback.before(datetime(2026, 10, 16, 12, 30, tzinfo=UTC), timedelta(hours=48))
+
+    with pytest.raises(UsageError, match="no range"):
+        backfill(range=back).windows(1)
 
 
 def test_the_split_command_can_be_typed_again() -> None:

@@ -8,9 +8,9 @@ from hypothesis import strategies as st
 
 from remint.errors import InvalidRange, PlanError
 from remint.model.mapping import RollUp, Same, SelfBefore, Window
-from remint.model.partition import DateRange
+from remint.model.partition import DateRange, Lookback
 from remint.model.plan import ActionKind, StaleCause, plan_digest
-from tests.planner.worlds import BY_ARRIVAL, Lake, bronze, derived
+from tests.planner.worlds import BY_ARRIVAL, NOW, Lake, bronze, derived
 
 DAYS = [(date(2026, 9, 20) + timedelta(days=n)).isoformat() for n in range(30)]
 
@@ -158,7 +158,19 @@ def test_rebuild_recomputes_fresh_units_and_says_that_it_was_asked() -> None:
 def test_rebuilding_the_whole_history_needs_all() -> None:
     with pytest.raises(PlanError, match="whole history of what is selected: 92 partitions"):
         lake().plan(rebuild=True)
-    assert lake().plan(rebuild=True, allow_all=True).actions[0].units == 30
+    plan = lake().plan(rebuild=True, allow_all=True)
+
+    assert plan.actions[0].units == 30
+    assert {r.detail for a in plan.actions for r in a.reasons} == {"recompute of the full table requested"}
+
+
+def test_a_lookback_limits_where_work_starts() -> None:
+    made = lake()
+    made.relogic("gold.daily", "v2")
+
+    plan = made.plan("gold.daily", range=Lookback.before(NOW, timedelta(days=13, hours=6)))
+
+    assert [a.keys.describe() for a in plan.actions] == ["2026-10-18..2026-10-19"]
 
 
 def test_a_range_that_names_nothing_is_refused() -> None:

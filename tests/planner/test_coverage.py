@@ -2,18 +2,18 @@
 
 from __future__ import annotations
 
-from datetime import date, timedelta
+from datetime import UTC, date, datetime, timedelta
 
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
 from remint.errors import SourceAbsent
-from remint.loading.declare import files, http_pages
+from remint.loading.declare_sources import files, http_pages
 from remint.model.dataset import Arrivals, Dataset, Layer, Source
 from remint.model.graph import DatasetGraph
 from remint.model.observation import Observed
-from remint.model.partition import DateRange, Grain, PartitionSet, PartitionSpec
+from remint.model.partition import DateRange, Grain, Lookback, PartitionSet, PartitionSpec
 from remint.planner.coverage import absent_days, absent_sources, covered_days, refuse_absent
 
 POSTS = "bronze.posts"
@@ -75,6 +75,11 @@ class TestAbsent:
 
         assert absent_days(covered, DateRange.parse("2026-12")).describe() == "2026-12-05..2026-12-31"
         assert not absent_days(covered, DateRange.parse("2026-11"))
+
+    def test_a_lookback_ends_now_so_what_is_to_come_is_not_absent(self) -> None:
+        back = Lookback.before(datetime(2026, 12, 6, 9, tzinfo=UTC), timedelta(days=4))
+
+        assert absent_days(days("2026-12-01", "2026-12-04"), back).describe() == "2026-12-02..2026-12-03"
 
     def test_a_source_without_history_has_no_gaps(self) -> None:
         assert not absent_days(PartitionSet(Grain.DAY))

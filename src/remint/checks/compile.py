@@ -53,6 +53,7 @@ def compile_contract(data: Mapping[str, Any], place: Place) -> Contract | None:
         columns=tuple(columns),
         key=_key(properties),
         checks=_distinct([c for c in checks if c is not None]),
+        owner=_owner(data),
         warnings=_unheld(table, properties, here),
     )
 
@@ -87,6 +88,14 @@ def _refuse_namesakes(columns: Sequence[Column], place: Place) -> None:
 def _key(properties: Sequence[Mapping[str, Any]]) -> tuple[str, ...]:
     members = [(p.get("primaryKeyPosition", -1), i, p["name"]) for i, p in enumerate(properties) if p.get("primaryKey")]
     return tuple(name for _, _, name in sorted(members))
+
+
+def _owner(data: Mapping[str, Any]) -> str:
+    """Return the team's name, or its members where it has none: the standard knows a team, and a list of people."""
+    team = data.get("team") or {}
+    named = team.get("name") if isinstance(team, Mapping) else None
+    members = team.get("members") or [] if isinstance(team, Mapping) else team
+    return str(named or ", ".join(str(m["username"]) for m in members if m.get("username")))
 
 
 def _distinct(checks: Sequence[Check]) -> tuple[Check, ...]:

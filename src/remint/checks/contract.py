@@ -17,5 +17,7 @@ class Contract:
     """Primary key, by primaryKeyPosition."""
     checks: tuple[Check, ...]
     """Names are unique."""
+    owner: str = ""
+    """Who is to be told when the table changes; empty where the contract names no team."""
     warnings: tuple[str, ...] = ()
     """Statements that remint holds nobody to, with their place."""

@@ -27,6 +27,7 @@ _HEADERS = (
     "mode",
     "type",
     "override",
+    "trigger",
     "reason",
 )
 _FILE = click.Path(dir_okay=False, path_type=Path)
@@ -60,6 +61,7 @@ def audit(ctx: click.Context, limit: int, *, as_json: bool) -> None:
             e.mode or "-",
             e.type or "-",
             e.override_state,
+            e.trigger or "-",
             e.reason,
         )
         for e in (r.entry for r in found)

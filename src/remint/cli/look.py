@@ -44,9 +44,20 @@ def runs(ctx: click.Context, limit: int, *, as_json: bool) -> None:
     if not found:
         click.echo("no runs yet\nnext: remint ingest")
         return
-    headers = ("run", "kind", "state", "mode", "type", "override", "started", "by", "reason")
+    headers = ("run", "kind", "state", "mode", "type", "override", "trigger", "started", "by", "reason")
     rows = [
-        (r.run_id, r.kind, r.state, r.mode, r.type or "-", r.override_state, r.started_at, r.requested_by, r.reason)
+        (
+            r.run_id,
+            r.kind,
+            r.state,
+            r.mode,
+            r.type or "-",
+            r.override_state,
+            r.trigger,
+            r.started_at,
+            r.requested_by,
+            r.reason,
+        )
         for r in found
     ]
     click.echo(render.table(headers, rows))

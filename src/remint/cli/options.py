@@ -33,7 +33,7 @@ as_of_option = click.option("--as-of", metavar="RELEASE|RUN", help="The cut of t
 mode_option = click.option(
     "--mode",
     type=click.Choice([m.value for m in Mode]),
-    help="Default: backfill with --range, --rebuild or --type.",
+    help="Default: backfill with --range, --lookback, --rebuild or --type.",
 )
 type_option = click.option(
     "--type",

@@ -25,7 +25,7 @@ from remint.cli.options import (
     type_option,
 )
 from remint.cli.priority import yield_to_production
-from remint.errors import RemintError
+from remint.errors import RemintError, UsageError
 from remint.model.matrix import matrix
 from remint.model.partition import DateRange
 from remint.model.request import BackfillType, Mode, Request, Trigger
@@ -49,6 +49,11 @@ def request_options(command: Callable[..., Any]) -> Callable[..., Any]:
         click.option(
             "--range", "span", type=RangeType(), help="Partitions, both ends included: 2026-10-14..2026-10-16."
         ),
+        click.option(
+            "--lookback",
+            type=DurationType(),
+            help="Instead of --range: the last 48h or 3d, outwards to whole partitions.",
+        ),
         click.option("--rebuild", is_flag=True, help="Recompute fresh partitions too."),
         click.option("--all", "allow_all", is_flag=True, help="Mean it when --rebuild covers the whole history."),
         click.option("--allow-future", is_flag=True, help="Mean it when the range ends after today."),
@@ -65,7 +70,7 @@ def request_options(command: Callable[..., Any]) -> Callable[..., Any]:
 
 
 def _request(workspace: Workspace, asked: dict[str, Any]) -> Request:
-    span: DateRange | None = asked["span"]
+    span = _span(workspace, asked["span"], asked["lookback"])
     is_backfill = span or asked["rebuild"] or asked["type_"]
     mode = Mode(asked["mode"] or (Mode.BACKFILL if is_backfill else Mode.INCREMENTAL))
     fields: dict[str, Any] = {}
@@ -86,6 +91,12 @@ def _request(workspace: Workspace, asked: dict[str, Any]) -> Request:
         requested_by=workspace.project.settings.user,
         **fields,
     )
+
+
+def _span(workspace: Workspace, span: DateRange | None, lookback: timedelta | None) -> DateRange | None:
+    if span and lookback is not None:
+        raise UsageError("--range and --lookback both say which partitions", hint="leave one of them out")
+    return span if lookback is None else workspace.lookback(lookback)
 
 
 def _meant(asked: dict[str, Any]) -> dict[str, bool]:
@@ -129,9 +140,12 @@ def show_plan(workspace: Workspace, plan: Plan, *, as_json: bool, file: str | No
     refused = readiness.refused.as_dict() if readiness.refused else None
     if as_json:
         waits = {"needs_approval": readiness.needs_approval, "approvals": approvals, "refused_now": refused}
-        print_json("plan", plan=plan, matrix=matrix(plan), **waits, notes=readiness.notes, file=file)
+        more = {"notes": readiness.notes, "owners": workspace.owners(plan), "file": file}
+        print_json("plan", plan=plan, matrix=matrix(plan), **waits, **more)
         return
     click.echo(render.plan(plan))
+    for owner, datasets in workspace.owners(plan).items():
+        click.echo(f"tell {owner}: {', '.join(datasets)}")
     note_outstanding(workspace)
     for note in readiness.notes:
         click.echo(f"note: {note}")

@@ -9,7 +9,7 @@ from remint.model.approval import Approval
 from remint.model.cost import Estimate
 from remint.model.dataset import DatasetName, Layer
 from remint.model.matrix import Cell, Decision, matrix
-from remint.model.partition import PartitionKey, PartitionSet
+from remint.model.partition import DateRange, Grain, Lookback, PartitionKey, PartitionSet
 from remint.model.plan import Action, ActionKind, Plan
 from remint.model.provenance import ProvenanceRecord
 from remint.model.run import Run
@@ -62,13 +62,13 @@ def plan(shown: Plan) -> str:
     """Return a plan as it is reviewed: what will run and why, what may, what is left alone, the total."""
     asked = shown.request
     where = ", ".join(asked.selectors) or "every dataset"
-    when = f"{asked.range.describe()} (half-open)" if asked.range else "all partitions"
     lines = [
         f"plan {shown.plan_id}",
         f"  mode {asked.mode}{f', type {asked.type}' if asked.type else ''} | override_state "
         f"{'yes' if asked.override_state else 'no'} | trigger {asked.trigger} | asked by {asked.requested_by}",
         f"  reason    {asked.reason}",
-        f"  selected  {where}; {when}",
+        f"  selected  {where}; {_when(asked.range)}",
+        *_rounded(shown),
         "",
     ]
     if shown.is_empty:
@@ -84,6 +84,22 @@ def plan(shown: Plan) -> str:
     lines += _untouched(shown)
     lines += ["", *_matrix(shown), "", _total(shown), f"cost: {estimate(shown.estimate)}"]
     return "\n".join(lines)
+
+
+def _when(span: DateRange | None) -> str:
+    if span is None:
+        return "all partitions"
+    return f"the time {span.describe()}" if isinstance(span, Lookback) else f"{span.describe()} (half-open)"
+
+
+def _rounded(shown: Plan) -> list[str]:
+    """Return which partitions of each grain a lookback stands for."""
+    span = shown.request.range
+    if not isinstance(span, Lookback):
+        return []
+    cuts = dict.fromkeys((d.partition.grain, d.partition.zone) for d in shown.datasets if d.transform)
+    named = [f"{grain}s {span.keys(grain, zone).describe()}" for grain, zone in cuts if grain is not Grain.IDENTITY]
+    return [f"  rounded   outwards to whole partitions: {'; '.join(named)}"] if named else []
 
 
 def estimate(found: Estimate) -> str:

@@ -57,6 +57,8 @@ class _PlanDocument:
     refused_now: _Refusal | None
     notes: tuple[str, ...]
     """What could not be judged."""
+    owners: dict[str, tuple[str, ...]]
+    """Whom the plan concerns: by the team of their contracts, the datasets that will or may change."""
 
 
 def plan_text(plan: Plan) -> str:

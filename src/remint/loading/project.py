@@ -59,6 +59,8 @@ class Project:
     """What works but deserves a look, each with file and line."""
     functions: dict[DatasetName, PythonTransform]
     """What makes the datasets that no SQL makes."""
+    owners: dict[DatasetName, str]
+    """Who is to be told when a dataset changes, where its contract names a team."""
     engines: dict[DatasetName, str]
     """Engine by dataset, of those that declare one; a quarantine has its dataset's."""
 
@@ -113,6 +115,7 @@ def load_project(root: Path, *, keep: bool = True) -> Project:
         graph=graph,
         warnings=_warnings(draft, graph),
         functions=dict(draft.functions),
+        owners={name: contract.owner for name, contract in draft.contracts.items() if contract.owner},
         engines={
             name: declaration.engine
             for declaration in draft.declarations.values()

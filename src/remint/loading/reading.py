@@ -100,6 +100,7 @@ def _contract(data: Any) -> Contract:
         columns=tuple(Column(**column) for column in data["columns"]),
         key=tuple(data["key"]),
         checks=tuple(Check(**{**check, "severity": Severity(check["severity"])}) for check in data["checks"]),
+        owner=data["owner"],
         warnings=tuple(data["warnings"]),
     )
 

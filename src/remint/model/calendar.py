@@ -21,7 +21,7 @@ PartitionKey = str
 UTC_ZONE = "UTC"
 NULL_PARTITION = "__HIVE_DEFAULT_PARTITION__"
 """What Hive-style paths write for NULL; a real value spelled so could not be told from NULL."""
-_FIRST_YEAR, _LAST_YEAR = 1900, 2199
+FIRST_YEAR, _LAST_YEAR = 1900, 2199
 _HOURS = 24
 
 
@@ -75,9 +75,9 @@ def parse_key(grain: Grain, text: str) -> PartitionKey:
         value = _first_date(grain, text)
     except ValueError as error:
         raise InvalidKey(f"{text!r} is not in the calendar: {error}") from None
-    if not _FIRST_YEAR <= value.year <= _LAST_YEAR:
+    if not FIRST_YEAR <= value.year <= _LAST_YEAR:
         raise InvalidKey(
-            f"{text!r} is outside the supported years {_FIRST_YEAR}..{_LAST_YEAR}",
+            f"{text!r} is outside the supported years {FIRST_YEAR}..{_LAST_YEAR}",
             hint="a date that far away is nearly always a placeholder; correct it at the source",
         )
     return text
@@ -170,6 +170,14 @@ def position_of(grain: Grain, day: date) -> int:
             raise InvalidRange(f"{grain} partitions have no order")
         case _:
             assert_never(grain)
+
+
+def position_when(grain: Grain, moment: datetime, zone: str) -> int:
+    """Return the position of the partition in which ``moment`` falls."""
+    if grain is Grain.HOUR:
+        utc = moment.astimezone(UTC)
+        return utc.toordinal() * _HOURS + utc.hour
+    return position_of(grain, moment.astimezone(_zone(zone)).date())
 
 
 def column_value(grain: Grain, key: PartitionKey) -> str:

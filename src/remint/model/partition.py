@@ -9,12 +9,13 @@ from __future__ import annotations
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from contextlib import suppress
 from dataclasses import dataclass
-from datetime import date
+from datetime import UTC, date, datetime, timedelta
 from typing import TypeVar
 
 from remint.errors import InvalidKey, InvalidRange
 from remint.model import spans as line
 from remint.model.calendar import (
+    FIRST_YEAR,
     NULL_PARTITION,
     UTC_ZONE,
     Grain,
@@ -31,6 +32,7 @@ from remint.model.calendar import (
     parse_key,
     position_at,
     position_of,
+    position_when,
     start_hour,
 )
 from remint.model.spans import Spans
@@ -39,6 +41,7 @@ __all__ = [
     "NULL_PARTITION",
     "DateRange",
     "Grain",
+    "Lookback",
     "PartitionKey",
     "PartitionSet",
     "PartitionSpec",
@@ -53,6 +56,7 @@ _K = TypeVar("_K")
 _EXAMPLE = "--range 2026-10-14..2026-10-16"
 _VALUE: Spans = ((0, 1),)
 """The one point on the line of an identity value, which has no time."""
+_INSTANT = timedelta(microseconds=1)
 _TYPES = {Grain.HOUR: "TIMESTAMPTZ", Grain.IDENTITY: "VARCHAR"}
 
 
@@ -393,20 +397,56 @@ class DateRange:
             return ((start_hour(Grain.DAY, first, zone), end_hour(Grain.DAY, last - 1, zone)),)
         return ((position_of(grain, self.start), position_of(grain, date.fromordinal(self.end.toordinal() - 1)) + 1),)
 
-    def keys(self, grain: Grain) -> PartitionSet:
+    def keys(self, grain: Grain, zone: str = UTC_ZONE) -> PartitionSet:
         """Return the partitions of ``grain`` that overlap the range, of a dataset that is cut by time alone."""
-        return PartitionSet(grain, (("", self.spans(grain)),))
+        return PartitionSet(grain, (("", self.spans(grain, zone)),))
 
-    def within(self, keys: PartitionSet) -> PartitionSet:
+    def within(self, keys: PartitionSet, zone: str = UTC_ZONE) -> PartitionSet:
         """Return which of ``keys`` the range names, whatever their value; identity keys have no time and all stay."""
         if keys.grain is Grain.IDENTITY:
             return keys
-        spans = self.spans(keys.grain)
+        spans = self.spans(keys.grain, zone)
         return keys.each(lambda held: line.intersect(held, spans))
 
     def describe(self) -> str:
         """Return the half-open interval: ``[2026-10-14, 2026-10-17)``."""
         return f"[{self.start.isoformat()}, {self.end.isoformat()})"
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Lookback(DateRange):
+    """The time up to the moment of a request; a partition that overlaps it is meant as a whole."""
+
+    since: datetime
+    until: datetime
+    """UTC, as ``since``, and outside of the time; ``start`` and ``end`` are the days around both."""
+
+    @classmethod
+    def before(cls, now: datetime, length: timedelta) -> Lookback:
+        """Return the ``length`` before ``now``.
+
+        Raises:
+            InvalidRange: there is no such time, or it begins before the supported years.
+        """
+        until = now.astimezone(UTC)
+        earliest = datetime.fromisoformat(f"{FIRST_YEAR}-01-01T00:00:00+00:00")
+        if not timedelta() < length <= until - earliest:
+            raise InvalidRange(
+                "a lookback must have a length, and cannot begin before the supported years",
+                hint="write it in hours or days: --lookback 48h",
+            )
+        since = until - length
+        end = (until - _INSTANT).date() + timedelta(days=1)
+        return cls(start=since.date(), end=end, since=since, until=until)
+
+    def spans(self, grain: Grain, zone: str = UTC_ZONE) -> Spans:
+        """Return the positions of ``grain`` that overlap the time, rounded outwards to whole partitions."""
+        first, last = (position_when(grain, moment, zone) for moment in (self.since, self.until - _INSTANT))
+        return ((first, last + 1),)
+
+    def describe(self) -> str:
+        """Return the time: ``2026-10-14T09:30Z..2026-10-16T09:30Z``."""
+        return "..".join(f"{moment:%Y-%m-%dT%H:%MZ}" for moment in (self.since, self.until))
 
 
 def _without_column(text: str) -> str:

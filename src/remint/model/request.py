@@ -10,7 +10,7 @@ from enum import StrEnum
 from typing import Any
 
 from remint.errors import UsageError
-from remint.model.partition import DateRange
+from remint.model.partition import DateRange, Lookback
 
 
 class Mode(StrEnum):
@@ -43,6 +43,7 @@ class Trigger(StrEnum):
     UPSTREAM_CORRECTION = "upstream_correction"
     BUG_FIX = "bug_fix"
     RULE_CHANGE = "rule_change"
+    METRIC_CHANGE = "metric_change"
     SCHEMA_CHANGE = "schema_change"
     HISTORICAL_BACKFILL = "historical_backfill"
     MANUAL = "manual"
@@ -107,7 +108,7 @@ class Request:
 
     selectors: tuple[str, ...] = ()
     """As typed; empty means every dataset."""
-    range: DateRange | None = None
+    range: Lookback | DateRange | None = None
     """Restricts where work starts; what depends on it follows outside the range too."""
     rebuild: bool = False
     """Recompute fresh units as well."""
@@ -139,9 +140,9 @@ class Request:
         """Return one request for every ``days`` days of the range, in order; the last one may be shorter.
 
         Raises:
-            UsageError: there is no range to split.
+            UsageError: there is no range of days to split.
         """
-        if self.range is None:
+        if self.range is None or isinstance(self.range, Lookback):
             raise UsageError("--split cuts a range into windows, and there is no range", hint="add --range A..B")
         start, end, width = self.range.start, self.range.end, timedelta(days=days)
         cuts = [start + n * width for n in range(-((start - end) // width))]

@@ -8,7 +8,7 @@ from remint.errors import SourceAbsent
 from remint.model.dataset import Dataset, DatasetName, FileSource, PageSource
 from remint.model.graph import DatasetGraph
 from remint.model.observation import Observed
-from remint.model.partition import DateRange, Grain, PartitionKey, PartitionSet, ordinal
+from remint.model.partition import DateRange, Grain, Lookback, PartitionKey, PartitionSet, ordinal
 
 
 def covered_days(
@@ -41,8 +41,9 @@ def absent_days(covered: PartitionSet, span: DateRange | None = None) -> Partiti
 
     Args:
         covered: days that it has answered for.
-        span: days that are wanted; those before the first covered one are before its history, and not absent. None: all
-            between the first and the last covered day.
+        span: days that are wanted; those before the first covered one are before its history, and not absent. A
+            lookback ends now, so what was not delivered yet is not absent. None: all between the first and the last
+            covered day.
     """
     if not covered:
         return PartitionSet(Grain.DAY)
@@ -50,7 +51,7 @@ def absent_days(covered: PartitionSet, span: DateRange | None = None) -> Partiti
     first, end = spans[0][0], spans[-1][1]
     if span is None:
         return PartitionSet.from_lanes(Grain.DAY, {"": ((first, end),)}) - covered
-    end = span.end.toordinal()
+    end = min(span.end.toordinal(), end) if isinstance(span, Lookback) else span.end.toordinal()
     history = PartitionSet.from_lanes(Grain.DAY, {"": ((first, end),) if first < end else ()})
     return (span.keys(Grain.DAY) & history) - covered
 

@@ -118,7 +118,8 @@ def refuse(
             hint="add --allow-future if that is meant",
         )
     held = {n: domains[n] for n in graph.select(request.selectors)}
-    chosen = {n: request.range.within(keys) if request.range else keys for n, keys in held.items()}
+    zones = {n: graph[n].partition.zone for n in held}
+    chosen = {n: request.range.within(keys, zones[n]) if request.range else keys for n, keys in held.items()}
     units, known = sum(map(len, chosen.values())), sum(map(len, held.values()))
     if request.range and known and not units:
         raise InvalidRange(

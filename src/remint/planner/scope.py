@@ -26,7 +26,7 @@ def concerned(request: Request | None, world: World) -> dict[DatasetName, Partit
         fresh = standing.made_by.get(dataset.logic_digest, dataset.no_units()) - standing.suspects
         keys = (units - fresh) | (observed.foreign_keys(dataset.name) & units)
         if request and request.rebuild and dataset.name in selection:
-            keys = keys | (request.range.within(units) if request.range else units)
+            keys = keys | (request.range.within(units, dataset.partition.zone) if request.range else units)
         keys = PartitionSet.union(keys.grain, (keys, *reached(graph, dataset, world, found).values()))
         found[dataset.name] = keys | own_chain(world, dataset, keys, {})
     return found

@@ -91,9 +91,10 @@ def _judged(
     request: Request, world: World, dataset: Dataset, stale: list[Group], reach: dict[DatasetName, PartitionSet]
 ) -> Verdicts:
     units = world.units[dataset.name]
-    asked = request.range.within(units) if request.range else units
+    asked = request.range.within(units, dataset.partition.zone) if request.range else units
     stale_keys = PartitionSet.union(dataset.partition.grain, (g.keys for g in stale))
-    again = (Finding(cause=StaleCause.REQUEST, about="recompute requested"),) if request.rebuild else ()
+    about = "recompute of the full table requested" if asked == units else "recompute requested"
+    again = (Finding(cause=StaleCause.REQUEST, about=about),) if request.rebuild else ()
     groups = [*stale, Group(asked - stale_keys)] if request.rebuild else stale
     will = [Group(w, (*g.findings, *again)) for g in groups if (w := g.keys & asked)]
     certain = PartitionSet.union(dataset.partition.grain, (g.keys for g in will))

@@ -13,7 +13,7 @@ from remint.model.approval import Approval
 from remint.model.dataset import Dataset, DatasetName
 from remint.model.digest import canonical
 from remint.model.observation import LogicChange, Observed
-from remint.model.partition import DateRange, PartitionSet
+from remint.model.partition import DateRange, Lookback, PartitionSet
 from remint.model.plan import Plan
 from remint.model.request import Ask, Extraction, Request, Trial, UndoRequest
 from remint.model.run import OUTSTANDING, Run, RunKind, RunState
@@ -79,6 +79,10 @@ class Workspace(OpenedProject):
         policy = replace(self.policy, allow_all=allow_all, allow_future=allow_future, allow_absent=allow_absent)
         world = World(project=self.project.name, graph=self.graph, observed=self.observe(request))
         return build_plan(request, world, policy, self._clock())
+
+    def lookback(self, length: timedelta) -> Lookback:
+        """Return the ``length`` of time up to now, as a range to ask for."""
+        return Lookback.before(self._clock(), length)
 
     def windows(
         self,
@@ -177,6 +181,14 @@ class Workspace(OpenedProject):
         from remint.execution.approve import readiness
 
         return readiness(self._tools, plan, self.policy, self._clock())
+
+    def owners(self, plan: Plan) -> dict[str, list[DatasetName]]:
+        """Return whom ``plan`` concerns: by owner, the datasets that will or may change, upstream first."""
+        found: dict[str, list[DatasetName]] = {}
+        for name in plan.units:
+            if owner := self.project.owners.get(name):
+                found.setdefault(owner, []).append(name)
+        return found
 
     def account(self, run: Run) -> RunAccount:
         """Return what a run did and took, against what its plan expected."""
