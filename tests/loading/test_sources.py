@@ -9,7 +9,7 @@ from typing import Any
 import pytest
 from pydantic import TypeAdapter
 
-from remint.loading.declare import files, http_pages
+from remint.loading.declare_sources import files, http_pages
 from remint.loading.project import load_project
 from remint.loading.source_rules import source_problems
 from remint.model.dataset import PageSource, Source

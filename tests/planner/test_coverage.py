@@ -9,7 +9,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from remint.errors import SourceAbsent
-from remint.loading.declare import files, http_pages
+from remint.loading.declare_sources import files, http_pages
 from remint.model.dataset import Arrivals, Dataset, Layer, Source
 from remint.model.graph import DatasetGraph
 from remint.model.observation import Observed

@@ -16,7 +16,7 @@ from urllib.parse import quote
 import pytest
 
 from remint.errors import MissingCredential, RemintError, SourceRejected, SourceUnavailable
-from remint.loading.declare import http_pages
+from remint.loading.declare_sources import http_pages
 from remint.sources import pages, transport
 from remint.sources.base import Page
 from remint.sources.pages import Stretch, open_pages
