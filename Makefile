@@ -26,7 +26,7 @@ example-tradex: setup ## Play the backfill norm of TradeX against an API on this
 	@$(BIN)/python examples/tradex/demo.py
 
 test: lint ## Lint, then every test.
-	$(BIN)/python -m pytest -n 2
+	$(BIN)/python -m pytest -n 2 --dist loadgroup
 
 test-fast: setup ## The tests that take no more than seconds.
 	$(BIN)/python -m pytest -m 'not slow'
