@@ -8,6 +8,7 @@ no message holds any. Every request has a bound of tries and of seconds, and wha
 from __future__ import annotations
 
 import hashlib
+import random
 import threading
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from concurrent.futures import ThreadPoolExecutor
@@ -37,6 +38,7 @@ _THREADS = 8
 _AT_ONCE = 1000
 """Keys that one request deletes."""
 _CHUNK = 1 << 20
+_FAILED, _THROTTLED = 500, 429
 _ABSENT = frozenset({"404", "NoSuchKey", "NotFound"})
 
 Announce = Callable[[str], None]
@@ -88,13 +90,16 @@ class S3Storage:
             )
         return found.get_frozen_credentials()
 
-    def _on_answer(self, response: Any, operation: Any, attempts: int, caught_exception: Any, **_: object) -> None:
-        """Announce a try that failed and is not the last; decides nothing."""
+    def _on_answer(
+        self, response: Any, operation: Any, attempts: int, caught_exception: Any, **_: object
+    ) -> float | None:
+        """Announce a try that failed and is not the last; return how long to wait where botocore would give up."""
         status = response[0].status_code if response is not None else None
-        failed = status is None or status >= 500 or status == 429
-        if failed and attempts < TRIES:
-            why = type(caught_exception).__name__ if status is None else f"status {status}"
-            self._announce(f"S3 {operation.name}: {why}; try {attempts + 1} of {TRIES} follows")
+        if attempts >= TRIES or (status is not None and status < _FAILED and status != _THROTTLED):
+            return None
+        why = type(caught_exception).__name__ if status is None else f"status {status}"
+        self._announce(f"S3 {operation.name}: {why}; try {attempts + 1} of {TRIES} follows")
+        return random.uniform(0, 2 ** (attempts - 1)) if status == _THROTTLED else None  # noqa: S311 - spreads clients
 
     @property
     def options(self) -> Mapping[str, str]:
