@@ -39,6 +39,7 @@ PROOFS = {
     "undo": ("Random rollbacks, in part and in cascades, pins and expiries", "tests/e2e"),
     "retention": ("Expiry at every step of a live run", "tests/e2e"),
     "audit-tampering": ("Audit entries edited, removed, swapped, forged, cut off, or all rewritten", "tests/audit"),
+    "s3-faults": ("Requests to a bucket that fail, hang, are throttled, or whose answer is lost", "tests/e2e"),
     "store-faults": ("Lost connections and replies, locks, older copies of the state", "tests/store"),
     "postgres-restarts": ("Immediate restarts of PostgreSQL in the middle of runs", "tests/e2e"),
     "postgres-crashes": ("Killed at every durable step, with the state on PostgreSQL", "tests/e2e"),

@@ -32,7 +32,7 @@ MOST = 0.6
 def folder(tmp_path: Path) -> Iterator[Path]:
     """Return a folder on a disk in memory, where there is one: nothing here is about the disk."""
     shared = Path("/dev/shm")
-    place = shared / "remint-sim" / tmp_path.name if shared.is_dir() else tmp_path / "sim"
+    place = shared / f"remint-sim-{os.getpid()}" / tmp_path.name if shared.is_dir() else tmp_path / "sim"
     yield place
     shutil.rmtree(place, ignore_errors=True)
 

@@ -53,29 +53,29 @@ class Proxy:
     server: int
     """Port of the S3 server."""
     port: int = 0
-    trouble: Trouble | None = None
+    troubles: tuple[Trouble, ...] = ()
     seen: list[str] = field(default_factory=list)
     """Method and path of each request since ``begin``."""
     failed: list[str] = field(default_factory=list)
     lock: threading.Lock = field(default_factory=threading.Lock)
     healed: threading.Event = field(default_factory=threading.Event)
 
-    def begin(self, trouble: Trouble | None = None) -> None:
+    def begin(self, *troubles: Trouble) -> None:
         """Count from one again."""
         with self.lock:
             self.healed.set()  # whoever hangs still is let go
             self.healed = threading.Event()
-            self.trouble, self.seen, self.failed = trouble, [], []
+            self.troubles, self.seen, self.failed = troubles, [], []
 
     def next_way(self, line: str) -> Way | None:
         """Note a request, and return how it is to fail."""
         with self.lock:
             self.seen.append(line)
-            trouble, number = self.trouble, len(self.seen)
-            if trouble is None or not trouble.at <= number < trouble.at + trouble.times:
-                return None
-            self.failed.append(line)
-            return trouble.way
+            for trouble in self.troubles:
+                if trouble.at <= len(self.seen) < trouble.at + trouble.times:
+                    self.failed.append(f"{trouble.way} {line}")
+                    return trouble.way
+            return None
 
 
 class _Handler(BaseHTTPRequestHandler):
