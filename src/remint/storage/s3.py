@@ -82,7 +82,10 @@ class S3Storage:
         return self._session.get_config_variable("region") or "us-east-1"
 
     def _credentials(self) -> Any:
-        found = self._session.get_credentials()
+        try:
+            found = self._session.get_credentials()
+        except BotoCoreError as error:
+            raise StorageRefused(f"credentials for S3 cannot be had: {error}") from error
         if found is None:
             raise StorageRefused(
                 "there are no credentials for S3: neither in the environment, nor in a profile, nor of this machine",
