@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import http.client
+import re
 import socket
 import struct
 import threading
@@ -44,6 +45,8 @@ class Trouble:
     """Number of the first request that fails, from 1."""
     times: int = 1
     """How many fail, one after another."""
+    among: str = ""
+    """Only requests whose line matches are counted."""
 
 
 @dataclass
@@ -72,7 +75,8 @@ class Proxy:
         with self.lock:
             self.seen.append(line)
             for trouble in self.troubles:
-                if trouble.at <= len(self.seen) < trouble.at + trouble.times:
+                number = sum(re.search(trouble.among, each) is not None for each in self.seen)
+                if re.search(trouble.among, line) and trouble.at <= number < trouble.at + trouble.times:
                     self.failed.append(f"{trouble.way} {line}")
                     return trouble.way
             return None
