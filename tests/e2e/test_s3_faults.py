@@ -30,7 +30,7 @@ FOR_EVER = 1 << 30
 COMMIT = r"PUT .*/_delta_log/\d+\.json$"
 EACH = size(1, 40)
 """Requests that fail in each way."""
-PATIENCE_S = 60
+PATIENCE_S = 120
 """No command goes on for longer against a bucket that is gone."""
 
 
@@ -94,10 +94,10 @@ class Patient:
 @pytest.fixture
 def patient(on_s3: Bucket, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[Patient]:
     """A built project that reaches its bucket through a proxy, and does not wait for long."""
-    settings = {**s3._SETTINGS, "read_timeout": 2, "retries": {"total_max_attempts": 3, "mode": "standard"}}
+    settings = {**s3._SETTINGS, "read_timeout": 8, "retries": {"total_max_attempts": 3, "mode": "standard"}}
     monkeypatch.setattr(s3, "TRIES", 3)
-    monkeypatch.setattr(s3, "READ_S", 2)
-    monkeypatch.setattr(s3, "_RETRY_S", 5)
+    monkeypatch.setattr(s3, "READ_S", 8)
+    monkeypatch.setattr(s3, "_RETRY_S", 20)
     monkeypatch.setattr(s3, "_SETTINGS", settings)
     with proxying(on_s3.port) as proxy:
         project = built(tmp_path / "p", DAYS)
