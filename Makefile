@@ -29,7 +29,7 @@ example-enterprise: setup ## Play the replay strategy of an enterprise platform 
 	@$(BIN)/python examples/enterprise_platform/demo.py
 
 test: lint ## Lint, then every test.
-	$(BIN)/python -m pytest -n 2
+	$(BIN)/python -m pytest -n 2 --dist loadgroup
 
 test-fast: setup ## The tests that take no more than seconds.
 	$(BIN)/python -m pytest -m 'not slow'

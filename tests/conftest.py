@@ -19,6 +19,16 @@ settings.load_profile("remint")
 os.environ.setdefault("REMINT_POLICY__PRIORITY", "normal")
 
 
+_ON_SPARK = {"test_portability.py", "test_session.py", "test_engines.py"}
+
+
+def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
+    """Give all that needs Spark to one process: every process that does would start one of its own."""
+    for item in items:
+        if "spark" in item.nodeid.lower().rpartition("/")[2] or item.path.name in _ON_SPARK:
+            item.add_marker(pytest.mark.xdist_group("spark"))
+
+
 @pytest.fixture(scope="session")
 def postgres() -> "Iterator[Server]":
     """A running PostgreSQL, the same one for every test of this process."""

@@ -3,11 +3,18 @@
 from __future__ import annotations
 
 import pytest
+from botocore.exceptions import ClientError, ReadTimeoutError
 
-from remint.errors import DiskFull, OutOfMemory, RemintError
+from remint.errors import DiskFull, OutOfMemory, RemintError, StorageRefused, StorageUnavailable
 from remint.failures import machine_failure
 
 NO_ROOM_FOR_A_LIBRARY = "_duckdb.cpython-311-x86_64-linux-gnu.so: failed to map segment from shared object"
+
+_RUST = "Generic S3 error: Error performing GET http://127.0.0.1:1/lake/t in 24ms"
+
+
+def _answer(code: str, status: int) -> ClientError:
+    return ClientError({"Error": {"Code": code}, "ResponseMetadata": {"HTTPStatusCode": status}}, "GetObject")
 
 
 @pytest.mark.parametrize(
@@ -17,6 +24,17 @@ NO_ROOM_FOR_A_LIBRARY = "_duckdb.cpython-311-x86_64-linux-gnu.so: failed to map 
         (ImportError("libgomp.so.1: cannot allocate memory in static TLS block"), OutOfMemory),
         (RuntimeError("can't start new thread"), OutOfMemory),
         (OSError(28, "No space left on device"), DiskFull),
+        (_answer("SlowDown", 503), StorageUnavailable),
+        (_answer("InternalError", 500), StorageUnavailable),
+        (_answer("AccessDenied", 403), StorageRefused),
+        (_answer("NoSuchBucket", 404), StorageRefused),
+        (ReadTimeoutError(endpoint_url="http://s3"), StorageUnavailable),
+        (RuntimeError(f"IO Error: Traceback: {_answer('SlowDown', 503)}"), StorageUnavailable),
+        (RuntimeError(f"IO Error: Traceback: {_answer('403', 403)}"), StorageRefused),
+        (RuntimeError("Traceback: aiohttp.client_exceptions.ClientPayloadError: cut"), StorageUnavailable),
+        (OSError(f"{_RUST} Server returned non-2xx status code\x1b[0m: 503 Service Unavailable"), StorageUnavailable),
+        (OSError(f"{_RUST} after 5 retries: HTTP error: error sending request"), StorageUnavailable),
+        (OSError(f"{_RUST} 403 Forbidden <Error><AWSAccessKeyId>AKIDX</AWSAccessKeyId></Error>"), StorageRefused),
         (RuntimeError("generic LocalFileSystem error: No space left on device (os error 28)"), DiskFull),
     ],
 )
@@ -24,8 +42,12 @@ def test_what_the_machine_refused_is_named(error: Exception, named: type[RemintE
     outer = ValueError("while it staged")
     outer.__cause__ = error
 
-    assert isinstance(machine_failure(outer), named)
+    found = machine_failure(outer)
+    assert isinstance(found, named)
+    assert "AKIDX" not in found.message
 
 
 def test_what_no_machine_refused_is_not_named() -> None:
     assert machine_failure(ImportError("no module named remint.nothing")) is None
+    assert machine_failure(_answer("NoSuchKey", 404)) is None
+    assert machine_failure(RuntimeError(f"IO Error: Traceback: {_answer('404', 404)}")) is None

@@ -63,10 +63,23 @@ _UNREACHABLE = frozenset(
     }
 )
 _NO_CREDENTIALS = frozenset({"NoCredentialsError", "PartialCredentialsError", "CredentialRetrievalError"})
+_FORBIDDEN = 403
+_BOTO_ANSWER = re.compile(r"An error occurred \((\w+)\) when calling the (\w+) operation")
+_BOTO_SILENCE = re.compile(rf"\b({'|'.join(sorted(_UNREACHABLE))})\b")
+_STATUS = {
+    "NoSuchKey": 404,
+    "NotFound": 404,
+    "PreconditionFailed": 412,
+    "InternalError": 500,
+    "NoSuchBucket": _FORBIDDEN,
+    "RequestTimeout": 408,
+    "ServiceUnavailable": 503,
+    "SlowDown": 503,
+    "TooManyRequests": 429,
+}
 _RUST_REQUEST = re.compile(r"Error performing ([A-Z]+) (\S+)")
 _RUST_STATUS = re.compile(r"\b([345]\d\d) [A-Z]")
 _ANSI = re.compile("\x1b\\[[0-9;]*m")
-_FORBIDDEN = 403
 _NO_FAILURE = frozenset({404, 409, 412})
 """Answers that say what is there, and not that something went wrong."""
 _LATER = frozenset({408, 429})
@@ -100,11 +113,18 @@ def _of_bucket(links: Sequence[BaseException], again: str) -> RemintError | None
         status, words = None, ""
         if isinstance(answer := getattr(link, "response", None), dict) and "ResponseMetadata" in answer:
             status = answer["ResponseMetadata"].get("HTTPStatusCode", 0)
-            words = f"{getattr(link, 'operation_name', 'request')} is answered {status} {answer['Error'].get('Code')}"
+            code = answer["Error"].get("Code")
+            words = f"{getattr(link, 'operation_name', 'request')} is answered {status} {code}"
+            status = _FORBIDDEN if code == "NoSuchBucket" else status
         elif type(link).__name__ in _UNREACHABLE:
             words = f"it does not answer: {type(link).__name__}"
         elif type(link).__name__ in _NO_CREDENTIALS:
             status, words = _FORBIDDEN, f"no credentials: {type(link).__name__}"
+        elif found := _BOTO_ANSWER.search(str(link)):  # an engine passes on what Python said as text
+            status = int(found[1]) if found[1].isdecimal() else _STATUS.get(found[1], _FORBIDDEN)
+            words = f"{found[2]} is answered {found[1]}"
+        elif found := _BOTO_SILENCE.search(str(link)):
+            words = f"it does not answer: {found[1]}"
         elif found := _RUST_REQUEST.search(_ANSI.sub("", str(link))):
             answered = _RUST_STATUS.search(_ANSI.sub("", str(link)))
             status = int(answered[1]) if answered else None

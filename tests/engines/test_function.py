@@ -253,8 +253,9 @@ def one(t: pa.Table) -> Iterator[pa.Table]:
     ],
 )
 def test_what_does_not_fit_is_refused_and_nothing_is_left(
-    bench: Bench, function: Function, error: type[RemintError], says: str
+    tmp_path: Path, function: Function, error: type[RemintError], says: str
 ) -> None:
+    bench = Bench(tmp_path, make_engine("duckdb", tmp_path))  # which judges it for every engine
     with pytest.raises(error) as raised:
         bench.engine.stage(work(bench, function))
 
@@ -262,6 +263,13 @@ def test_what_does_not_fit_is_refused_and_nothing_is_left(
     assert "silver.t" in raised.value.message
     assert bench.written() == []
     assert rows_of(bench, work(bench, lambda t: t))[0] == ("a", 1, date(2026, 10, 1))
+
+
+def test_a_value_that_its_column_cannot_hold_is_refused_by_every_engine(bench: Bench) -> None:
+    with pytest.raises(TransformFailed, match=r"silver\.t .*out of range"):
+        bench.engine.stage(work(bench, lambda t: t.set_column(1, "n", pa.array([2**63] * len(t), pa.uint64()))))
+
+    assert bench.written() == []
 
 
 def test_a_row_without_a_partition_is_refused_as_for_sql(bench: Bench) -> None:

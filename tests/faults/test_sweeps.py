@@ -9,6 +9,7 @@ import errno
 import random
 import shutil
 import sys
+import tempfile
 from collections.abc import Iterator, Sequence
 from pathlib import Path
 
@@ -39,7 +40,7 @@ def stage(tmp_path_factory: pytest.TempPathFactory) -> Iterator[tuple[Path, Serv
         assert not FULL, message
         pytest.skip(message)
     memory = Path("/dev/shm")
-    scratch = memory / f"remint-{folder.parent.name}-{folder.name}" if memory.is_dir() else folder
+    scratch = Path(tempfile.mkdtemp(prefix="remint-faults-", dir=memory if memory.is_dir() else folder))
     (scratch / "server").mkdir(parents=True)
     server = Server(scratch / "server", library)
     yield scratch, server

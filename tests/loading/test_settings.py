@@ -35,6 +35,12 @@ def test_everything_but_the_name_has_a_default(tmp_path: Path) -> None:
     assert settings.user == "ana"
 
 
+def test_tables_can_lie_in_a_bucket(tmp_path: Path) -> None:
+    settings = read_settings(settings_file(tmp_path, NAMED + '[paths]\nlake = "s3://shop-lake/a/b/"\n'), {})
+
+    assert settings.lake == "s3://shop-lake/a/b"
+
+
 def test_the_environment_comes_before_the_file(tmp_path: Path) -> None:
     root = settings_file(tmp_path, NAMED + '[engine]\nthreads = 2\nmemory_limit = "1GB"\n')
     environ = {
@@ -55,6 +61,12 @@ def test_the_environment_comes_before_the_file(tmp_path: Path) -> None:
         ('[projct]\nname = "x"\n', "remint.toml:1: [projct] is no setting; nearest: [project]"),
         (NAMED + '[engine]\nmemory_limt = "2GB"\n',
          "remint.toml:4: [engine] memory_limt is no setting; nearest: [engine] memory_limit"),
+        (NAMED + '[paths]\nlake = "gs://b/t"\n',
+         "remint.toml:4: [paths] lake is 'gs://b/t'; it must be a folder, or s3://bucket/prefix without a password in "
+         "it"),
+        (NAMED + '[paths]\nlake = "s3://key:secret@b/t"\n',
+         "remint.toml:4: [paths] lake is not a URL of that kind; it must be a folder, or s3://bucket/prefix without a "
+         "password in it"),
         (NAMED + "[engine]\n\nthreads = -1\n",
          "remint.toml:5: [engine] threads is -1; it must be a whole number, 0 for all cores"),
         (NAMED + "[engine]\nthreads = true\n",

@@ -284,17 +284,24 @@ class SparkEngine:
         names = dataset.key if _meets(work) else (*dataset.partition.columns, *dataset.key)
         key = ", ".join(map(name_sql, names))
         order = ", ".join(f"{name_sql(c)} DESC NULLS LAST" for c in dataset.keep)
-        whole = ", ".join(map(name_sql, dataset.column_names))
         over = f"OVER (PARTITION BY {key} ORDER BY {order})"
         ranked = made.selectExpr(
             "*", f"row_number() {over} AS {name_sql(_PLACE)}", f"rank() {over} AS {name_sql(_RANK)}"
         ).persist()
         self._kept.append(ranked)
-        first = ranked.where(f"{name_sql(_RANK)} = 1")
-        versions = first.groupBy(*names).agg({_PLACE: "max"}).where(f"{name_sql(f'max({_PLACE})')} > 1")
-        tied = first.join(versions.select(*names), on=_equal(first, versions, names), how="left_semi")
-        ties = tied.selectExpr(*map(name_sql, names), f"struct({whole}) AS v").distinct().groupBy(*names).count()
-        found = ties.where("count > 1").orderBy(*names).limit(1).collect()
+        place, rank = name_sql(_PLACE), name_sql(_RANK)
+        lost, level = ranked.selectExpr(f"count_if({place} > 1)", f"count_if({place} > 1 AND {rank} = 1)").collect()[0]
+        if level:
+            self._refuse_ties(ranked.where(f"{rank} = 1"), dataset, names)
+        return ranked.where(f"{name_sql(_PLACE)} = 1").select(*map(name_sql, dataset.column_names)), lost
+
+    def _refuse_ties(self, first: DataFrame, dataset: Dataset, names: Sequence[str]) -> None:
+        """Refuse different rows of one key that are all the latest."""
+        key, whole = ", ".join(map(name_sql, names)), ", ".join(map(name_sql, dataset.column_names))
+        found = self._spark.sql(
+            f"SELECT {key}, count(DISTINCT struct({whole})) AS versions FROM {self._view(first)} GROUP BY {key} "
+            f"HAVING count(DISTINCT struct({whole})) > 1 ORDER BY {key} LIMIT 1"
+        ).collect()
         if found:
             shown = ", ".join(f"{c}={v}" for c, v in zip(names, found[0], strict=False))
             raise TieInKeep(
@@ -302,8 +309,6 @@ class SparkEngine:
                 "none of them is the latest",
                 hint="add a column to keep=(...) that orders them, for example an offset",
             )
-        lost = ranked.where(f"{name_sql(_PLACE)} > 1").count()
-        return ranked.where(f"{name_sql(_PLACE)} = 1").select(*map(name_sql, dataset.column_names)), lost
 
     def _write(self, work: StageWork, frame: DataFrame) -> list[DataFile]:
         Path(work.root).mkdir(parents=True, exist_ok=True)
@@ -364,11 +369,6 @@ class SparkEngine:
             f"GROUP BY remint_key, {key} HAVING count(*) > 1) GROUP BY remint_key"
         ).collect()
         return {key: int(count) for key, count in sorted(map(tuple, rows))}
-
-
-def _equal(left: DataFrame, right: DataFrame, names: Sequence[str]) -> list[Any]:
-    """Return the conditions that rows have one key, NULL being equal to NULL."""
-    return [left[name].eqNullSafe(right[name]) for name in names]
 
 
 def _empty(work: StageWork) -> dict[PartitionKey, ContentDigest]:

@@ -53,8 +53,8 @@ class Workpiece:
     beside: Path | None = None
     """Folder to stage below instead of the tables' own folders: for what is never published."""
     staged: dict[DatasetName, dict[PartitionKey, StagedUnit]] = field(default_factory=dict)
-    proven: set[str] = field(default_factory=set)
-    """Absolute paths of files that this command has written or compared with what was published."""
+    proven: dict[str, int] = field(default_factory=dict)
+    """Places of the files that this command has written or compared with what was published, and their bytes."""
     before: Contents = field(init=False)
     """The content of every input as it was before this run."""
     after: Contents = field(init=False)
@@ -73,7 +73,8 @@ class Workpiece:
             return
         dataset = self.graph[name]
         folder = self.tools.folder(dataset)
-        self.proven.update(below(folder, f.path) for u in made.values() if not u.is_confirmed for f in u.files)
+        mine = [f for u in made.values() if not u.is_confirmed for f in u.files]
+        self.proven.update({below(folder, f.path): f.size_bytes for f in mine})
         projected = {}
         for columns in dataset.read_as:
             spelled = ",".join(columns)
@@ -161,7 +162,7 @@ class Workpiece:
         folder = self.tools.folder(dataset)
         new = {path: f for f in files if (path := below(folder, f.path)) not in self.proven}
         require_intact(self.tools, dataset, list(new.values()))
-        self.proven.update(new)
+        self.proven.update({path: f.size_bytes for path, f in new.items()})
 
     def rows_arrived(self, dataset: Dataset, keys: PartitionSet) -> int | None:
         """Return the rows that ingest recorded for the units of a parsing dataset; None where it reads no arrivals."""
@@ -197,7 +198,7 @@ class Workpiece:
                 same = not flawed_files(storage, folder, live, Depth.CONTENT)
             if same:
                 kept = live
-                self.proven.update(below(folder, f.path) for f in live)
+                self.proven.update({below(folder, f.path): f.size_bytes for f in live})
                 storage.delete(below(folder, f.path) for f in files)
             made.append(
                 StagedUnit(

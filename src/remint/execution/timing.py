@@ -9,7 +9,6 @@ from remint.execution.stage import Workpiece
 from remint.model.cost import Timing
 from remint.model.run import Stage
 from remint.planner.cost import rows_read
-from remint.publishing.tools import Tools
 from remint.storage.base import below
 
 
@@ -37,7 +36,7 @@ def timed(piece: Workpiece, work: StageWork, staged: Staged, batch: int, watch: 
         units=len(work.keys),
         rows_read=rows_read(piece.graph, piece.after, work.dataset, work.keys),
         rows_written=staged.rows,
-        bytes_scanned=sum(_size(piece.tools, scan) for scan in work.inputs.values()),
+        bytes_scanned=sum(_size(piece, scan) for scan in work.inputs.values()),
         bytes_written=sum(f.size_bytes for f in staged.files),
         seconds=round(sum(watch.seconds.values()), 6),
         engine=piece.tools.engine.maker_of(work.dataset.name),
@@ -45,7 +44,6 @@ def timed(piece: Workpiece, work: StageWork, staged: Staged, batch: int, watch: 
     )
 
 
-def _size(tools: Tools, scan: Scan) -> int:
-    """Return the bytes of the files of a scan; one that is gone fails the query, not the measuring."""
-    held = (tools.storage.stat(below(scan.root, path)) for path in scan.paths)
-    return sum(file.size_bytes for file in held if file)
+def _size(piece: Workpiece, scan: Scan) -> int:
+    """Return the bytes of the files of a scan, all of which were proven before they were read."""
+    return sum(piece.proven.get(below(scan.root, path), 0) for path in scan.paths)

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterable
-from dataclasses import dataclass, replace
+from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -59,9 +59,9 @@ class Project:
     """What works but deserves a look, each with file and line."""
     functions: dict[DatasetName, PythonTransform]
     """What makes the datasets that no SQL makes."""
-    owners: dict[DatasetName, str]
+    owners: dict[DatasetName, str] = field(default_factory=dict)
     """Who is to be told when a dataset changes, where its contract names a team."""
-    engines: dict[DatasetName, str]
+    engines: dict[DatasetName, str] = field(default_factory=dict)
     """Engine by dataset, of those that declare one; a quarantine has its dataset's."""
 
     def function_of(self, dataset: Dataset) -> PythonTransform | None:

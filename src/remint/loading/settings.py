@@ -51,15 +51,15 @@ class Settings:
     memory_limit: str
     threads: int
     """0: all cores."""
-    engine: str
+    engine: str = "duckdb"
     """Name of the engine of every dataset that declares none."""
-    digests: str
+    digests: str = ""
     """``portable``, or empty: as the engines in use need them."""
-    spark_remote: str
+    spark_remote: str = ""
     """Address of a Spark Connect server; empty: a session of this process."""
-    spark_master: str
+    spark_master: str = ""
     """Where Spark runs when it is started here, as Spark spells it; empty: on this machine."""
-    is_submitted: bool
+    is_submitted: bool = False
     """This process was started by spark-submit, which says where Spark is."""
     views: str | None
     """Absolute path of the views file that every run refreshes."""

@@ -53,6 +53,8 @@ def in_own_scheme(
         contents: none is empty of a digest.
         columns: over these alone; None: over all, where the recorded digest will do if it is of the scheme.
     """
+    if not contents:
+        return {}
     mine = str(ContentDigest.empty(tools.engine.digest_scheme))
     found = {
         key: held.digest

@@ -8,7 +8,9 @@ no message holds any. Every request has a bound of tries and of seconds, and wha
 from __future__ import annotations
 
 import hashlib
+import random
 import threading
+import weakref
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from functools import cached_property
@@ -37,6 +39,7 @@ _THREADS = 8
 _AT_ONCE = 1000
 """Keys that one request deletes."""
 _CHUNK = 1 << 20
+_FAILED, _THROTTLED = 500, 429
 _ABSENT = frozenset({"404", "NoSuchKey", "NotFound"})
 
 Announce = Callable[[str], None]
@@ -57,7 +60,7 @@ class S3Storage:
         Args:
             announce: is told, in words, of each request that will be tried again, and why.
         """
-        self._announce = announce
+        self.announce = announce
         self._lock = threading.Lock()
 
     @cached_property
@@ -68,7 +71,7 @@ class S3Storage:
     def _made(self) -> Any:
         self._credentials()
         client = self._session.create_client("s3", config=Config(**_SETTINGS), region_name=self._region())
-        client.meta.events.register("needs-retry.s3", self._on_answer)
+        client.meta.events.register("needs-retry.s3", _told(weakref.ref(self)))
         return client
 
     @property
@@ -80,21 +83,16 @@ class S3Storage:
         return self._session.get_config_variable("region") or "us-east-1"
 
     def _credentials(self) -> Any:
-        found = self._session.get_credentials()
+        try:
+            found = self._session.get_credentials()
+        except BotoCoreError as error:
+            raise StorageRefused(f"credentials for S3 cannot be had: {error}") from error
         if found is None:
             raise StorageRefused(
                 "there are no credentials for S3: neither in the environment, nor in a profile, nor of this machine",
                 hint="set AWS_PROFILE, or AWS_ACCESS_KEY_ID and AWS_SECRET_ACCESS_KEY; then the same command again",
             )
         return found.get_frozen_credentials()
-
-    def _on_answer(self, response: Any, operation: Any, attempts: int, caught_exception: Any, **_: object) -> None:
-        """Announce a try that failed and is not the last; decides nothing."""
-        status = response[0].status_code if response is not None else None
-        failed = status is None or status >= 500 or status == 429
-        if failed and attempts < TRIES:
-            why = type(caught_exception).__name__ if status is None else f"status {status}"
-            self._announce(f"S3 {operation.name}: {why}; try {attempts + 1} of {TRIES} follows")
 
     @property
     def options(self) -> Mapping[str, str]:
@@ -126,7 +124,7 @@ class S3Storage:
             client_kwargs={"region_name": self._region()},
         )
         found.connect()
-        found.s3.meta.events.register("needs-retry.s3", self._on_answer)
+        found.s3.meta.events.register("needs-retry.s3", _told(weakref.ref(self)))
         return found
 
     def _ask(self, operation: str, place: str, **more: object) -> Any:
@@ -219,7 +217,7 @@ class S3Storage:
             except (HTTPClientError, BotoCoreError) as error:
                 if attempt == TRIES:
                     raise machine_failure(error) or error from error
-                self._announce(f"S3 GetObject: the answer broke off; try {attempt + 1} of {TRIES} follows")
+                self.announce(f"S3 GetObject: the answer broke off; try {attempt + 1} of {TRIES} follows")
         raise AssertionError
 
     def write(self, place: str, content: bytes) -> None:
@@ -264,6 +262,22 @@ class S3Storage:
 
     def sync_names(self, folder: str, top: str) -> None:
         """Do nothing: what was answered is durable."""
+
+
+def _told(held: weakref.ref[S3Storage]) -> Callable[..., float | None]:
+    """Return what a client calls after each try; it keeps no storage alive, because clients outlive it."""
+
+    def on_answer(response: Any, operation: Any, attempts: int, caught_exception: Any, **_: object) -> float | None:
+        """Announce a try that failed and is not the last; return how long to wait where botocore would give up."""
+        status, storage = response[0].status_code if response is not None else None, held()
+        if attempts >= TRIES or (status is not None and status < _FAILED and status != _THROTTLED):
+            return None
+        why = type(caught_exception).__name__ if status is None else f"status {status}"
+        if storage is not None:
+            storage.announce(f"S3 {operation.name}: {why}; try {attempts + 1} of {TRIES} follows")
+        return random.uniform(0, 2 ** (attempts - 1)) if status == _THROTTLED else None  # noqa: S311 - spreads clients
+
+    return on_answer
 
 
 _SETTINGS: Mapping[str, Any] = {
