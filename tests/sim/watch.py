@@ -230,7 +230,8 @@ class Watch:
     def _rolled_back(self, run: Run, request: UndoRequest, restored: dict[Unit, ProvenanceRecord]) -> None:
         """Hold that what was asked for holds what it held before, and that nothing else was touched unasked."""
         before = self.before[run.of_run or ""]
-        asked = {u for u in before if not request.selectors or u[0] in request.selectors}
+        named = {*request.selectors, *(f"{name}_quarantine" for name in request.selectors)}
+        asked = {u for u in before if not named or u[0] in named}
         asked = {u for u in asked if not request.keys or u[1] in request.keys}
         held = self.before[run.run_id]
         now = {u: _content(held[u] if u in held else self.heads.get(u)) for u in asked}
