@@ -165,8 +165,8 @@ PROTOCOL = (
     Fault(
         name="withdraw_forgets_a_table",
         file="publishing/publish.py",
-        right="    for change in changes:\n        if change.is_empty or not _is_live(",
-        wrong="    for change in changes[1:]:\n        if change.is_empty or not _is_live(",
+        right="    live = [c for c in changes if not c.is_empty and _is_live(",
+        wrong="    live = [c for c in changes[1:] if not c.is_empty and _is_live(",
         tests=(f"{WITHDRAW}::test_a_conflict_after_the_first_commit_leaves_nothing_of_the_run_live",),
         says="AssertionError",
     ),
