@@ -144,6 +144,9 @@ class MemoryLake:
         settings = Settings(
             name="sim",
             lake=str(self.root / "lake"),
+            format="memory",
+            catalog_name="",
+            catalog_url="",
             store_url="",
             store_wait_s=0,
             memory_limit="",
