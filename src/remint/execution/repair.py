@@ -196,8 +196,8 @@ class _Bench:
         why = "no journal says what stood there: restore it from a backup of the table"
         if dataset.transform is not None:
             folder = self.tools.folder(dataset)
-            move = "aws s3 mv --recursive" if "://" in folder else "mv"
-            why = f'{why}, or have it made anew: {move} {folder} {folder}.damaged; remint run {dataset.name} --reason "..."'
+            move = f"{'aws s3 mv --recursive' if '://' in folder else 'mv'} {folder} {folder}.damaged"
+            why = f'{why}, or have it made anew: {move}; remint run {dataset.name} --reason "..."'
         return _left(symptom, why)
 
     def _on_checkpoint(self, dataset: Dataset, symptom: Symptom) -> Act | Symptom:
