@@ -30,7 +30,7 @@ PROOFS = {
     "histories-delta": ("The same histories on real Delta tables and DuckDB", "tests/sim"),
     "project-histories": ("Random histories of one project through the whole of remint, with an oracle", "tests/e2e"),
     "drawn-graphs": ("Drawn graphs of datasets, each change compared with an oracle", "tests/e2e"),
-    "histories-iceberg": ("The same on Iceberg tables", "tests/e2e"),
+    "histories-iceberg": ("Random histories of one project, with the tables in Iceberg", "tests/e2e"),
     "steps-iceberg": ("Killed before and after every durable step, with the tables in Iceberg", "tests/e2e"),
     "readers": ("Reads by other processes during runs that are killed", "tests/e2e"),
     "tampering": ("Changes of files and logs behind remint's back", "tests/e2e"),
