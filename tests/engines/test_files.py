@@ -259,7 +259,8 @@ class TestSparkAlone:
         spark._spark.conf.set("spark.sql.execution.arrow.maxRecordsPerBatch", "500")
         doomed = frame.coalesce(1).mapInArrow(dies_once, "n BIGINT, region STRING")
 
-        files = spark_rows.write_partitioned(doomed, str(tmp_path / "out"), REGION, "r-20261121-180000-abcd")
+        into = Target(root=str(tmp_path / "out"), spec=REGION, token="r-20261121-180000-abcd")
+        files = spark_rows.write_partitioned(doomed, into)
 
         assert Path(marker).exists()
         assert sum(f.rows for f in files) == 9000

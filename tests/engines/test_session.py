@@ -57,6 +57,17 @@ def test_a_process_without_pyspark_is_told_what_to_install(tmp_path: Path, monke
     assert "remint[spark]" in (raised.value.hint or "")
 
 
+def test_a_process_without_what_connect_needs_is_told_what_to_install(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setitem(sys.modules, "grpc", None)
+
+    with pytest.raises(EngineUnavailable, match="not installed") as raised:
+        start_spark(SparkTarget(remote="sc://host.invalid:1"), tmp_path)
+
+    assert "remint[spark-connect]" in (raised.value.hint or "")
+
+
 def test_of_a_workers_error_the_last_words_are_shown() -> None:
     text = (
         "An exception was thrown from the Python worker:\nTraceback (most recent call last):\n  File x\nOSError: gone\n"

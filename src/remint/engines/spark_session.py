@@ -6,6 +6,7 @@ give the known answers before it is given any work.
 
 from __future__ import annotations
 
+import importlib
 import logging
 import sys
 import warnings
@@ -90,7 +91,8 @@ def start_spark(target: SparkTarget, folder: Path) -> SparkSession:
         if target.remote:
             _require_spark(session, target.remote)
     except ImportError as error:
-        raise EngineUnavailable(f"Spark is not installed: {error}", hint=_INSTALL) from None
+        needed = "pip install 'remint[spark-connect]'" if target.remote else _INSTALL
+        raise EngineUnavailable(f"Spark is not installed: {error}", hint=needed) from None
     except EngineRefused:
         raise
     except Exception as error:
@@ -104,6 +106,7 @@ def _session(target: SparkTarget, folder: Path) -> SparkSession:
 
     builder: Any = SparkSession.builder
     if target.remote:
+        importlib.import_module("grpc")  # PySpark ends the process without a word where it is missing
         return builder.remote(target.remote).getOrCreate()  # type: ignore[no-any-return]
     taken = SparkSession.getActiveSession()
     if taken is not None:
