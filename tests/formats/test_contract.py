@@ -381,7 +381,7 @@ def test_only_files_that_the_newest_version_does_not_name_are_removed(kind: Kind
 
 
 def test_whoever_loses_every_race_is_told_so(kind: Kind, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(f"remint.formats.{kind.format.name}._CAS_TRIES", 1)
+    monkeypatch.setattr("remint.formats.guard._TRIES", 1)
     table = kind.created()
     kind.before_commit(monkeypatch, lambda: kind.stranger.append(table, [{"n": 9, "region": "b"}]))
 

@@ -2,13 +2,12 @@
 
 from __future__ import annotations
 
-from collections.abc import Collection, Mapping, Sequence, Set
+from collections.abc import Collection, Mapping, Sequence
 from dataclasses import dataclass
 from enum import StrEnum
 from pathlib import Path
 from typing import Protocol
 
-from remint.errors import PublishConflict
 from remint.model.dataset import Column
 from remint.model.partition import PartitionKey, PartitionSpec
 from remint.model.provenance import DataFile
@@ -233,25 +232,6 @@ class TableFormat(Protocol):
     def foreign_writer(self, table: Table) -> str:
         """Return in words who made the newest commit that is not remint's, for messages about foreign writes."""
         ...
-
-
-def require_base(table: Table, live: Mapping[PartitionKey, Set[str]], replacement: Replacement) -> None:
-    """Refuse a replacement of other files than those that are live.
-
-    Raises:
-        PublishConflict: a partition does not hold exactly the files that are to be taken out.
-    """
-    expected: dict[PartitionKey, set[str]] = {}
-    for file in replacement.removes:
-        expected.setdefault(file.key, set()).add(file.path)
-    for key in sorted({f.key for f in replacement.removes} if table.append_only else replacement.keys):
-        found = live.get(key, set())
-        if found != expected.get(key, set()):
-            raise PublishConflict(
-                f"{table.name} {key}: expected {len(expected.get(key, set()))} file(s) as published by remint, found "
-                f"{len(found)} that differ",
-                hint="remint status    # shows who changed it; then plan again",
-            )
 
 
 def by_key(files: Sequence[DataFile]) -> dict[PartitionKey, list[DataFile]]:

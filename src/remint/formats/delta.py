@@ -10,9 +10,7 @@ Rules (each from a measured loss of data by the defaults of the library):
 from __future__ import annotations
 
 import json
-import random
-import time
-from collections.abc import Collection, Iterable, Iterator, Mapping, Sequence
+from collections.abc import Collection, Iterable, Mapping, Sequence
 from contextlib import suppress
 from datetime import UTC, datetime
 from pathlib import Path
@@ -24,9 +22,9 @@ from deltalake.exceptions import CommitFailedError, TableNotFoundError
 from deltalake.schema import PrimitiveType
 from deltalake.transaction import AddAction, RemoveAction
 
-from remint.errors import InvalidKey, LogDamaged, PublishUnverified, RunError, TableBusy
+from remint.errors import InvalidKey, LogDamaged, PublishUnverified, RunError
 from remint.failures import machine_failure
-from remint.formats.base import Landed, LogReading, Replacement, Table, require_base
+from remint.formats.base import Landed, LogReading, Replacement, Table
 from remint.formats.delta_disk import actions_of, entry_path, is_whole, move_torn_aside, sync_version
 from remint.formats.delta_log import (
     app_id,
@@ -37,6 +35,7 @@ from remint.formats.delta_log import (
     read_log,
     take_out_entry,
 )
+from remint.formats.guard import busy, column_differences, require_base, tries
 from remint.model.dataset import Column
 from remint.model.partition import PartitionKey
 from remint.storage.base import Storage, below
@@ -53,10 +52,6 @@ _TYPES = {
 }
 _CORRUPTED = frozenset({"deletionVectors", "columnMapping", "rowTracking", "domainMetadata", "identityColumns"})
 """Features of a table that explicit file replacement would break silently."""
-_CAS_TRIES = 50
-"""Commits lost to writers of other partitions before giving up; each try re-reads the table."""
-_PAUSE_S = 0.02
-"""Longest wait after the first lost commit; it grows with each, so that of many writers none is always too late."""
 
 _RECENT = 200
 """Commits that are looked through for the one that somebody else made."""
@@ -103,7 +98,8 @@ class DeltaFormat:
 
     def _widened(self, table: Table) -> int:
         """Add the columns that the table lacks; return its version."""
-        for opened in _tries(self._storage, table):
+        for _ in tries():
+            opened = _opened(self._storage, table)
             there = {field.name for field in opened.schema().fields}
             lacking = [_field(c) for c in table.columns if c.name not in there]
             if not lacking:
@@ -115,7 +111,7 @@ class DeltaFormat:
                     post_commithook_properties=PostCommitHookProperties(cleanup_expired_logs=False),
                 )
                 sync_version(self._storage, table, int(_opened(self._storage, table).version()))
-        raise _busy(table)
+        raise busy(table)
 
     def live_files(self, table: Table) -> Mapping[PartitionKey, frozenset[str]]:
         """Return the decoded paths of the live files by partition; none where there is no table."""
@@ -161,7 +157,8 @@ class DeltaFormat:
     def bar(self, table: Table, run_id: str, attempt: int) -> bool:
         """Take the place after (run, attempt) where that did not commit."""
         self.create(table)
-        for opened in _tries(self._storage, table):
+        for _ in tries():
+            opened = _opened(self._storage, table)
             reached = _reached(opened, run_id)
             if reached >= attempt:
                 return reached == attempt
@@ -171,7 +168,7 @@ class DeltaFormat:
                 continue
             sync_version(self._storage, table, int(opened.version()) + 1)
             return False
-        raise _busy(table)
+        raise busy(table)
 
     def runs_after(self, table: Table, version: int | None) -> list[str]:
         """Return the runs that committed after a version."""
@@ -214,16 +211,8 @@ class DeltaFormat:
             found.append(
                 f"it is partitioned by {', '.join(cut) or 'nothing'}, declared is {', '.join(table.partition.columns)}"
             )
-        there = {field.name: field.type for field in opened.schema().fields}
-        wanted = {column.name: _field(column).type for column in table.columns}
-        for name in dict.fromkeys([*wanted, *there]):
-            if name not in there:
-                found.append(f"column {name}: the table has none")
-            elif name not in wanted:
-                found.append(f"column {name}: not in the contract")
-            elif there[name] != wanted[name]:
-                found.append(f"column {name}: expected {_type_name(wanted[name])}, found {_type_name(there[name])}")
-        return found
+        there = {field.name: _type_name(field.type) for field in opened.schema().fields}
+        return found + column_differences(there, {c.name: _type_name(_field(c).type) for c in table.columns})
 
     def foreign_writer(self, table: Table) -> str:
         """Return who made the newest commit that is not remint's, as its log says."""
@@ -239,7 +228,8 @@ class DeltaFormat:
 
 
 def _published(storage: Storage, table: Table, replacement: Replacement) -> Landed:
-    for opened in _tries(storage, table):
+    for _ in tries():
+        opened = _opened(storage, table)
         # Looked at in the snapshot that the commit is bound to: another holder of the run may have been faster.
         if (reached := _reached(opened, replacement.run_id)) >= replacement.attempt:
             landed = _version_of(opened, replacement.run_id, replacement.attempt)
@@ -258,7 +248,7 @@ def _published(storage: Storage, table: Table, replacement: Replacement) -> Land
         _verify(storage, table, version, before, replacement)
         sync_version(storage, table, version)
         return Landed(version=version, after=version - 1)
-    raise _busy(table)
+    raise busy(table)
 
 
 def _opened(storage: Storage, table: Table, version: int | None = None) -> DeltaTable:
@@ -311,21 +301,6 @@ def _version_of(opened: DeltaTable, run_id: str, attempt: int) -> int:
         if (note.get("run_id"), note.get("attempt")) == (run_id, attempt):
             return int(entry["version"])
     return int(opened.version())
-
-
-def _tries(storage: Storage, table: Table) -> Iterator[DeltaTable]:
-    """Yield the table, opened anew, for each try to commit to it."""
-    for lost in range(_CAS_TRIES):
-        if lost:
-            time.sleep(random.uniform(0, _PAUSE_S * lost))  # noqa: S311 - spreads writers, keeps no secret
-        yield _opened(storage, table)
-
-
-def _busy(table: Table) -> TableBusy:
-    return TableBusy(
-        f"{table.name}: {_CAS_TRIES} commits in a row were lost to other writers of the table",
-        hint="wait until the other writer is done, then: remint resume RUN",
-    )
 
 
 def _field(column: Column) -> Field:

@@ -10,8 +10,6 @@ Rules:
 
 from __future__ import annotations
 
-import random
-import time
 from collections.abc import Collection, Iterator, Mapping, Sequence
 from contextlib import suppress
 from functools import cached_property
@@ -27,9 +25,10 @@ from pyiceberg.table import Transaction
 from pyiceberg.table.snapshots import Operation
 from pyiceberg.table.update.snapshot import _OverwriteFiles
 
-from remint.errors import LogDamaged, PublishConflict, PublishUnverified, RunError, TableBusy
+from remint.errors import LogDamaged, PublishConflict, PublishUnverified, RunError
 from remint.failures import machine_failure
-from remint.formats.base import Landed, LogReading, Replacement, Table, require_base
+from remint.formats.base import Landed, LogReading, Replacement, Table
+from remint.formats.guard import busy, column_differences, require_base, tries
 from remint.formats.iceberg_catalog import Pending, commit, create_table, opened
 from remint.formats.iceberg_files import (
     LiveFile,
@@ -46,8 +45,6 @@ from remint.storage.base import Storage, below
 from remint.storage.local import LOCAL
 
 _FORMAT_VERSION = 2
-_CAS_TRIES = 50
-_PAUSE_S = 0.02
 _POSITION_DELETE = {"file_path", "pos"}
 _RUN, _ATTEMPT = "remint.run", "remint.attempt"
 
@@ -87,7 +84,7 @@ class IcebergFormat:
             with suppress(TableAlreadyExistsError):
                 create_table(self._catalog, _identifier(table), schema, spec, place)
             loaded = self._there(table)
-        for _ in _tries(table):
+        for _ in tries():
             wanted = [c for c in table.columns if c.name not in loaded.schema().column_names]
             if not wanted:
                 return _version(loaded)
@@ -98,7 +95,7 @@ class IcebergFormat:
             with suppress(CommitFailedException):
                 commit(self._catalog, [Pending(transaction, ())])
             loaded = self._there(table)
-        raise _busy(table)
+        raise busy(table)
 
     def field_ids(self, table: Table) -> Mapping[str, int]:
         """Return the id of every column, also of those that ``create`` would add."""
@@ -135,7 +132,7 @@ class IcebergFormat:
 
     def publish(self, changes: Sequence[tuple[Table, Replacement]]) -> list[Landed]:
         """Commit the replacements, once, under an exact comparison with what was loaded; read them back."""
-        for _ in _tries(changes[0][0]):
+        for _ in tries():
             loaded = [self._there(table) for table, _ in changes]
             landed = [_landed(state, replacement) for state, (_, replacement) in zip(loaded, changes, strict=True)]
             open_ = [(s, t, r) for s, (t, r), done in zip(loaded, changes, landed, strict=True) if done is None]
@@ -146,12 +143,12 @@ class IcebergFormat:
                 continue
             done = iter([self._read_back(state, table, replacement) for state, table, replacement in open_])
             return [found or next(done) for found in landed]
-        raise _busy(changes[0][0])
+        raise busy(changes[0][0])
 
     def bar(self, table: Table, run_id: str, attempt: int) -> bool:
         """Take the place after (run, attempt) where that did not commit."""
         self.create(table)
-        for _ in _tries(table):
+        for _ in tries():
             loaded = self._there(table)
             reached = _reached(loaded, run_id)
             if reached >= attempt:
@@ -160,7 +157,7 @@ class IcebergFormat:
             with suppress(CommitFailedException):
                 commit(self._catalog, [self._pending(loaded, table, taken)])
                 return False
-        raise _busy(table)
+        raise busy(table)
 
     def runs_after(self, table: Table, version: int | None) -> list[str]:
         """Return the runs that committed after a version, as the snapshots that are left say."""
@@ -201,16 +198,8 @@ class IcebergFormat:
         found = [*_unsupported(loaded), *cut_differences(table, loaded.metadata)]
         deletes = sorted({f.key for f in self._live(table, loaded) if f.deletes})
         found += [f"{key}: rows of its files are deleted by position deletes; compact it first" for key in deletes]
-        there = {field.name: field.field_type for field in loaded.schema().fields}
-        wanted = {column.name: iceberg_type(column) for column in table.columns}
-        for name in dict.fromkeys([*wanted, *there]):
-            if name not in there:
-                found.append(f"column {name}: the table has none")
-            elif name not in wanted:
-                found.append(f"column {name}: not in the contract")
-            elif there[name] != wanted[name]:
-                found.append(f"column {name}: expected {wanted[name]}, found {there[name]}")
-        return found
+        there = {field.name: str(field.field_type) for field in loaded.schema().fields}
+        return found + column_differences(there, {c.name: str(iceberg_type(c)) for c in table.columns})
 
     def foreign_writer(self, table: Table) -> str:
         """Return who made the newest snapshot that is not remint's, as it says."""
@@ -436,22 +425,6 @@ def _refuse_deletes(table: Table, loaded: IcebergTable, replacement: Replacement
 def _names(loaded: IcebergTable, place: str) -> set[str]:
     with loaded.io.new_input(place).open() as file:
         return set(parquet.read_schema(file).names)
-
-
-def _tries(table: Table) -> Iterator[None]:
-    """Yield once for each try to commit to a table."""
-    for lost in range(_CAS_TRIES):
-        if lost:
-            time.sleep(random.uniform(0, _PAUSE_S * lost))  # noqa: S311 - spreads writers, keeps no secret
-        yield
-    raise _busy(table)
-
-
-def _busy(table: Table) -> TableBusy:
-    return TableBusy(
-        f"{table.name}: {_CAS_TRIES} commits in a row were lost to other writers of the table",
-        hint="wait until the other writer is done, then: remint resume RUN",
-    )
 
 
 def _damaged(table: Table, error: Exception) -> Exception:

@@ -140,18 +140,15 @@ def publish_tables(tools: Tools, run_id: str, changes: Sequence[TableChange]) ->
         HalfPublished: as above, and what the run had committed could not be taken back.
     """
     attempt = _attempt(tools, run_id, changes)
-    for change in changes:
-        tools.tables.create(tools.table(change.dataset))
-        tools.storage.sync_names(tools.folder(change.dataset), tools.lake)
     landed: dict[DatasetName, Landed] = {}
+    for change in changes:
+        version = tools.tables.create(tools.table(change.dataset))
+        landed[change.dataset.name] = Landed(version=version, after=version)
+        tools.storage.sync_names(tools.folder(change.dataset), tools.lake)
     try:
         for change in changes:
             if change.is_empty or _landed(tools, run_id, change, attempt) is None:
                 check(tools, change)
-        for change in changes:
-            if change.is_empty:
-                version = tools.tables.create(tools.table(change.dataset))
-                landed[change.dataset.name] = Landed(version=version, after=version)
         for group in _groups(tools, changes):
             landed |= _publish(tools, run_id, group, attempt)
     except PublishConflict:
