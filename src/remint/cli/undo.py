@@ -153,6 +153,11 @@ def waive(ctx: click.Context, run_id: str, reason: str | None, *, take_over: boo
 @click.command()
 @click.argument("dataset")
 @click.option("--range", "span", type=RangeType(), help="Only these partitions.")
+@click.option(
+    "--compact",
+    is_flag=True,
+    help="Write partitions anew of which rows are deleted outside of their files, or columns were renamed since.",
+)
 @reason_option
 @trigger_option
 @json_option
@@ -171,7 +176,7 @@ def adopt(ctx: click.Context, /, dataset: str, *, as_json: bool, **asked: Any) -
         trigger=Trigger(asked["trigger"] or Trigger.MANUAL),
         mode=Mode.BACKFILL,
     )
-    done = workspace.adopt(dataset, ask, asked["span"])
+    done = workspace.adopt(dataset, ask, asked["span"], compact=asked["compact"])
     found = json.loads(done.summary) if done else {}
     if as_json:
         print_json("adopt", run=done, **found)
@@ -180,6 +185,8 @@ def adopt(ctx: click.Context, /, dataset: str, *, as_json: bool, **asked: Any) -
     else:
         click.echo(render.run_line(done))
         click.echo(f"{counted(found['units'], 'partition')}, {counted(found['record_count'], 'row')} taken as they are")
+        if anew := found.get("units_compacted"):
+            click.echo(f"{counted(anew, 'partition')} of them written anew, without what was deleted, and committed")
         for line in _adopted_lines(workspace.graph.find(dataset), found.get("rows_repeated")):
             click.echo(line)
 

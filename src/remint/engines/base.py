@@ -231,6 +231,14 @@ class Engine(Protocol):
         """
         ...
 
+    def write(self, rows: Any, columns: Sequence[Column], target: Target) -> list[DataFile]:
+        """Write a stream of Arrow record batches as files of the target, in the given columns and types, by path.
+
+        Raises:
+            TransformFailed: a value does not fit its type, or rows have a partition value that no unit can have.
+        """
+        ...
+
     def rivals(self, dataset: Dataset, known: Scan, new: Scan) -> tuple[Arrival, ...]:
         """Return which rows count for other event partitions than their own, now that Bronze holds ``new`` too.
 

@@ -6,11 +6,11 @@ from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
-from remint.engines.base import Comparison, Engine, Ingested, IngestWork, Rows, Scan, Staged, StageWork
-from remint.model.dataset import Dataset, DatasetName
+from remint.engines.base import Comparison, Engine, Ingested, IngestWork, Rows, Scan, Staged, StageWork, Target
+from remint.model.dataset import Column, Dataset, DatasetName
 from remint.model.digest import ContentDigest
 from remint.model.partition import PartitionKey
-from remint.model.provenance import Arrival
+from remint.model.provenance import Arrival, DataFile
 
 
 class ChosenEngine:
@@ -70,6 +70,10 @@ class ChosenEngine:
     def ingest(self, work: IngestWork) -> Ingested:
         """Turn one source file into Bronze and quarantine files: always embedded."""
         return self._embedded.ingest(work)
+
+    def write(self, rows: Any, columns: Sequence[Column], target: Target) -> list[DataFile]:
+        """Write Arrow rows as files: always embedded."""
+        return self._embedded.write(rows, columns, target)
 
     def rivals(self, dataset: Dataset, known: Scan, new: Scan) -> tuple[Arrival, ...]:
         """Return which rows count for other event partitions than their own: always embedded."""

@@ -13,7 +13,18 @@ import duckdb
 
 from remint.checks.judge import UNIQUE_KEY
 from remint.checks.run_now import bind_run_now
-from remint.engines.base import Comparison, Ingested, IngestWork, Rows, Scan, Staged, StageWork, literal, quoted
+from remint.engines.base import (
+    Comparison,
+    Ingested,
+    IngestWork,
+    Rows,
+    Scan,
+    Staged,
+    StageWork,
+    Target,
+    literal,
+    quoted,
+)
 from remint.engines.duckdb_compare import compare
 from remint.engines.duckdb_function import RETURNED, call_function
 from remint.engines.duckdb_ingest import ingest_file, measured, row_event_key
@@ -41,6 +52,9 @@ from remint.model.partition import PartitionKey, PartitionSet
 from remint.model.provenance import Arrival, DataFile
 from remint.storage.base import Storage
 from remint.storage.local import LOCAL
+
+_GIVEN = "__given"
+"""Relation of the rows that ``write`` is given."""
 
 
 class DuckDBEngine:
@@ -139,6 +153,18 @@ class DuckDBEngine:
     def ingest(self, work: IngestWork) -> Ingested:
         """Turn one source file into Bronze and quarantine files."""
         return ingest_file(self._con, self.digest_scheme, work, self._storage)
+
+    def write(self, rows: Any, columns: Sequence[Column], target: Target) -> list[DataFile]:
+        """Write Arrow rows as files, each value cast to its column's type."""
+        casts = ", ".join(f"CAST({quoted(c.name)} AS {c.type}) AS {quoted(c.name)}" for c in columns)
+        self._storage.prepare(target.root)
+        self._con.register(_GIVEN, rows)
+        try:
+            return copy_partitioned(self._con, f"SELECT {casts} FROM {_GIVEN}", target, self._storage)
+        except (duckdb.Error, UnusablePartition) as error:
+            raise machine_failure(error) or TransformFailed(f"rows cannot be written: {_first_line(error)}") from error
+        finally:
+            self._con.unregister(_GIVEN)
 
     def rivals(self, dataset: Dataset, known: Scan, new: Scan) -> tuple[Arrival, ...]:
         """Return which rows count for other event partitions than their own, now that Bronze holds ``new`` too."""

@@ -17,7 +17,7 @@ from typing import TYPE_CHECKING, Any
 from remint.checks.judge import UNIQUE_KEY
 from remint.checks.run_now import bind_run_now
 from remint.checks.spark_sql import spark_expressions, spark_query
-from remint.engines.base import Comparison, Ingested, IngestWork, Rows, Scan, Staged, StageWork, literal
+from remint.engines.base import Comparison, Ingested, IngestWork, Rows, Scan, Staged, StageWork, Target, literal
 from remint.engines.duckdb import DuckDBEngine
 from remint.engines.duckdb_rows import UnusablePartition
 from remint.engines.duckdb_types import made_types
@@ -149,6 +149,10 @@ class SparkEngine:
     def ingest(self, work: IngestWork) -> Ingested:
         """Turn one source file into Bronze and quarantine files: the embedded engine does."""
         return self._embedded.ingest(work)
+
+    def write(self, rows: Any, columns: Sequence[Column], target: Target) -> list[DataFile]:
+        """Write Arrow rows as files: the embedded engine does."""
+        return self._embedded.write(rows, columns, target)
 
     def rivals(self, dataset: Dataset, known: Scan, new: Scan) -> tuple[Arrival, ...]:
         """Return which rows count for other event partitions than their own: the embedded engine does."""

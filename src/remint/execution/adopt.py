@@ -1,17 +1,20 @@
 """Adopt: take partitions that somebody else wrote as they are, whether remint ever published to their table or not.
 
-Rules: no file is written and no table is committed to; everything is read and refused before a run is recorded. That
-the content is what the logic would make is asserted by a person; the fingerprint is what it should be made from now.
+Rules: no file is written and no table is committed to, unless somebody asks to have partitions compacted whose files do
+not hold just their rows; everything else is read and refused before a run is recorded. That the content is what the
+logic would make is asserted by a person; the fingerprint is what it should be made from now.
 """
 
 from __future__ import annotations
 
 import json
-from collections.abc import Iterable, Mapping
-from dataclasses import dataclass
+from collections.abc import Collection, Iterable, Mapping
+from dataclasses import dataclass, replace
+from typing import Any
 
 from remint.engines.base import Scan, quoted
 from remint.errors import AdoptRefused
+from remint.execution.compact import Live, compacted
 from remint.execution.observe import observe_units
 from remint.model.dataset import Dataset, Layer
 from remint.model.digest import ContentDigest, fingerprint
@@ -20,8 +23,17 @@ from remint.model.observation import Columns, Observed
 from remint.model.partition import DateRange, PartitionKey, PartitionSet
 from remint.model.provenance import Arrival, DataFile, ProvenanceRecord
 from remint.model.run import RunState
+from remint.model.wording import counted
 from remint.planner.staleness import Contents, unit_inputs
-from remint.publishing.publish import began_again, record_success
+from remint.publishing.publish import (
+    began_again,
+    intend,
+    intended,
+    intended_also,
+    intended_fence,
+    publish_tables,
+    record_success,
+)
 from remint.publishing.record import Scope, audit_entry, stopped
 from remint.publishing.tools import Tools
 from remint.publishing.unrecorded import unrecorded_runs
@@ -42,6 +54,18 @@ class Adoptable:
     is_all: bool
     """Nothing foreign is left in the table."""
     observed: Observed
+    live: Live
+    """Live files of the partitions, as somebody else wrote them."""
+    indirect: Mapping[PartitionKey, str]
+    """Partitions that are compacted, because their files do not hold just their rows, each with why."""
+    content: Content | None
+    """Read from the files; None while there is something to compact."""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Content:
+    """What files of adopted partitions hold."""
+
     files: Mapping[PartitionKey, tuple[DataFile, ...]]
     digests: Mapping[PartitionKey, ContentDigest]
     projections: Mapping[Columns, Mapping[PartitionKey, ContentDigest]]
@@ -51,8 +75,17 @@ class Adoptable:
     """Of Bronze with a key, the rows in those files that have the key of another row; they are taken all the same."""
 
 
-def find_adoptable(tools: Tools, graph: DatasetGraph, dataset: Dataset, span: DateRange | None) -> Adoptable | None:
+def find_adoptable(
+    tools: Tools, graph: DatasetGraph, dataset: Dataset, span: DateRange | None, *, compact: bool = False
+) -> Adoptable | None:
     """Return the partitions of ``dataset`` that somebody else wrote, read from their files; None when there is none.
+
+    Args:
+        tools: adapters.
+        graph: as declared.
+        dataset: one of it.
+        span: only these partitions.
+        compact: partitions whose files do not hold just their rows are to be written anew; they are read then.
 
     Raises:
         AdoptRefused: the table is not there, not as declared, or a partition of it cannot be taken.
@@ -71,17 +104,34 @@ def find_adoptable(tools: Tools, graph: DatasetGraph, dataset: Dataset, span: Da
         return None
     live = {key: tuple(sorted(paths)) for key, paths in tools.tables.live_files(table).items() if key in keys}
     known = _known_files(tools, dataset, keys, live)
-    parts = _measured(tools, dataset, live)
-    new = [p for paths in live.values() for p in paths if p not in known]
-    files = {key: tuple(_file(tools, dataset, path, key, parts[path]) for path in live.get(key, ())) for key in keys}
-    scheme = tools.engine.digest_scheme
+    indirect = _indirect(tools, dataset, live, known)
+    if indirect and not compact:
+        raise _not_plain(dataset, indirect)
+    if compact:
+        indirect = {**_astray(dataset, live), **indirect}
     return Adoptable(
         dataset=dataset,
         version=version,
         keys=keys,
         is_all=keys == foreign,
-        observed=observe_units(tools, graph, {dataset.name: keys} if dataset.transform else {}),
-        files=files,
+        observed=_observed(tools, graph, dataset, keys),
+        live=live,
+        indirect=indirect,
+        content=None if indirect else read_content(tools, dataset, keys, live, known),
+    )
+
+
+def _observed(tools: Tools, graph: DatasetGraph, dataset: Dataset, keys: PartitionSet) -> Observed:
+    return observe_units(tools, graph, {dataset.name: keys} if dataset.transform else {})
+
+
+def read_content(tools: Tools, dataset: Dataset, keys: PartitionSet, live: Live, known: Collection[str]) -> Content:
+    """Return what the files of partitions hold; of Bronze, what arrived in those that are not ``known``."""
+    parts = _measured(tools, dataset, live)
+    new = [p for paths in live.values() for p in paths if p not in known]
+    scheme = tools.engine.digest_scheme
+    return Content(
+        files={k: tuple(_file(tools, dataset, path, k, parts[path]) for path in live.get(k, ())) for k in keys},
         digests={key: ContentDigest.combine(scheme, (parts[p] for p in live.get(key, ()))) for key in keys},
         projections={columns: _projected(tools, dataset, live, keys, columns) for columns in dataset.read_as},
         arrivals=tuple(_arrivals(tools, dataset, new)),
@@ -90,41 +140,109 @@ def find_adoptable(tools: Tools, graph: DatasetGraph, dataset: Dataset, span: Da
 
 
 def run_adopt(tools: Tools, graph: DatasetGraph, run_id: str, found: Adoptable) -> None:
-    """Record what was found as published, under an existing run.
+    """Record what was found as published, under an existing run, once what is to be compacted is.
 
     Raises:
         AdoptRefused: somebody wrote to the table since it was read.
         PublishConflict: another run recorded one of the partitions meanwhile.
     """
-    dataset = found.dataset
+    dataset, content = found.dataset, found.content
     try:
+        heads = tools.store.heads([dataset.name], {dataset.name: found.keys})[dataset.name]
+        fence = {(dataset.name, key): heads[key].seq if key in heads else None for key in found.keys}
         if tools.tables.version(tools.table(dataset)) != found.version:
             raise AdoptRefused(f"{dataset.name}: somebody wrote to the table while it was read", hint="adopt again")
-        run, ended = tools.store.run(run_id), tools.now()
-        records = tuple(_records(graph, run_id, found))
-        detail = {"units": len(records), "files": sum(map(len, found.files.values())), "table_version": found.version}
-        detail |= {} if found.rows_repeated is None else {"rows_repeated": found.rows_repeated}
-        scope = Scope.of(graph, ((r.dataset, r.key) for r in records), sum(r.rows for r in records), detail)
-        heads = tools.store.heads([dataset.name], {dataset.name: found.keys})[dataset.name]
-        outcome = Outcome(
-            run_id=run_id,
-            ended_at=ended,
-            audit=audit_entry(run, scope, AuditStatus.SUCCESS, ended),
-            summary=scope.summary(),
-            records=records,
-            fence={(dataset.name, key): heads[key].seq if key in heads else None for key in found.keys},
-            arrivals={dataset.name: found.arrivals} if found.arrivals else {},
-            countings={dataset.name: dataset.arrivals.in_words} if dataset.arrivals and found.arrivals else {},
-            read_seq=found.observed.last_seq if dataset.transform else None,
-            logics={dataset.name: (dataset.transform.logic, dataset.version)} if dataset.transform else {},
-            projections=tuple(_projections(found)),
-            versions={dataset.name: found.version},
-            began_again=began_again(tools, [dataset]),
-            tables_seen={dataset.name: found.version} if found.is_all else {},
-        )
-        record_success(tools, [], outcome)
+        if content is None:
+            change, live = compacted(tools, dataset, run_id, found.live, found.indirect)
+            known = _known_files(tools, dataset, found.keys, found.live)
+            content = read_content(tools, dataset, found.keys, live, known)
+            intend(tools, run_id, [change], fence, also={"adopted": _journalled(found, live, known)})
+            _publish(tools, graph, run_id, found, content)
+            return
+        outcome = _outcome(tools, graph, run_id, found, content)
+        record_success(tools, [], replace(outcome, fence=fence, began_again=began_again(tools, [dataset])))
     except Exception as error:
         raise stopped(tools, run_id, error) from error
+
+
+def resume_adopt(tools: Tools, graph: DatasetGraph, run_id: str) -> None:
+    """Finish a run that was interrupted while it put compacted files into the table.
+
+    Raises:
+        AdoptRefused: the logic of the dataset is not the one for which somebody vouched.
+    """
+    try:
+        said = intended_also(tools, run_id, "adopted")
+        dataset = graph[said["dataset"]]
+        if dataset.logic_digest != said["logic"]:
+            raise AdoptRefused(
+                f"{dataset.name}: its logic is not the one that these rows were adopted for",
+                hint=f"declare that again, then: remint resume {run_id}",
+            )
+        live = {key: tuple(paths) for key, paths in said["live"].items()}
+        keys = PartitionSet.of(dataset.partition.grain, said["keys"])
+        found = Adoptable(
+            dataset=dataset,
+            version=said["version"],
+            keys=keys,
+            is_all=said["is_all"],
+            observed=_observed(tools, graph, dataset, keys),
+            live=live,
+            indirect=said["indirect"],
+            content=read_content(tools, dataset, keys, live, said["known"]),
+        )
+        assert found.content is not None  # noqa: S101 - read above
+        _publish(tools, graph, run_id, found, found.content)
+    except Exception as error:
+        raise stopped(tools, run_id, error) from error
+
+
+def _journalled(found: Adoptable, live: Live, known: Collection[str]) -> dict[str, Any]:
+    """Return what another process needs to finish the run: which files hold what is adopted."""
+    return {
+        "dataset": found.dataset.name,
+        "logic": found.dataset.logic_digest,
+        "version": found.version,
+        "is_all": found.is_all,
+        "keys": list(found.keys),
+        "live": {key: list(paths) for key, paths in live.items()},
+        "known": sorted(known),
+        "indirect": dict(found.indirect),
+    }
+
+
+def _publish(tools: Tools, graph: DatasetGraph, run_id: str, found: Adoptable, content: Content) -> None:
+    """Put the compacted files in the place of those that they were read from, and record all that is adopted."""
+    name, changes = found.dataset.name, intended(tools, graph, run_id)
+    version = publish_tables(tools, run_id, changes).versions[name]
+    # Somebody may have written to other partitions right before; the next look at the table finds it.
+    is_all = found.is_all and version == found.version + 1
+    outcome = _outcome(tools, graph, run_id, replace(found, version=version, is_all=is_all), content)
+    record_success(tools, changes, replace(outcome, fence=intended_fence(tools, run_id)))
+
+
+def _outcome(tools: Tools, graph: DatasetGraph, run_id: str, found: Adoptable, content: Content) -> Outcome:
+    dataset, run, ended = found.dataset, tools.store.run(run_id), tools.now()
+    records = tuple(_records(graph, run_id, found, content))
+    detail = {"units": len(records), "files": sum(map(len, content.files.values())), "table_version": found.version}
+    detail |= {} if content.rows_repeated is None else {"rows_repeated": content.rows_repeated}
+    detail |= {"units_compacted": len(found.indirect)} if found.indirect else {}
+    scope = Scope.of(graph, ((r.dataset, r.key) for r in records), sum(r.rows for r in records), detail)
+    return Outcome(
+        run_id=run_id,
+        ended_at=ended,
+        audit=audit_entry(run, scope, AuditStatus.SUCCESS, ended),
+        summary=scope.summary(),
+        records=records,
+        fence={},
+        arrivals={dataset.name: content.arrivals} if content.arrivals else {},
+        countings={dataset.name: dataset.arrivals.in_words} if dataset.arrivals and content.arrivals else {},
+        read_seq=found.observed.last_seq if dataset.transform else None,
+        logics={dataset.name: (dataset.transform.logic, dataset.version)} if dataset.transform else {},
+        projections=tuple(_projections(dataset, content)),
+        versions={dataset.name: found.version},
+        tables_seen={dataset.name: found.version} if found.is_all else {},
+    )
 
 
 def _refuse_half_published(tools: Tools) -> None:
@@ -147,9 +265,28 @@ def _refuse_differences(tools: Tools, dataset: Dataset) -> None:
         )
 
 
-def _known_files(
-    tools: Tools, dataset: Dataset, keys: PartitionSet, live: Mapping[PartitionKey, tuple[str, ...]]
-) -> set[str]:
+def _indirect(tools: Tools, dataset: Dataset, live: Live, known: Collection[str]) -> Mapping[PartitionKey, str]:
+    """Return the partitions whose files do not hold just their rows, with why; none of Bronze that was ingested."""
+    found = tools.tables.not_plain(tools.table(dataset), live)
+    touched = sorted(key for key in found if not set(live[key]).isdisjoint(known))
+    if touched:
+        key = touched[0]
+        raise AdoptRefused(
+            f"{dataset.name} is append-only, and {key} holds ingested files beside what was changed: {found[key]}",
+            hint="restore the table to the version before that; what else was appended can be adopted then",
+        )
+    return found
+
+
+def _not_plain(dataset: Dataset, indirect: Mapping[PartitionKey, str]) -> AdoptRefused:
+    shown = "\n  ".join(f"{key}: {indirect[key]}" for key in sorted(indirect)[:_SHOWN])
+    return AdoptRefused(
+        f"{dataset.name}: the files of {counted(len(indirect), 'partition')} do not hold just their rows\n  {shown}",
+        hint=f'remint adopt {dataset.name} --compact --reason "..."    # writes these partitions anew, as they read',
+    )
+
+
+def _known_files(tools: Tools, dataset: Dataset, keys: PartitionSet, live: Live) -> set[str]:
     """Return the files that the ledger has already; those of Bronze must all be live still."""
     known = {f.path for r in tools.store.records(dataset.name, list(keys)).values() for f in r.files}
     gone = known - {path for paths in live.values() for path in paths}
@@ -162,7 +299,7 @@ def _known_files(
     return known if dataset.layer is Layer.BRONZE else set()
 
 
-def _measured(tools: Tools, dataset: Dataset, live: Mapping[PartitionKey, tuple[str, ...]]) -> dict[str, ContentDigest]:
+def _measured(tools: Tools, dataset: Dataset, live: Live) -> dict[str, ContentDigest]:
     """Return the content digest of every live file; each must be on disk, and hold rows of its partition alone."""
     folder = tools.folder(dataset)
     paths = {path: key for key, listed in live.items() for path in listed}
@@ -180,6 +317,12 @@ def _measured(tools: Tools, dataset: Dataset, live: Mapping[PartitionKey, tuple[
     return {path: parts.get((path, key), empty) for path, key in paths.items()}
 
 
+def _astray(dataset: Dataset, live: Live) -> dict[PartitionKey, str]:
+    """Return the partitions with files that do not lie in a folder of their values: the engine cannot tell them."""
+    lying = {key: [path for path in paths if not _is_placed(dataset, path)] for key, paths in live.items()}
+    return {key: f"{paths[0]} does not lie in the folder of its partition" for key, paths in lying.items() if paths}
+
+
 def _is_placed(dataset: Dataset, path: str) -> bool:
     folders = [part.partition("=")[0] for part in path.split("/")[:-1]]
     return all(folders.count(column) == 1 for column in dataset.partition.columns)
@@ -190,7 +333,8 @@ def _refuse_astray(dataset: Dataset, astray: list[str]) -> None:
         shown = "\n  ".join(sorted(astray)[:_SHOWN])
         raise AdoptRefused(
             f"{dataset.name}: {len(astray)} files do not lie in the folder of their partition\n  {shown}",
-            hint=f"rewrite them as {dataset.partition.column}=<value>/<file>, which most writers do by themselves",
+            hint=f'remint adopt {dataset.name} --compact --reason "..."    # writes them as {dataset.partition.column}='
+            "<value>/<file>; or rewrite them with the tool that wrote them",
         )
 
 
@@ -214,11 +358,7 @@ def _file(tools: Tools, dataset: Dataset, path: str, key: PartitionKey, digest: 
 
 
 def _projected(
-    tools: Tools,
-    dataset: Dataset,
-    live: Mapping[PartitionKey, tuple[str, ...]],
-    keys: PartitionSet,
-    columns: Columns,
+    tools: Tools, dataset: Dataset, live: Live, keys: PartitionSet, columns: Columns
 ) -> dict[PartitionKey, ContentDigest]:
     found = tools.engine.digests(_scan(tools, dataset, (p for paths in live.values() for p in paths)), columns)
     empty = ContentDigest.empty(tools.engine.digest_scheme)
@@ -259,11 +399,12 @@ def _repeated(tools: Tools, dataset: Dataset, new: list[str]) -> int | None:
     return int(found.rows[0][0])
 
 
-def _records(graph: DatasetGraph, run_id: str, found: Adoptable) -> Iterable[ProvenanceRecord]:
+def _records(graph: DatasetGraph, run_id: str, found: Adoptable, content: Content) -> Iterable[ProvenanceRecord]:
     dataset, heads = found.dataset, found.observed.heads.get(found.dataset.name, {})
-    digests = {key: str(digest) for key, digest in found.digests.items()}
+    digests = {key: str(digest) for key, digest in content.digests.items()}
     projected = {
-        (dataset.name, columns): {k: str(d) for k, d in by_key.items()} for columns, by_key in found.projections.items()
+        (dataset.name, columns): {k: str(d) for k, d in by_key.items()}
+        for columns, by_key in content.projections.items()
     }
     contents = Contents.of(found.observed).overlaid({dataset.name: digests}, projected, {dataset.name: found.keys})
     for key in found.keys:
@@ -277,14 +418,14 @@ def _records(graph: DatasetGraph, run_id: str, found: Adoptable) -> Iterable[Pro
             logic=dataset.logic_digest,
             inputs=inputs,
             digest=digests[key],
-            files=found.files[key],
+            files=content.files[key],
             table_version=found.version,
             published=head is None or head.is_missing or head.digest != digests[key],
         )
 
 
-def _projections(found: Adoptable) -> Iterable[Projection]:
-    for columns, by_key in found.projections.items():
+def _projections(dataset: Dataset, content: Content) -> Iterable[Projection]:
+    for columns, by_key in content.projections.items():
         for key, digest in by_key.items():
-            content = str(found.digests[key])
-            yield Projection(dataset=found.dataset.name, content=content, columns=columns, digest=str(digest))
+            of = str(content.digests[key])
+            yield Projection(dataset=dataset.name, content=of, columns=columns, digest=str(digest))

@@ -28,10 +28,17 @@ from remint.model.standing import RunChanges
 from remint.model.wording import counted
 from remint.planner.policy import refuse_unsettled
 from remint.publishing.leftovers import leftovers, token
-from remint.publishing.publish import TableChange, intend, intended, intended_fence, publish_tables, record_success
+from remint.publishing.publish import (
+    TableChange,
+    found_file,
+    intend,
+    intended,
+    intended_fence,
+    publish_tables,
+    record_success,
+)
 from remint.publishing.record import Scope, audit_entry, stopped
 from remint.publishing.tools import Tools
-from remint.storage.base import below
 from remint.store.values import AuditStatus, Outcome, Projection
 
 
@@ -272,13 +279,7 @@ def _live_files(piece: Workpiece, dataset: Dataset, keys: set[PartitionKey]) -> 
         live = piece.tools.tables.live_files(piece.tools.table(dataset))
         for key in sorted(k for k in keys if k in foreign):
             for path in sorted(live.get(key, ())):
-                yield _found_file(piece.tools, dataset, path, key)
-
-
-def _found_file(tools: Tools, dataset: Dataset, path: str, key: PartitionKey) -> DataFile:
-    """Return a live file that remint did not write, with as much as a commit needs to take it out or put it back."""
-    held = tools.storage.stat(below(tools.folder(dataset), path))
-    return DataFile(path=path, key=key, rows=0, size_bytes=held.size_bytes if held else 0, sha256="", stats="{}")
+                yield found_file(piece.tools, dataset, path, key)
 
 
 def _records(piece: Workpiece, versions: Mapping[DatasetName, int]) -> Iterable[ProvenanceRecord]:

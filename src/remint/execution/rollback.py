@@ -267,8 +267,7 @@ def _refuse_state(undone: Run) -> None:
         )
     if undone.kind is RunKind.ADOPT:
         raise RollbackRefused(
-            f"run {run_id} adopted what somebody else had written: it changed no table, so there is nothing to put "
-            "back",
+            f"run {run_id} adopted what somebody else had written: nothing of remint's is there to be put back",
             hint="to have these partitions made by their logic: remint plan DATASET --range A..B --rebuild",
         )
     if undone.kind is RunKind.EXPIRE:

@@ -6,7 +6,7 @@ from collections.abc import Collection, Mapping, Sequence
 from dataclasses import dataclass
 from enum import StrEnum
 from pathlib import Path
-from typing import Protocol
+from typing import Any, Protocol
 
 from remint.model.dataset import Column
 from remint.model.partition import PartitionKey, PartitionSpec
@@ -148,8 +148,20 @@ class TableFormat(Protocol):
     def live_files(self, table: Table) -> Mapping[PartitionKey, frozenset[str]]:
         """Return the paths of the live files by partition, relative to the table's folder, decoded.
 
-        There are none where there is no table.
+        Among them is what deletes rows of other files, so that a partition with other rows has other paths. There are
+        none where there is no table.
         """
+        ...
+
+    def not_plain(self, table: Table, keys: Collection[PartitionKey]) -> Mapping[PartitionKey, str]:
+        """Return those of ``keys`` whose live files do not hold just the partition's rows by the columns' names.
+
+        With each goes in words why: rows of its files are deleted in another file, or columns are told by ids.
+        """
+        ...
+
+    def rows(self, table: Table, key: PartitionKey) -> Any:
+        """Return the rows of a partition as the format's own rules give them: a stream of Arrow record batches."""
         ...
 
     def published_version(self, table: Table, run_id: str, attempt: int) -> int | None:

@@ -3,6 +3,7 @@
 Rules (each from a measured loss of data by the defaults of the library):
 - never let delta-rs retry a commit: its retry accepts a stale replacement over a compaction and doubles the rows;
 - add and remove files by explicit, decoded paths: a wrong path is removed silently, not refused;
+- a file with a deletion vector is taken out by a log entry of our own: the library leaves it live, without a word;
 - after a commit, read the file set back; after an unknown outcome, look the run up by its transaction id;
 - a commit counts once it is synced; delta-rs deletes no log entry, so that a torn checkpoint loses nothing.
 """
@@ -17,6 +18,7 @@ from pathlib import Path
 from typing import Any
 from urllib.parse import unquote
 
+import pyarrow as pa
 from deltalake import CommitProperties, DeltaTable, Field, PostCommitHookProperties, Schema, Transaction
 from deltalake.exceptions import CommitFailedError, TableNotFoundError
 from deltalake.schema import PrimitiveType
@@ -30,8 +32,10 @@ from remint.formats.delta_log import (
     app_id,
     commit_note,
     is_logged,
+    masked_file,
     partition_values,
     put_back_commit,
+    put_commit,
     read_log,
     take_out_entry,
 )
@@ -50,8 +54,14 @@ _TYPES = {
     "DATE": "date",
     "TIMESTAMPTZ": "timestamp",
 }
-_CORRUPTED = frozenset({"deletionVectors", "columnMapping", "rowTracking", "domainMetadata", "identityColumns"})
+_CORRUPTED = frozenset({"columnMapping", "rowTracking", "domainMetadata", "identityColumns"})
 """Features of a table that explicit file replacement would break silently."""
+_MASKS = "deletionVectors"
+_ENTRIES_OF_OURS = frozenset(
+    {"appendOnly", "changeDataFeed", "checkConstraints", _MASKS, "generatedColumns", "invariants", "timestampNtz"}
+    | {"v2Checkpoint", "vacuumProtocolCheck"}
+)
+"""Features that ask nothing of a log entry that replaces files by files with the same kind of rows."""
 
 _RECENT = 200
 """Commits that are looked through for the one that somebody else made."""
@@ -119,7 +129,22 @@ class DeltaFormat:
             opened = _opened(self._storage, table)
         except TableNotFoundError:
             return {}
-        return {key: frozenset(paths) for key, paths in _live(opened, table).items()}
+        return {key: frozenset(paths) for key, paths in _live(self._storage, opened, table).items()}
+
+    def not_plain(self, table: Table, keys: Collection[PartitionKey]) -> Mapping[PartitionKey, str]:
+        """Return the partitions of which rows of files are masked."""
+        live = self.live_files(table)
+        masks = {key: [p for p in live.get(key, ()) if masked_file(p)] for key in keys}
+        return {
+            key: f"rows of {len(paths)} of its files are deleted by vectors" for key, paths in masks.items() if paths
+        }
+
+    def rows(self, table: Table, key: PartitionKey) -> pa.RecordBatchReader:
+        """Return the rows of a partition, as delta-rs reads them."""
+        opened = _opened(self._storage, table)
+        values = partition_values(table, key)
+        where = " AND ".join(f"{_name_sql(name)} = {_text_sql(value or '')}" for name, value in values.items())
+        return pa.RecordBatchReader.from_stream(opened.scan([c.name for c in table.columns], where))
 
     def published_version(self, table: Table, run_id: str, attempt: int) -> int | None:
         """Return the version that holds the commit of (run, attempt)."""
@@ -135,7 +160,7 @@ class DeltaFormat:
         """Refuse a replacement whose base is not what is live."""
         opened = _opened(self._storage, table)
         _refuse_unsupported(opened, table)
-        require_base(table, _live(opened, table), replacement)
+        require_base(table, _live(self._storage, opened, table), replacement)
 
     def mend(self, table: Table, expected: Sequence[Replacement], aside: Path) -> list[str]:
         """Move what a power failure tore at the end of the log into ``aside``."""
@@ -163,7 +188,8 @@ class DeltaFormat:
             if reached >= attempt:
                 return reached == attempt
             try:
-                _commit(opened, table, Replacement(run_id=run_id, attempt=attempt + 1, adds=(), removes=()))
+                taken = Replacement(run_id=run_id, attempt=attempt + 1, adds=(), removes=())
+                _commit(self._storage, opened, table, taken)
             except CommitFailedError:
                 continue
             sync_version(self._storage, table, int(opened.version()) + 1)
@@ -238,10 +264,10 @@ def _published(storage: Storage, table: Table, replacement: Replacement) -> Land
                 sync_version(storage, table, landed)
             return Landed(version=landed, after=None)
         _refuse_unsupported(opened, table)
-        before = _live(opened, table)
+        before = _live(storage, opened, table)
         require_base(table, before, replacement)
         try:
-            _commit(opened, table, replacement)
+            _commit(storage, opened, table, replacement)
         except CommitFailedError:
             continue
         version = int(opened.version()) + 1
@@ -309,7 +335,22 @@ def _field(column: Column) -> Field:
     return Field(column.name, PrimitiveType(name), nullable=True)
 
 
-def _live(opened: DeltaTable, table: Table) -> dict[PartitionKey, set[str]]:
+def _live(storage: Storage, opened: DeltaTable, table: Table) -> dict[PartitionKey, set[str]]:
+    """Return the live files by partition, and what masks rows of them."""
+    found = _live_files(opened, table)
+    if _MASKS in (opened.protocol().reader_features or ()):
+        reading = read_log(storage, table, int(opened.version()))
+        live = reading.live or {}
+        files = {path for path in live if masked_file(path) is None}
+        if files != _paths(found.values()):
+            raise _damaged(storage, table, "its entries do not add up to what is live, so deleted rows are not known")
+        keys = {path: key for key, paths in found.items() for path in paths}
+        for mask in live.keys() - files:
+            found[keys[masked_file(mask) or ""]].add(mask)
+    return found
+
+
+def _live_files(opened: DeltaTable, table: Table) -> dict[PartitionKey, set[str]]:
     found: dict[PartitionKey, set[str]] = {}
     actions = opened.get_add_actions(flatten=True)
     # delta-rs hands out an Arrow batch of its own kind; these columns are all that is needed of it.
@@ -359,7 +400,17 @@ def _refuse_unsupported(opened: DeltaTable, table: Table) -> None:
         )
 
 
-def _commit(opened: DeltaTable, table: Table, replacement: Replacement) -> None:
+def _commit(storage: Storage, opened: DeltaTable, table: Table, replacement: Replacement) -> None:
+    """Commit as the next version of what was opened.
+
+    Raises:
+        CommitFailedError: there is such a version.
+    """
+    if any(masked_file(f.path) for f in (*replacement.adds, *replacement.removes)):
+        _refuse_entry_of_ours(opened, table, replacement)
+        if not put_commit(storage, table, int(opened.version()) + 1, replacement):
+            raise CommitFailedError(f"{table.name} was changed meanwhile")
+        return
     now = int(datetime.now().astimezone().timestamp() * 1000)
     values = {key: partition_values(table, key) for key in replacement.keys}
     adds = [AddAction(f.path, f.size_bytes, values[f.key], now, True, f.stats) for f in replacement.adds]
@@ -378,11 +429,36 @@ def _commit(opened: DeltaTable, table: Table, replacement: Replacement) -> None:
     )
 
 
+def _refuse_entry_of_ours(opened: DeltaTable, table: Table, replacement: Replacement) -> None:
+    """Refuse a table that asks more of a log entry than one of ours says."""
+    protocol, configured = opened.protocol(), opened.metadata().configuration
+    unknown = sorted({*(protocol.writer_features or ()), *(protocol.reader_features or ())} - _ENTRIES_OF_OURS)
+    if unknown:
+        raise RunError(
+            f"{table.name}: rows of it are deleted by vectors, and it uses {', '.join(unknown)} too, which remint "
+            "does not know how to keep beside them",
+            hint="rewrite the table without it, for example by a deep copy into a new location",
+        )
+    if replacement.removes and configured.get("delta.appendOnly") == "true":
+        raise RunError(
+            f"{table.name}: the table is append-only, so none of its files may be taken out",
+            hint="restore the table to the version that had its rows",
+        )
+
+
+def _name_sql(name: str) -> str:
+    return '"' + name.replace('"', '""') + '"'
+
+
+def _text_sql(text: str) -> str:
+    return "'" + text.replace("'", "''") + "'"
+
+
 def _verify(
     storage: Storage, table: Table, version: int, before: Mapping[PartitionKey, set[str]], replacement: Replacement
 ) -> None:
     expected = _paths(before.values()) - {f.path for f in replacement.removes} | {f.path for f in replacement.adds}
-    found = _paths(_live(_opened(storage, table, version), table).values())
+    found = _paths(_live(storage, _opened(storage, table, version), table).values())
     if found != expected:
         raise PublishUnverified(
             f"{table.name}: version {version} should list {len(expected)} files and lists {len(found)} "

@@ -16,7 +16,7 @@ from urllib.parse import unquote
 
 from remint.disk import make_folder, sync
 from remint.formats.base import Replacement, Table
-from remint.formats.delta_log import CHECKPOINT, ENTRY, POINTER, app_id, entry_name, log_folder
+from remint.formats.delta_log import CHECKPOINT, ENTRY, POINTER, app_id, entry_name, log_folder, named_paths
 from remint.storage.base import Storage, below
 
 _PARQUET_MAGIC = b"PAR1"
@@ -65,13 +65,13 @@ def is_of(actions: Actions, replacement: Replacement) -> bool:
 
 def is_whole(actions: Actions, replacement: Replacement) -> bool:
     """Return whether the log entry of a replacement lists exactly its files, and its transaction."""
-    added = sorted(unquote(a["add"]["path"]) for a in actions if "add" in a)
-    removed = sorted(unquote(a["remove"]["path"]) for a in actions if "remove" in a)
+    added = sorted(path for a in actions if "add" in a for path in named_paths(a["add"]))
+    removed = sorted(path for a in actions if "remove" in a for path in named_paths(a["remove"]))
     sizes = {unquote(a["add"]["path"]): a["add"]["size"] for a in actions if "add" in a}
     return (
         added == sorted(f.path for f in replacement.adds)
         and removed == sorted(f.path for f in replacement.removes)
-        and all(sizes[f.path] == f.size_bytes for f in replacement.adds)
+        and all(sizes.get(f.path, 0) == f.size_bytes for f in replacement.adds)
         and any(a.get("txn", {}).get("appId") == app_id(replacement.run_id) for a in actions)
     )
 

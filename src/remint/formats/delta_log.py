@@ -5,6 +5,7 @@ Rules: nothing here raises for a log that is damaged; every fault is named with 
 
 from __future__ import annotations
 
+import base64
 import io
 import json
 import re
@@ -17,8 +18,9 @@ from urllib.parse import quote, unquote
 import pyarrow.parquet as pq
 from pyarrow import ArrowException
 
-from remint.errors import InvalidKey
+from remint.errors import InvalidKey, PublishConflict
 from remint.formats.base import Commit, LogFault, LogFlaw, LoggedFile, LogReading, Replacement, Table
+from remint.model.provenance import DataFile
 from remint.storage.base import Storage, below
 
 ENTRY = re.compile(r"(\d{20})\.json")
@@ -30,6 +32,10 @@ _SAID = {
     LogFlaw.CUT: "is cut off: it does not say who made it",
     LogFlaw.GAP: "is gone, and later ones are there",
 }
+
+_MASK = "deletionVector"
+_MASK_FIELDS = frozenset({"storageType", "pathOrInlineDv", "offset", "sizeInBytes", "cardinality"})
+_MASKED_BY = "#deletion-vector="
 
 _Actions = list[dict[str, Any]]
 
@@ -52,6 +58,31 @@ class _Reading:
         return self.storage.read(below(log_folder(self.table), name))
 
 
+def named_paths(action: Mapping[str, Any]) -> list[str]:
+    """Return what an action that adds or removes a file names: its path, and after it that of the mask over its rows.
+
+    A deletion vector is told by the file that it masks and by all that finds it again. So a file with another one, or
+    with none, is another state of its partition, and the path alone is enough to take it out or put it back.
+    """
+    path = unquote(str(action.get("path", "")))
+    mask = {k: v for k, v in sorted((action.get(_MASK) or {}).items()) if k in _MASK_FIELDS and v is not None}
+    if not mask:
+        return [path]
+    said = base64.urlsafe_b64encode(json.dumps(mask, separators=(",", ":")).encode()).decode()
+    return [path, f"{path}{_MASKED_BY}{said}"]
+
+
+def masked_file(path: str) -> str | None:
+    """Return the file that a mask is over; None where the path is that of a file."""
+    return path.rpartition(_MASKED_BY)[0] or None
+
+
+def mask_named(path: str) -> dict[str, Any]:
+    """Return a mask as actions name it, from its path."""
+    found: dict[str, Any] = json.loads(base64.urlsafe_b64decode(path.rpartition(_MASKED_BY)[2]))
+    return found
+
+
 def log_folder(table: Table) -> str:
     """Return the folder of the table's log."""
     return below(table.location, "_delta_log")
@@ -67,14 +98,14 @@ def is_logged(storage: Storage, table: Table) -> bool:
     return any(ENTRY.fullmatch(name) for name in storage.names(log_folder(table)))
 
 
-def read_log(storage: Storage, table: Table) -> LogReading:
-    """Return what the log of a table says and what is wrong with it."""
+def read_log(storage: Storage, table: Table, through: int | None = None) -> LogReading:
+    """Return what the log of a table says, up to a version or to its end, and what is wrong with it."""
     folder = log_folder(table)
     names = storage.names(folder)
-    entries = {int(m[1]): n for n in names if (m := ENTRY.fullmatch(n))}
+    entries = {int(m[1]): n for n in names if (m := ENTRY.fullmatch(n)) and _is_within(m[1], through)}
     checkpoints: dict[int, list[str]] = {}
     for name in names:
-        if found := CHECKPOINT.fullmatch(name):
+        if (found := CHECKPOINT.fullmatch(name)) and _is_within(found[1], through):
             checkpoints.setdefault(int(found[1]), []).append(name)
     reading = _Reading(storage, table, newest=max([*entries, *checkpoints], default=-1))
     first = min(entries, default=0)
@@ -89,7 +120,7 @@ def read_log(storage: Storage, table: Table) -> LogReading:
             _fault(reading, LogFlaw.GAP, version, entry_name(version))
         for name in checkpoints.get(version, ()):
             _take_checkpoint(reading, version, name)
-    if POINTER in names:
+    if POINTER in names and through is None:
         _take_pointer(reading, checkpoints)
     return LogReading(
         newest=reading.newest,
@@ -98,6 +129,10 @@ def read_log(storage: Storage, table: Table) -> LogReading:
         live=reading.live if reading.is_sure else None,
         named=frozenset(reading.named),
     )
+
+
+def _is_within(version: str, through: int | None) -> bool:
+    return through is None or int(version) <= through
 
 
 def _fault(reading: _Reading, flaw: LogFlaw, version: int, name: str, detail: str = "") -> None:
@@ -151,8 +186,8 @@ def _commit(table: Table, version: int, name: str, actions: _Actions) -> Commit:
         file=name,
         run_id=str(note.get("run_id", "")),
         attempt=int(note.get("attempt", 0)),
-        adds=tuple(_logged(table, a) for a in adds),
-        removes=tuple(unquote(str(r.get("path", ""))) for r in removes),
+        adds=tuple(file for a in adds for file in _logged_files(table, a)),
+        removes=tuple(path for r in removes for path in named_paths(r)),
     )
 
 
@@ -178,6 +213,12 @@ def _logged(table: Table, add: Mapping[str, Any]) -> LoggedFile:
     )
 
 
+def _logged_files(table: Table, add: Mapping[str, Any]) -> list[LoggedFile]:
+    """Return the file that an action adds, and the mask over its rows where it has one."""
+    file = _logged(table, add)
+    return [file, *(LoggedFile(path=p, key=file.key, size_bytes=0, stats="{}") for p in named_paths(add)[1:])]
+
+
 def _key(table: Table, values: Any) -> str:
     pairs = dict(values or ()) if isinstance(values, dict | list) else {}
     texts = [pairs.get(name) for name in table.partition.columns]
@@ -197,7 +238,7 @@ def _take_checkpoint(reading: _Reading, version: int, name: str) -> None:
     except (ArrowException, OSError, KeyError, ValueError) as error:
         _fault(reading, LogFlaw.CHECKPOINT, version, name, f"cannot be read: {' '.join(str(error).split())[:200]}")
         return
-    adds = [_logged(reading.table, row) for row in rows if row]
+    adds = [file for row in rows if row for file in _logged_files(reading.table, row)]
     reading.named.update(f.path for f in adds)
     held = {f.path: f for f in adds}
     if "checkpoint.parquet" not in name:
@@ -246,11 +287,42 @@ def take_out_entry(storage: Storage, table: Table, file: str) -> None:
 
 def put_back_commit(storage: Storage, table: Table, version: int, replacement: Replacement) -> None:
     """Write a commit of remint's as an entry of the log, whole and durable, in the place of what is there."""
-    text = "".join(f"{json.dumps(action)}\n" for action in _actions(table, replacement))
-    storage.write(below(log_folder(table), entry_name(version)), text.encode("utf-8"))
+    storage.write(below(log_folder(table), entry_name(version)), _entry(storage, table, replacement))
 
 
-def _actions(table: Table, replacement: Replacement) -> Iterable[dict[str, Any]]:
+def put_commit(storage: Storage, table: Table, version: int, replacement: Replacement) -> bool:
+    """Write a commit as an entry of the log, whole and durable, where none is; return whether it was written."""
+    return storage.create(below(log_folder(table), entry_name(version)), _entry(storage, table, replacement))
+
+
+def _entry(storage: Storage, table: Table, replacement: Replacement) -> bytes:
+    kept = _stats_of_masked(storage, table, replacement.adds)
+    return "".join(f"{json.dumps(action)}\n" for action in _actions(table, replacement, kept)).encode("utf-8")
+
+
+def _stats_of_masked(storage: Storage, table: Table, files: Iterable[DataFile]) -> dict[str, str]:
+    """Return, for each of the files that has a mask, its statistics as the log gives them: the mask counts on them.
+
+    Raises:
+        PublishConflict: the log does not reach back to where the file and its mask were named.
+    """
+    wanted = {path: masked for path in (f.path for f in files) if (masked := masked_file(path))}
+    if not wanted:
+        return {}
+    found: dict[str, str] = {}
+    for commit in read_log(storage, table).commits:
+        stats = {f.path: f.stats or "" for f in commit.adds}
+        found |= {masked: stats[masked] for path, masked in wanted.items() if path in stats}
+    gone = sorted(set(wanted.values()) - set(found))
+    if gone:
+        raise PublishConflict(
+            f"{table.name}: rows of {gone[0]} were deleted, and the log does not say any more which",
+            hint=f"remint run {table.name} --rebuild    # makes it anew instead",
+        )
+    return found
+
+
+def _actions(table: Table, replacement: Replacement, kept: Mapping[str, str]) -> Iterable[dict[str, Any]]:
     now = int(datetime.now().astimezone().timestamp() * 1000)
     parameters = {"mode": "Append", "partitionBy": json.dumps(list(table.partition.columns))}
     yield {
@@ -262,7 +334,7 @@ def _actions(table: Table, replacement: Replacement) -> Iterable[dict[str, Any]]
             "remint": commit_note(replacement),
         }
     }
-    for file in replacement.adds:
+    for file, mask in _with_masks(replacement.adds):
         yield {
             "add": {
                 "path": _quoted(file.path),
@@ -270,10 +342,11 @@ def _actions(table: Table, replacement: Replacement) -> Iterable[dict[str, Any]]
                 "size": file.size_bytes,
                 "modificationTime": now,
                 "dataChange": True,
-                "stats": file.stats,
+                "stats": kept.get(file.path, file.stats),
+                **mask,
             }
         }
-    for file in replacement.removes:
+    for file, mask in _with_masks(replacement.removes):
         yield {
             "remove": {
                 "path": _quoted(file.path),
@@ -282,9 +355,19 @@ def _actions(table: Table, replacement: Replacement) -> Iterable[dict[str, Any]]
                 "extendedFileMetadata": True,
                 "partitionValues": partition_values(table, file.key),
                 "size": file.size_bytes,
+                **mask,
             }
         }
     yield {"txn": {"appId": app_id(replacement.run_id), "version": replacement.attempt}}
+
+
+def _with_masks(files: Iterable[DataFile]) -> Iterable[tuple[DataFile, dict[str, Any]]]:
+    """Yield each file with the mask over its rows, as an action names it: empty where it has none."""
+    listed = list(files)
+    masks = {masked: f.path for f in listed if (masked := masked_file(f.path))}
+    for file in listed:
+        if masked_file(file.path) is None:
+            yield file, {_MASK: mask_named(masks[file.path])} if file.path in masks else {}
 
 
 def _quoted(path: str) -> str:

@@ -10,6 +10,7 @@ Rules:
 
 from __future__ import annotations
 
+import importlib
 from collections.abc import Collection, Iterator, Mapping, Sequence
 from contextlib import suppress
 from functools import cached_property
@@ -46,7 +47,10 @@ from remint.storage.local import LOCAL
 
 _FORMAT_VERSION = 2
 _POSITION_DELETE = {"file_path", "pos"}
+_UNMEASURED = ("", "{}")
 _RUN, _ATTEMPT = "remint.run", "remint.attempt"
+_ROWS = "remint.formats.iceberg_rows"
+"""Needs Arrow's data sets, whose import takes seconds."""
 
 
 class IcebergFormat:
@@ -111,6 +115,25 @@ class IcebergFormat:
         """Return the paths of the live files by partition; none where there is no table."""
         loaded = self._loaded(table)
         return {} if loaded is None else _by_key(self._live(table, loaded))
+
+    def not_plain(self, table: Table, keys: Collection[PartitionKey]) -> Mapping[PartitionKey, str]:
+        """Return the partitions with position deletes in force, and those whose files tell columns by ids alone."""
+        loaded, found = self._there(table), {}
+        column_flaw = importlib.import_module(_ROWS).column_flaw
+        for file in self._live(table, loaded):
+            if file.key not in keys or file.key in found:
+                continue
+            flaw = "rows of its files are deleted by position" if file.deletes else None
+            flaw = flaw or column_flaw(loaded, file.entry.file_path)
+            if flaw:
+                found[file.key] = flaw
+        return found
+
+    def rows(self, table: Table, key: PartitionKey) -> Any:
+        """Return the rows of a partition, as pyiceberg reads them."""
+        loaded = self._there(table)
+        paths = {f.path for f in self._live(table, loaded) if f.key == key and not f.deletes}
+        return importlib.import_module(_ROWS).rows_of(loaded, paths)
 
     def published_version(self, table: Table, run_id: str, attempt: int) -> int | None:
         """Return the version that holds the commit of (run, attempt)."""
@@ -196,8 +219,6 @@ class IcebergFormat:
         """Return where schema, cut or features are not those that remint can keep."""
         loaded = self._there(table)
         found = [*_unsupported(loaded), *cut_differences(table, loaded.metadata)]
-        deletes = sorted({f.key for f in self._live(table, loaded) if f.deletes})
-        found += [f"{key}: rows of its files are deleted by position deletes; compact it first" for key in deletes]
         there = {field.name: str(field.field_type) for field in loaded.schema().fields}
         return found + column_differences(there, {c.name: str(iceberg_type(c)) for c in table.columns})
 
@@ -415,7 +436,7 @@ def _refuse_deletes(table: Table, loaded: IcebergTable, replacement: Replacement
     What remint wrote carries its statistics; only of other files it has to be looked up what they are.
     """
     for file in replacement.adds:
-        if not file.stats and _names(loaded, below(table.location, file.path)) == _POSITION_DELETE:
+        if file.stats in _UNMEASURED and _names(loaded, below(table.location, file.path)) == _POSITION_DELETE:
             raise PublishConflict(
                 f"{table.name} {file.key}: rows of its files were deleted by {file.path}, and would come back",
                 hint=f"remint run {table.name} --rebuild    # makes it anew instead",

@@ -18,12 +18,14 @@ from remint.model.dataset import Dataset, DatasetName
 from remint.model.digest import canonical
 from remint.model.event import Event, EventKind
 from remint.model.graph import DatasetGraph
+from remint.model.partition import PartitionKey
 from remint.model.provenance import DataFile
 from remint.model.request import BackfillType
 from remint.model.run import StepKind
 from remint.model.wording import counted
 from remint.publishing.record import Scope, audit_entry, stopped
 from remint.publishing.tools import Tools
+from remint.storage.base import below
 from remint.store.values import AuditEntry, AuditStatus, Outcome, UnitKey
 
 
@@ -86,6 +88,12 @@ def intend(
     tools.store.intend(run_id, payload, fence, newest)
 
 
+def found_file(tools: Tools, dataset: Dataset, path: str, key: PartitionKey) -> DataFile:
+    """Return a live file that remint did not write, with as much as a commit needs to take it out or put it back."""
+    held = tools.storage.stat(below(tools.folder(dataset), path))
+    return DataFile(path=path, key=key, rows=0, size_bytes=held.size_bytes if held else 0, sha256="", stats="{}")
+
+
 def intended(tools: Tools, graph: DatasetGraph, run_id: str) -> list[TableChange]:
     """Return the changes that the run last wrote down with ``intend``."""
     newest = _intent(tools, run_id)
@@ -102,6 +110,11 @@ def intended(tools: Tools, graph: DatasetGraph, run_id: str) -> list[TableChange
 def intended_fence(tools: Tools, run_id: str) -> dict[UnitKey, int | None]:
     """Return the heads that the run started from, as it wrote them down: read later, they could be another run's."""
     return {(name, key): seq for name, key, seq in _intent(tools, run_id)["fence"]}
+
+
+def intended_also(tools: Tools, run_id: str, fact: str) -> Any:
+    """Return a further fact that the run wrote down with its changes."""
+    return _intent(tools, run_id)[fact]
 
 
 def intended_newest(tools: Tools, run_id: str) -> dict[DatasetName, int]:

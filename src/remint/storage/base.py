@@ -78,6 +78,10 @@ class Storage(Protocol):
         """Write a file, whole and durable, in the place of what is there."""
         ...
 
+    def create(self, place: str, content: bytes) -> bool:
+        """Write a file, whole and durable, where none is; return whether it was written."""
+        ...
+
     def copy(self, source: str, place: str) -> None:
         """Copy a file of a table, or one on this machine, so that the copy is whole and durable, or not there."""
         ...

@@ -6,6 +6,7 @@ import hashlib
 import os
 import shutil
 import stat
+import uuid
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
@@ -67,6 +68,22 @@ class LocalStorage:
             os.fsync(file.fileno())
         whole.replace(place)
         sync(whole.parent)
+
+    def create(self, place: str, content: bytes) -> bool:
+        """Write beside the place, sync, and give it the name unless a file has it: a link replaces nothing."""
+        whole = Path(place).with_name(f".{os.path.basename(place)}.{uuid.uuid4().hex}.half")
+        try:
+            with whole.open("xb") as file:
+                file.write(content)
+                file.flush()
+                os.fsync(file.fileno())
+            os.link(whole, place)
+        except FileExistsError:
+            return False
+        finally:
+            whole.unlink(missing_ok=True)
+        sync(whole.parent)
+        return True
 
     def copy(self, source: str, place: str) -> None:
         """Copy beside the place, sync, and move into it."""

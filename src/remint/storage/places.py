@@ -78,6 +78,10 @@ class Places:
         """Write a file."""
         self._of(place).write(place, content)
 
+    def create(self, place: str, content: bytes) -> bool:
+        """Write a file where none is."""
+        return self._of(place).create(place, content)
+
     def copy(self, source: str, place: str) -> None:
         """Copy a file, between bucket and disk too."""
         is_remote = source.startswith(_SCHEME) or place.startswith(_SCHEME)

@@ -41,6 +41,7 @@ _AT_ONCE = 1000
 _CHUNK = 1 << 20
 _FAILED, _THROTTLED = 500, 429
 _ABSENT = frozenset({"404", "NoSuchKey", "NotFound"})
+_TAKEN = frozenset({"412", "PreconditionFailed", "ConditionalRequestConflict"})
 
 Announce = Callable[[str], None]
 
@@ -132,6 +133,7 @@ class S3Storage:
 
         Raises:
             FileNotFoundError: there is no such object.
+            FileExistsError: there is one, or somebody is putting it.
             StorageRefused: it may not be done.
             StorageUnavailable: every try failed.
         """
@@ -142,6 +144,8 @@ class S3Storage:
         except ClientError as error:
             if error.response["Error"]["Code"] in _ABSENT:
                 raise FileNotFoundError(2, "no such object", place) from error
+            if error.response["Error"]["Code"] in _TAKEN:
+                raise FileExistsError(17, "there is such an object", place) from error
             raise machine_failure(error) or error from error
         except BotoCoreError as error:
             raise machine_failure(error) or error from error
@@ -223,6 +227,14 @@ class S3Storage:
     def write(self, place: str, content: bytes) -> None:
         """Put an object."""
         self._ask("put_object", place, Body=content)
+
+    def create(self, place: str, content: bytes) -> bool:
+        """Put an object unless there is one."""
+        try:
+            self._ask("put_object", place, Body=content, IfNoneMatch="*")
+        except FileExistsError:
+            return False
+        return True
 
     def copy(self, source: str, place: str) -> None:
         """Copy within the store, from this machine, or to it."""

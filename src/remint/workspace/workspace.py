@@ -233,6 +233,7 @@ class Workspace(OpenedProject):
             PlanOutdated: what it reads or replaces has moved since it was planned; it can only be given up.
             RunAtWork: a process is at work on it.
         """
+        from remint.execution.adopt import resume_adopt
         from remint.execution.alerts import watched
         from remint.execution.apply import check_plan, run_plan
         from remint.ingestion.ingest import begun_of, pending_files, run_ingest
@@ -240,7 +241,7 @@ class Workspace(OpenedProject):
         from remint.publishing.publish import mend_tables
 
         run = self.store.run(run_id)
-        if run.kind in (RunKind.ADOPT, RunKind.REPAIR) and run.state in OUTSTANDING:
+        if run.kind in (RunKind.ADOPT, RunKind.REPAIR) and run.state in OUTSTANDING - {RunState.PUBLISHING}:
             raise NotResumable(
                 f"run {run.run_id} was interrupted before it {run.kind}ed anything",
                 hint=f'remint rollback {run.run_id} --reason "..."    # gives it up; then {run.kind} again',
@@ -259,6 +260,8 @@ class Workspace(OpenedProject):
             elif run.kind is RunKind.INGEST:
                 pending = pending_files(self._tools, self.graph, begun_of(self._tools, run.run_id))
                 run_ingest(self._tools, self.graph, run.run_id, pending)
+            elif run.kind is RunKind.ADOPT:
+                resume_adopt(self._tools, self._graph_of(run), run.run_id)
             elif run.kind is RunKind.EXPIRE:
                 self.retention.resume(run.run_id)
             else:
@@ -292,13 +295,14 @@ class Workspace(OpenedProject):
             waive(self._tools, self._graph_of(run), run, by, reason)
         return self.store.run(run.run_id)
 
-    def adopt(self, name: str, ask: Ask, span: DateRange | None = None) -> Run | None:
+    def adopt(self, name: str, ask: Ask, span: DateRange | None = None, *, compact: bool = False) -> Run | None:
         """Take partitions that somebody else wrote as they are; None when there is none.
 
         Args:
             name: one dataset, whose table may never have been published by remint.
             ask: who vouches for them, and why.
             span: only these partitions.
+            compact: write partitions anew whose files do not hold just their rows.
 
         Raises:
             AdoptRefused: the table or a partition cannot be taken; nothing changed.
@@ -307,7 +311,7 @@ class Workspace(OpenedProject):
         from remint.planner.policy import refuse_recut, refuse_unversioned
 
         dataset = self.graph.find(name)
-        found = find_adoptable(self._tools, self.graph, dataset, span)
+        found = find_adoptable(self._tools, self.graph, dataset, span, compact=compact)
         if found is None:
             return None
         observed = replace(found.observed, logic_changes=self._logic_changes())
