@@ -104,11 +104,11 @@ def find_adoptable(
         return None
     live = {key: tuple(sorted(paths)) for key, paths in tools.tables.live_files(table).items() if key in keys}
     known = _known_files(tools, dataset, keys, live)
-    indirect = _indirect(tools, dataset, live, known)
+    astray = _astray(dataset, live) if compact else {}
+    indirect = {**astray, **tools.tables.not_plain(table, live)}
     if indirect and not compact:
         raise _not_plain(dataset, indirect)
-    if compact:
-        indirect = {**_astray(dataset, live), **indirect}
+    _refuse_ingested(dataset, live, known, indirect)
     return Adoptable(
         dataset=dataset,
         version=version,
@@ -265,9 +265,8 @@ def _refuse_differences(tools: Tools, dataset: Dataset) -> None:
         )
 
 
-def _indirect(tools: Tools, dataset: Dataset, live: Live, known: Collection[str]) -> Mapping[PartitionKey, str]:
-    """Return the partitions whose files do not hold just their rows, with why; none of Bronze that was ingested."""
-    found = tools.tables.not_plain(tools.table(dataset), live)
+def _refuse_ingested(dataset: Dataset, live: Live, known: Collection[str], found: Mapping[PartitionKey, str]) -> None:
+    """Refuse to write a partition of Bronze anew that holds files which were ingested."""
     touched = sorted(key for key in found if not set(live[key]).isdisjoint(known))
     if touched:
         key = touched[0]
@@ -275,7 +274,6 @@ def _indirect(tools: Tools, dataset: Dataset, live: Live, known: Collection[str]
             f"{dataset.name} is append-only, and {key} holds ingested files beside what was changed: {found[key]}",
             hint="restore the table to the version before that; what else was appended can be adopted then",
         )
-    return found
 
 
 def _not_plain(dataset: Dataset, indirect: Mapping[PartitionKey, str]) -> AdoptRefused:

@@ -134,10 +134,8 @@ class DeltaFormat:
     def not_plain(self, table: Table, keys: Collection[PartitionKey]) -> Mapping[PartitionKey, str]:
         """Return the partitions of which rows of files are masked."""
         live = self.live_files(table)
-        masks = {key: [p for p in live.get(key, ()) if masked_file(p)] for key in keys}
-        return {
-            key: f"rows of {len(paths)} of its files are deleted by vectors" for key, paths in masks.items() if paths
-        }
+        masked = {key: sum(masked_file(path) is not None for path in live.get(key, ())) for key in keys}
+        return {key: f"rows of {files} of its files are deleted by vectors" for key, files in masked.items() if files}
 
     def rows(self, table: Table, key: PartitionKey) -> pa.RecordBatchReader:
         """Return the rows of a partition, as delta-rs reads them."""
