@@ -49,6 +49,5 @@ def column_flaw(loaded: IcebergTable, place: str) -> str | None:
 def _is_same(held: pa.DataType, wanted: pa.DataType) -> bool:
     """Return whether a file's type is that of the schema: texts are one, however long they may be."""
     if pa.types.is_string(held) or pa.types.is_large_string(held):
-        return pa.types.is_string(wanted) or pa.types.is_large_string(wanted)
-    is_same: bool = held.equals(wanted)
-    return is_same
+        return bool(pa.types.is_string(wanted) or pa.types.is_large_string(wanted))
+    return bool(held.equals(wanted))
