@@ -360,13 +360,11 @@ def test_a_feature_that_file_replacement_would_corrupt_is_refused(tmp_path: Path
     for line in path.read_text().splitlines():
         entry: dict[str, Any] = json.loads(line)
         if "protocol" in entry:
-            names = ["deletionVectors"]
-            entry["protocol"] = {"minReaderVersion": 3, "minWriterVersion": 7, "readerFeatures": names}
-            entry["protocol"]["writerFeatures"] = names
+            entry["protocol"] = {"minReaderVersion": 1, "minWriterVersion": 7, "writerFeatures": ["domainMetadata"]}
         lines.append(json.dumps(entry))
     path.write_text("\n".join(lines) + "\n")
 
-    with pytest.raises(AdoptRefused, match="it uses deletionVectors, which file replacement would corrupt"):
+    with pytest.raises(AdoptRefused, match="it uses domainMetadata, which file replacement would corrupt"):
         adopt(project, "bronze.events")
 
 

@@ -9,6 +9,7 @@ It runs in a process of its own, with a PySpark of its own, and imports nothing 
 import json
 import shutil
 import sys
+import time
 from pathlib import Path
 
 PACKAGES = (
@@ -19,17 +20,21 @@ PACKAGES = (
 OURS = ("io.delta_", "io.unitycatalog_", "org.apache.iceberg_", "org.xerial_sqlite")
 """What else they name is among Spark's own jars."""
 QUIET = {
-    "spark.master": "local[2]",
+    "spark.master": "local[1]",
+    # Many short jobs: compiling well, and code made for each of them, cost more than they save.
+    "spark.driver.extraJavaOptions": "-XX:TieredStopAtLevel=1 -XX:+UseSerialGC",
+    "spark.sql.codegen.factoryMode": "NO_CODEGEN",
+    "spark.sql.codegen.wholeStage": "false",
     "spark.ui.enabled": "false",
     "spark.ui.showConsoleProgress": "false",
     "spark.driver.host": "127.0.0.1",
     "spark.driver.bindAddress": "127.0.0.1",
     "spark.driver.memory": "1g",
     "spark.log.level": "ERROR",
-    "spark.sql.shuffle.partitions": "2",
+    "spark.sql.shuffle.partitions": "1",
     "spark.sql.session.timeZone": "UTC",
     "spark.databricks.delta.snapshotPartitions": "1",
-    "spark.default.parallelism": "2",
+    "spark.default.parallelism": "1",
 }
 FORMATS = {
     "spark.sql.extensions": "io.delta.sql.DeltaSparkSessionExtension,"
@@ -79,10 +84,12 @@ def main() -> None:
     spark = session(folder, {**FORMATS, "spark.driver.extraClassPath": jars})
     print(json.dumps({"version": spark.version}), flush=True)
     for line in sys.stdin:
+        began = time.monotonic()
         try:
             found = answer(spark, json.loads(line))
         except Exception as error:
             found = {"error": f"{type(error).__name__}: {str(error)[:2000]}"}
+        print(f"{time.monotonic() - began:.1f} s {line[:150]}", file=sys.stderr, flush=True)
         print(json.dumps(found), flush=True)
     spark.stop()
 

@@ -3,7 +3,8 @@
 Rules (each from a measured loss of data by the defaults of the library):
 - never let delta-rs retry a commit: its retry accepts a stale replacement over a compaction and doubles the rows;
 - add and remove files by explicit, decoded paths: a wrong path is removed silently, not refused;
-- a file with a deletion vector is taken out by a log entry of our own: the library leaves it live, without a word;
+- a file with a deletion vector, or whose path others spelled in their way, is taken out by a log entry of our own: the
+  library leaves it live, without a word;
 - after a commit, read the file set back; after an unknown outcome, look the run up by its transaction id;
 - a commit counts once it is synced; delta-rs deletes no log entry, so that a torn checkpoint loses nothing.
 """
@@ -36,6 +37,7 @@ from remint.formats.delta_log import (
     partition_values,
     put_back_commit,
     put_commit,
+    quoted_path,
     read_log,
     take_out_entry,
 )
@@ -404,9 +406,10 @@ def _commit(storage: Storage, opened: DeltaTable, table: Table, replacement: Rep
     Raises:
         CommitFailedError: there is such a version.
     """
-    if any(masked_file(f.path) for f in (*replacement.adds, *replacement.removes)):
+    spelled = _spelled_otherwise(opened, replacement)
+    if spelled or any(masked_file(f.path) for f in (*replacement.adds, *replacement.removes)):
         _refuse_entry_of_ours(opened, table, replacement)
-        if not put_commit(storage, table, int(opened.version()) + 1, replacement):
+        if not put_commit(storage, table, int(opened.version()) + 1, replacement, spelled):
             raise CommitFailedError(f"{table.name} was changed meanwhile")
         return
     now = int(datetime.now().astimezone().timestamp() * 1000)
@@ -427,14 +430,22 @@ def _commit(storage: Storage, opened: DeltaTable, table: Table, replacement: Rep
     )
 
 
+def _spelled_otherwise(opened: DeltaTable, replacement: Replacement) -> dict[str, str]:
+    """Return the files that go which the log spells otherwise than delta-rs, which would leave them live."""
+    gone = {f.path for f in replacement.removes}
+    raw = opened.get_add_actions()["path"].to_pylist() if gone else ()
+    named = ((unquote(path), path) for path in raw)
+    return {path: said for path, said in named if path in gone and said != quoted_path(path)}
+
+
 def _refuse_entry_of_ours(opened: DeltaTable, table: Table, replacement: Replacement) -> None:
     """Refuse a table that asks more of a log entry than one of ours says."""
     protocol, configured = opened.protocol(), opened.metadata().configuration
     unknown = sorted({*(protocol.writer_features or ()), *(protocol.reader_features or ())} - _ENTRIES_OF_OURS)
     if unknown:
         raise RunError(
-            f"{table.name}: rows of it are deleted by vectors, and it uses {', '.join(unknown)} too, which remint "
-            "does not know how to keep beside them",
+            f"{table.name}: delta-rs cannot take these files out, and the table uses {', '.join(unknown)}, which "
+            "remint does not know how to keep",
             hint="rewrite the table without it, for example by a deep copy into a new location",
         )
     if replacement.removes and configured.get("delta.appendOnly") == "true":

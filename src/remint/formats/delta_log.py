@@ -287,17 +287,28 @@ def take_out_entry(storage: Storage, table: Table, file: str) -> None:
 
 def put_back_commit(storage: Storage, table: Table, version: int, replacement: Replacement) -> None:
     """Write a commit of remint's as an entry of the log, whole and durable, in the place of what is there."""
-    storage.write(below(log_folder(table), entry_name(version)), _entry(storage, table, replacement))
+    storage.write(below(log_folder(table), entry_name(version)), _entry(storage, table, replacement, {}))
 
 
-def put_commit(storage: Storage, table: Table, version: int, replacement: Replacement) -> bool:
-    """Write a commit as an entry of the log, whole and durable, where none is; return whether it was written."""
-    return storage.create(below(log_folder(table), entry_name(version)), _entry(storage, table, replacement))
+def put_commit(
+    storage: Storage, table: Table, version: int, replacement: Replacement, spelled: Mapping[str, str]
+) -> bool:
+    """Write a commit as an entry of the log, whole and durable, where none is; return whether it was written.
+
+    Args:
+        storage: where the table lies.
+        table: its table.
+        version: of the entry.
+        replacement: what it commits.
+        spelled: live paths that the log spells otherwise than ``quoted_path``: readers compare the very letters.
+    """
+    content = _entry(storage, table, replacement, spelled)
+    return storage.create(below(log_folder(table), entry_name(version)), content)
 
 
-def _entry(storage: Storage, table: Table, replacement: Replacement) -> bytes:
+def _entry(storage: Storage, table: Table, replacement: Replacement, spelled: Mapping[str, str]) -> bytes:
     kept = _stats_of_masked(storage, table, replacement.adds)
-    return "".join(f"{json.dumps(action)}\n" for action in _actions(table, replacement, kept)).encode("utf-8")
+    return "".join(f"{json.dumps(a)}\n" for a in _actions(table, replacement, kept, spelled)).encode("utf-8")
 
 
 def _stats_of_masked(storage: Storage, table: Table, files: Iterable[DataFile]) -> dict[str, str]:
@@ -322,7 +333,9 @@ def _stats_of_masked(storage: Storage, table: Table, files: Iterable[DataFile]) 
     return found
 
 
-def _actions(table: Table, replacement: Replacement, kept: Mapping[str, str]) -> Iterable[dict[str, Any]]:
+def _actions(
+    table: Table, replacement: Replacement, kept: Mapping[str, str], spelled: Mapping[str, str]
+) -> Iterable[dict[str, Any]]:
     now = int(datetime.now().astimezone().timestamp() * 1000)
     parameters = {"mode": "Append", "partitionBy": json.dumps(list(table.partition.columns))}
     yield {
@@ -337,7 +350,7 @@ def _actions(table: Table, replacement: Replacement, kept: Mapping[str, str]) ->
     for file, mask in _with_masks(replacement.adds):
         yield {
             "add": {
-                "path": _quoted(file.path),
+                "path": quoted_path(file.path),
                 "partitionValues": partition_values(table, file.key),
                 "size": file.size_bytes,
                 "modificationTime": now,
@@ -349,7 +362,7 @@ def _actions(table: Table, replacement: Replacement, kept: Mapping[str, str]) ->
     for file, mask in _with_masks(replacement.removes):
         yield {
             "remove": {
-                "path": _quoted(file.path),
+                "path": spelled.get(file.path, quoted_path(file.path)),
                 "deletionTimestamp": now,
                 "dataChange": True,
                 "extendedFileMetadata": True,
@@ -370,5 +383,6 @@ def _with_masks(files: Iterable[DataFile]) -> Iterable[tuple[DataFile, dict[str,
             yield file, {_MASK: mask_named(masks[file.path])} if file.path in masks else {}
 
 
-def _quoted(path: str) -> str:
-    return quote(path, safe="/=!$&'()*+,;:@-._~")
+def quoted_path(path: str) -> str:
+    """Return a path as delta-rs spells it in a log; other writers spell some characters otherwise."""
+    return quote(path, safe="/=!$&'()+,;:@-._~")

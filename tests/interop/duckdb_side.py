@@ -1,0 +1,32 @@
+"""The other program: a DuckDB for which the readers of Delta and Iceberg are released; imports nothing of remint."""
+
+import json
+import sys
+
+EXTENSIONS = ("httpfs", "avro", "delta", "iceberg")
+
+
+def main() -> None:
+    import duckdb
+    import pyarrow as pa
+    from duckdb_extensions import import_extension
+
+    con = duckdb.connect()
+    for name in EXTENSIONS:
+        import_extension(name)
+        con.load_extension(name)
+    con.execute("SET TimeZone = 'UTC'")
+    print(json.dumps({"version": duckdb.__version__}), flush=True)
+    for line in sys.stdin:
+        said, found = json.loads(line), {}
+        try:
+            table = con.execute(said["sql"]).fetch_arrow_table()
+            with pa.OSFile(said["rows"], "wb") as sink, pa.ipc.new_file(sink, table.schema) as writer:
+                writer.write_table(table)
+        except Exception as error:
+            found = {"error": f"{type(error).__name__}: {str(error)[:2000]}"}
+        print(json.dumps(found), flush=True)
+
+
+if __name__ == "__main__":
+    main()

@@ -1,0 +1,152 @@
+"""A project with every type and every cut, whose Bronze table another program wrote, and what is done to it."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+from tests.e2e import projects
+from tests.e2e.projects import Project, contract, write_project
+from tests.interop.programs import Spark
+
+REGIONS = ("a/b'é %", "..", "k=v#?&", " x ", '日本"\\:')
+TYPES = "ok BOOLEAN\nsmall INTEGER\nbig BIGINT\nshare DOUBLE\nprice DECIMAL(12,3)\nwide DECIMAL(38,4)\nborn DATE"
+NOTE = "note VARCHAR"
+NAMES = [line.split()[0] for line in TYPES.splitlines()]
+TABLES = (
+    "bronze.readings",
+    "silver.readings",
+    "gold.hours",
+    "gold.days",
+    "gold.weeks",
+    "gold.months",
+    "gold.regions",
+)
+DATASETS = f'''\
+from remint import (
+    arrivals, bronze, by_arrival, day, fan_out, gold, hour, identity, month, roll_up, same, silver, week,
+)
+
+bronze("readings", partition=day("ingestion_date", by="region"), arrivals=arrivals("taken", by="region"))
+
+
+@silver("readings", partition=day("day", by="region"), inputs={{"raw": by_arrival("bronze.readings")}})
+def readings() -> str:
+    return "SELECT id, taken, region, {", ".join(NAMES)}, note, CAST(taken AS DATE) AS day FROM raw"
+
+
+@gold("hours", partition=hour("hour"), inputs={{"days": fan_out("silver.readings")}})
+def hours() -> str:
+    return "SELECT date_trunc('hour', taken) AS hour, id, taken, {", ".join(NAMES)} FROM days"
+
+
+@gold("days", partition=day("day"), inputs={{"days": same("silver.readings")}})
+def days() -> str:
+    return "SELECT day, region, count(*) AS readings FROM days GROUP BY day, region"
+
+
+@gold("weeks", partition=week("week"), inputs={{"days": roll_up("silver.readings")}})
+def weeks() -> str:
+    return "SELECT CAST(date_trunc('week', day) AS DATE) AS week, region, max(note) AS note, CAST(sum(price) AS " \\
+        "DECIMAL(38,3)) AS price FROM days GROUP BY 1, 2"
+
+
+@gold("months", partition=month("month"), inputs={{"days": roll_up("silver.readings")}}, version=1)
+def months() -> str:
+    return "SELECT CAST(date_trunc('month', day) AS DATE) AS month, region, min(taken) AS earliest FROM days GROUP BY 1, 2"
+
+
+@gold("regions", partition=identity("region"), inputs={{"days": roll_up("silver.readings")}})
+def regions() -> str:
+    return "SELECT region, id, day FROM days"
+'''
+
+
+def _contract(columns: str, more: str = "") -> str:
+    """Return a contract; the columns of ``more`` may be NULL."""
+    lines = [f"{name} '{kind}'" for name, kind in (line.split() for line in more.splitlines())]
+    optional = "".join(f"      - {{name: {line.split()[0]}, physicalType: {line.split()[1]}}}\n" for line in lines)
+    return contract(columns) + optional
+
+
+FILES = {
+    "datasets.py": DATASETS,
+    "contracts/bronze.readings.yaml": _contract(
+        "id VARCHAR *\ntaken TIMESTAMPTZ\nregion VARCHAR\ningestion_date DATE", f"{TYPES}\n{NOTE}"
+    ),
+    "contracts/silver.readings.yaml": _contract(
+        "id VARCHAR *\ntaken TIMESTAMPTZ\nregion VARCHAR\nday DATE", f"{TYPES}\n{NOTE}"
+    ),
+    "contracts/gold.hours.yaml": _contract("hour TIMESTAMPTZ\nid VARCHAR *\ntaken TIMESTAMPTZ", TYPES),
+    "contracts/gold.days.yaml": _contract("day DATE *\nregion VARCHAR *\nreadings BIGINT"),
+    "contracts/gold.weeks.yaml": _contract("week DATE *\nregion VARCHAR *", f"price DECIMAL(38,3)\n{NOTE}"),
+    "contracts/gold.months.yaml": _contract("month DATE *\nregion VARCHAR *\nearliest TIMESTAMPTZ"),
+    "contracts/gold.regions.yaml": _contract("region VARCHAR\nid VARCHAR *\nday DATE"),
+}
+UNUSED = ("sql/events.sql", "sql/monthly.sql", "contracts/bronze.events.yaml", "contracts/silver.events.yaml")
+UNUSED += ("contracts/gold.daily.yaml", "contracts/gold.trend.yaml", "contracts/gold.monthly.yaml")
+
+_REGION = "element_at(array({}), CAST(id % 5 AS INT) + 1)".format(
+    ", ".join("'" + r.replace("\\", "\\\\").replace("'", "\\'") + "'" for r in REGIONS)
+)
+_FIRST = "TIMESTAMP '2026-12-29 22:30:00.000001 UTC'"
+_ROWS = f"""
+SELECT concat('id-', id) AS id, {_FIRST} + make_dt_interval(0, CAST(id AS INT) * 7, 11, 0.000001) AS taken,
+    {_REGION} AS region, id % 2 = 0 AS ok, IF(id = 3, NULL, CAST(-id AS INT)) AS small,
+    {{big}} AS big,
+    CASE id WHEN 4 THEN double('NaN') WHEN 5 THEN double('-Infinity') WHEN 6 THEN -0.0D ELSE id / 7D END AS share,
+    CAST(id AS {{price}}) / 8 AS {{cost}}, CAST('12345678901234567890123456789012.0001' AS DECIMAL(38,4)) + id AS wide,
+    DATE '1899-12-31' + CAST(id AS INT) AS born,
+    DATE '2026-12-30' + CAST(id % 2 AS INT) AS ingestion_date{{more}}
+FROM range({{span}})
+"""
+
+
+def rows_sql(span: str, *, big: str = "9223372036854775807 - id", cost: str = "price", more: str = "") -> str:
+    """Return Spark's SQL for readings; those of the later ones have a note."""
+    price = "DECIMAL(12,3)"
+    text = _ROWS.format(span=span, big=big, cost="unrounded", price=price, more=more)
+    kept = f"CAST(unrounded AS {'DECIMAL(10,3)' if cost != 'price' else price}) AS {cost}"
+    names = ["id", "taken", "region", "ok", "small", "big", "share", kept, "wide", "born", "ingestion_date"]
+    return f"SELECT {', '.join(names + (['note'] if more else []))} FROM ({text})"
+
+
+def project_of(root: Path, table_format: str) -> Project:
+    """Return the project, in which nothing is published yet."""
+    held, projects.tables_in = projects.tables_in, table_format
+    try:
+        project = write_project(root, {**dict.fromkeys(UNUSED), **FILES})
+    finally:
+        projects.tables_in = held
+    if table_format == "iceberg":
+        path = root / "remint.toml"
+        path.write_text(f'{path.read_text()}[catalog]\nname = "{catalog_of(root)}"\n')
+    return project
+
+
+def catalog_of(root: Path) -> str:
+    """Return the name of the project's Iceberg catalog, which is its own in Spark."""
+    return f"lake_{root.name}"
+
+
+def written_by_spark(project: Project, spark: Spark) -> None:
+    """Let Spark make the Bronze table: several files, another schema on the way, rows deleted beside their files."""
+    if project.format == "delta":
+        table = f"delta.`{project.folder('bronze.readings')}`"
+        made = "USING delta PARTITIONED BY (ingestion_date, region) TBLPROPERTIES ('delta.enableDeletionVectors'='true')"
+        spark(f"CREATE TABLE {table} {made} AS {rows_sql('20')}")
+        spark(f"ALTER TABLE {table} ADD COLUMNS (note STRING)")
+    else:
+        table = f"{catalog_of(project.root)}.bronze.readings"
+        spark.open_catalog(catalog_of(project.root), project.root / "lake")
+        spark(f"CREATE NAMESPACE {catalog_of(project.root)}.bronze")
+        made = f"""USING iceberg PARTITIONED BY (days(ingestion_date), region)
+            LOCATION '{project.folder("bronze.readings")}'
+            TBLPROPERTIES ('format-version'='2', 'write.delete.mode'='merge-on-read')"""
+        first = rows_sql("20", big="CAST(id * 1000 AS INT)", cost="cost")
+        spark(f"CREATE TABLE {table} {made} AS {first}")
+        spark(f"ALTER TABLE {table} ADD COLUMNS (note STRING)")
+        spark(f"ALTER TABLE {table} RENAME COLUMN cost TO price")
+        spark(f"ALTER TABLE {table} ALTER COLUMN price TYPE DECIMAL(12,3)")
+        spark(f"ALTER TABLE {table} ALTER COLUMN big TYPE BIGINT")
+    spark(f"INSERT INTO {table} {rows_sql('20, 30', more=', concat(chr(39), id) AS note')}")
+    spark(f"DELETE FROM {table} WHERE id IN ('id-0', 'id-7', 'id-13', 'id-21')")
