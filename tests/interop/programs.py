@@ -26,6 +26,10 @@ FOLDER = HERE.parent.parent / ".interop"
 """Where ``make interop`` puts the programs."""
 
 
+# Polars plans scans with pyiceberg unless another package is there, and warns where nobody said so.
+os.environ.setdefault("POLARS_ICEBERG_PLANNER", "pyiceberg")
+
+
 class Answering:
     """A program in a process of its own, with libraries of its own, that answers line by line."""
 
@@ -69,8 +73,10 @@ class Answering:
     def stop(self) -> None:
         """End the process."""
         assert self._process.stdin is not None
+        assert self._process.stdout is not None
         self._process.stdin.close()
         self._process.wait(60)
+        self._process.stdout.close()
         self._said.close()
 
 
@@ -83,8 +89,8 @@ class Spark(Answering):
     def __call__(self, sql: str) -> None:
         self.ask(sql=sql)
 
-    def open_catalog(self, name: str, lake: Path) -> None:
-        """Make an Iceberg catalog known, which is that of remint's tables."""
+    def open_catalog(self, lake: Path) -> None:
+        """Make the catalog of remint's Iceberg tables known, under the name that its rows have."""
         lake.mkdir(parents=True, exist_ok=True)
         about = {
             "": "org.apache.iceberg.spark.SparkCatalog",
@@ -94,7 +100,7 @@ class Spark(Answering):
             ".jdbc.schema-version": "V1",
             ".cache-enabled": "false",
         }
-        self.ask(sql="SELECT 1", settings={f"spark.sql.catalog.{name}{key}": value for key, value in about.items()})
+        self.ask(sql="SELECT 1", settings={f"spark.sql.catalog.remint{key}": value for key, value in about.items()})
 
 
 class Duck(Answering):
@@ -109,7 +115,7 @@ def newest_metadata(project: Project, table: str) -> str:
     return str(project.lakehouse.table(table).metadata_location)  # type: ignore[attr-defined]
 
 
-def readers(project: Project, spark: Spark, duck: Duck, catalog: str) -> dict[str, Callable[[str], pa.Table]]:
+def readers(project: Project, spark: Spark, duck: Duck) -> dict[str, Callable[[str], pa.Table]]:
     """Return how each program reads a table of the project."""
 
     def place(table: str) -> str:
@@ -123,7 +129,7 @@ def readers(project: Project, spark: Spark, duck: Duck, catalog: str) -> dict[st
             "duckdb": lambda t: duck.rows(f"SELECT * FROM delta_scan('{place(t)}')"),
         }
     return {
-        "spark": lambda t: spark.rows(f"SELECT * FROM {catalog}.{t}"),
+        "spark": lambda t: spark.rows(f"SELECT * FROM remint.{t}"),
         "pyiceberg": lambda t: StaticTable.from_metadata(newest_metadata(project, t)).scan().to_arrow(),
         "polars": lambda t: polars.scan_iceberg(newest_metadata(project, t)).collect().to_arrow(),
         "duckdb": lambda t: duck.rows(f"SELECT * FROM iceberg_scan('{newest_metadata(project, t)}')"),

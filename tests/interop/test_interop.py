@@ -9,7 +9,7 @@ import pytest
 from remint.errors import AdoptRefused
 from tests.e2e.projects import Project
 from tests.interop.programs import Duck, Spark, comparable, readers
-from tests.interop.worlds import TABLES, catalog_of, project_of, written_by_spark
+from tests.interop.worlds import TABLES, in_spark, project_of, written_by_spark
 
 pytestmark = [pytest.mark.slow, pytest.mark.xdist_group("interop")]
 
@@ -19,7 +19,7 @@ def compare(project: Project, spark: Spark, duck: Duck, *tables: str) -> None:
     cut = project.open().reader.at()
     for table in tables:
         expected = comparable(cut.arrow(table))
-        for name, read in readers(project, spark, duck, catalog_of(project.root)).items():
+        for name, read in readers(project, spark, duck).items():
             assert comparable(read(table)) == expected, f"{name}: {table}"
 
 
@@ -29,7 +29,7 @@ def test_tables_of_spark_are_adopted_replayed_and_read_by_all(
 ) -> None:
     project = project_of(tmp_path / table_format, table_format)
     written_by_spark(project, spark)
-    theirs = spark.rows(f"SELECT * FROM {'delta.`' + str(project.folder('bronze.readings')) + '`' if table_format == 'delta' else catalog_of(project.root) + '.bronze.readings'}")
+    theirs = spark.rows(f"SELECT * FROM {in_spark(project, 'bronze.readings')}")
     with pytest.raises(AdoptRefused, match="do not hold just their rows"):
         project.open().adopt("bronze.readings", project.ask())
     run = project.open().adopt("bronze.readings", project.ask(), compact=True)

@@ -117,28 +117,24 @@ def project_of(root: Path, table_format: str) -> Project:
         project = write_project(root, {**dict.fromkeys(UNUSED), **FILES})
     finally:
         projects.tables_in = held
-    if table_format == "iceberg":
-        path = root / "remint.toml"
-        path.write_text(f'{path.read_text()}[catalog]\nname = "{catalog_of(root)}"\n')
     return project
 
 
-def catalog_of(root: Path) -> str:
-    """Return the name of the project's Iceberg catalog, which is its own in Spark."""
-    return f"lake_{root.name}"
+def in_spark(project: Project, table: str) -> str:
+    """Return how Spark names a table."""
+    return f"delta.`{project.folder(table)}`" if project.format == "delta" else f"remint.{table}"
 
 
 def written_by_spark(project: Project, spark: Spark) -> None:
     """Let Spark make the Bronze table: several files, another schema on the way, rows deleted beside their files."""
+    table = in_spark(project, "bronze.readings")
     if project.format == "delta":
-        table = f"delta.`{project.folder('bronze.readings')}`"
         made = "USING delta PARTITIONED BY (ingestion_date, region) TBLPROPERTIES ('delta.enableDeletionVectors'='true')"
         spark(f"CREATE TABLE {table} {made} AS {rows_sql('20')}")
         spark(f"ALTER TABLE {table} ADD COLUMNS (note STRING)")
     else:
-        table = f"{catalog_of(project.root)}.bronze.readings"
-        spark.open_catalog(catalog_of(project.root), project.root / "lake")
-        spark(f"CREATE NAMESPACE {catalog_of(project.root)}.bronze")
+        spark.open_catalog(project.root / "lake")
+        spark("CREATE NAMESPACE remint.bronze")
         made = f"""USING iceberg PARTITIONED BY (days(ingestion_date), region)
             LOCATION '{project.folder("bronze.readings")}'
             TBLPROPERTIES ('format-version'='2', 'write.delete.mode'='merge-on-read')"""

@@ -9,6 +9,7 @@ Rules (each from what the library does not do by itself):
 
 from __future__ import annotations
 
+import re
 from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
@@ -29,6 +30,8 @@ if TYPE_CHECKING:
 
 Identifier = tuple[str, ...]
 _SQLITE = "sqlite:///"
+_FILE = re.compile(r"^file:(//)?")
+"""Hadoop names a file of this machine with one slash, others with three."""
 _FILE_IO = "pyiceberg.io.fsspec.FsspecFileIO"
 """Reads and writes metadata without Arrow's data sets, whose import takes seconds."""
 
@@ -125,7 +128,7 @@ def _staged(catalog: SqlCatalog, change: Pending) -> StagedTable:
 
 def _sync(places: Sequence[str]) -> None:
     """Make local files durable, with the folders that name them; an object store has made its own so."""
-    local = [Path(place.removeprefix("file://")) for place in places if "://" not in place or place.startswith("file:")]
+    local = [Path(_FILE.sub("", place)) for place in places if "://" not in place or place.startswith("file:")]
     for path in local:
         sync(path)
     for folder in {path.parent for path in local}:
