@@ -88,15 +88,15 @@ UNUSED += ("contracts/gold.daily.yaml", "contracts/gold.trend.yaml", "contracts/
 _REGION = "element_at(array({}), CAST(id % 5 AS INT) + 1)".format(
     ", ".join("'" + r.replace("\\", "\\\\").replace("'", "\\'") + "'" for r in REGIONS)
 )
-_FIRST = "TIMESTAMP '2026-12-29 22:30:00.000001 UTC'"
+_FIRST = "TIMESTAMP '2025-12-29 22:30:00.000001 UTC'"
 _ROWS = f"""
-SELECT concat('id-', id) AS id, {_FIRST} + make_dt_interval(0, CAST(id AS INT) * 7, 11, 0.000001) AS taken,
+SELECT concat('id-', id) AS id, {_FIRST} + make_dt_interval(0, CAST(id AS INT) * 2, CAST(id AS INT) * 11, 0.000001) AS taken,
     {_REGION} AS region, id % 2 = 0 AS ok, IF(id = 3, NULL, CAST(-id AS INT)) AS small,
     {{big}} AS big,
     CASE id WHEN 4 THEN double('NaN') WHEN 5 THEN double('-Infinity') WHEN 6 THEN -0.0D ELSE id / 7D END AS share,
     CAST(id AS {{price}}) / 8 AS {{cost}}, CAST('12345678901234567890123456789012.0001' AS DECIMAL(38,4)) + id AS wide,
     DATE '1899-12-31' + CAST(id AS INT) AS born,
-    DATE '2026-12-30' + CAST(id % 2 AS INT) AS ingestion_date{{more}}
+    DATE '2025-12-30' + CAST(id % 2 AS INT) AS ingestion_date{{more}}
 FROM range({{span}})
 """
 
@@ -130,7 +130,7 @@ def written_by_spark(project: Project, spark: Spark) -> None:
     table = in_spark(project, "bronze.readings")
     if project.format == "delta":
         made = "USING delta PARTITIONED BY (ingestion_date, region) TBLPROPERTIES ('delta.enableDeletionVectors'='true')"
-        spark(f"CREATE TABLE {table} {made} AS {rows_sql('20')}")
+        spark(f"CREATE TABLE {table} {made} AS {rows_sql('40')}")
         spark(f"ALTER TABLE {table} ADD COLUMNS (note STRING)")
     else:
         spark.open_catalog(project.root / "lake")
@@ -138,11 +138,19 @@ def written_by_spark(project: Project, spark: Spark) -> None:
         made = f"""USING iceberg PARTITIONED BY (days(ingestion_date), region)
             LOCATION '{project.folder("bronze.readings")}'
             TBLPROPERTIES ('format-version'='2', 'write.delete.mode'='merge-on-read')"""
-        first = rows_sql("20", big="CAST(id * 1000 AS INT)", cost="cost")
+        first = rows_sql("40", big="CAST(id * 1000 AS INT)", cost="cost")
         spark(f"CREATE TABLE {table} {made} AS {first}")
         spark(f"ALTER TABLE {table} ADD COLUMNS (note STRING)")
         spark(f"ALTER TABLE {table} RENAME COLUMN cost TO price")
         spark(f"ALTER TABLE {table} ALTER COLUMN price TYPE DECIMAL(12,3)")
         spark(f"ALTER TABLE {table} ALTER COLUMN big TYPE BIGINT")
-    spark(f"INSERT INTO {table} {rows_sql('20, 30', more=', concat(chr(39), id) AS note')}")
-    spark(f"DELETE FROM {table} WHERE id IN ('id-0', 'id-7', 'id-13', 'id-21')")
+    spark(f"INSERT INTO {table} {rows_sql('40, 60', more=', concat(chr(39), id) AS note')}")
+    spark(f"DELETE FROM {table} WHERE id IN ('id-0', 'id-7', 'id-13', 'id-41')")
+
+
+def with_later_column(project: Project) -> None:
+    """Let the contract of the months promise a column that they did not have, by a new version of the logic."""
+    contract_file = project.root / "contracts/gold.months.yaml"
+    contract_file.write_text(f"{contract_file.read_text()}      - {{name: latest, physicalType: TIMESTAMPTZ}}\n")
+    project._replace("datasets.py", "min(taken) AS earliest", "min(taken) AS earliest, max(taken) AS latest")
+    project._replace("datasets.py", "version=1", "version=2")
