@@ -237,7 +237,7 @@ def test_position_deletes_make_a_partition_another_one_until_it_is_replaced(kind
     assert len(live["a"]) == 2
     assert kind.format.differences(table) == []
     assert kind.format.not_plain(table, live) == {"a": "rows of its files are deleted by position"}
-    assert pa.table(kind.format.rows(table, "a")).to_pylist() == [{"id": 2, "region": "a"}]
+    assert pa.table(kind.format.rows(table, "a")).to_pylist() == [{"n": 2, "region": "a"}]
     new = kind.staged(table, [(7, "a")], "r2-0")
 
     with pytest.raises(PublishConflict):

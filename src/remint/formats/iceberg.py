@@ -20,7 +20,15 @@ from typing import Any
 from pyarrow import parquet
 from pyiceberg.catalog.sql import SqlCatalog
 from pyiceberg.exceptions import CommitFailedException, NoSuchNamespaceError, NoSuchTableError, TableAlreadyExistsError
-from pyiceberg.manifest import DataFileContent, ManifestContent, ManifestEntry, ManifestEntryStatus, ManifestFile
+from pyiceberg.manifest import (
+    DataFileContent,
+    ManifestContent,
+    ManifestEntry,
+    ManifestEntryStatus,
+    ManifestFile,
+    ManifestWriter,
+    ManifestWriterV2,
+)
 from pyiceberg.table import Table as IcebergTable
 from pyiceberg.table import Transaction
 from pyiceberg.table.snapshots import Operation
@@ -280,7 +288,7 @@ class IcebergFormat:
         producer = _Replacing(Operation.OVERWRITE, transaction, loaded.io, snapshot_properties=said)
         gone = {f.path for f in replacement.removes}
         for file in live:
-            if file.path in gone and not file.deletes:
+            if file.path in gone:
                 producer.delete_data_file(file.entry)
         for added in replacement.adds:
             producer.append_data_file(iceberg_file(table, loaded.metadata, added))
@@ -309,6 +317,17 @@ class IcebergFormat:
         return Landed(version=int(snapshot.sequence_number or 0), after=_version(before))
 
 
+class _DeletesWriter(ManifestWriterV2):
+    """Writes a manifest of delete files; pyiceberg has none."""
+
+    def content(self) -> ManifestContent:
+        return ManifestContent.DELETES
+
+    @property
+    def _meta(self) -> dict[str, str]:
+        return {**super()._meta, "content": "deletes"}
+
+
 class _Replacing(_OverwriteFiles):
     """Takes files out by name, wherever they lie: no predicate, which takes pyiceberg seconds for many partitions."""
 
@@ -319,13 +338,34 @@ class _Replacing(_OverwriteFiles):
         return [kept for manifest in self._parents() for kept in self._without_gone(manifest)]
 
     def _deleted_entries(self) -> list[ManifestEntry]:
-        found = []
-        for manifest in self._parents():
-            if manifest.content is ManifestContent.DATA:
-                entries = manifest.fetch_manifest_entry(self._io, discard_deleted=True)
-                found += [self._marked(e, ManifestEntryStatus.DELETED) for e in entries if self._is_gone(e)]
-        self._validate_required_deletes(found)
+        data, deletes = self._gone(ManifestContent.DATA), self._gone(ManifestContent.DELETES)
+        self._validate_required_deletes([*data, *deletes])
+        return data
+
+    def _process_manifests(self, manifests: list[ManifestFile]) -> list[ManifestFile]:
+        """Add the manifests that say which delete files go: they may not stand beside data files."""
+        found = list(manifests)
+        gone = self._gone(ManifestContent.DELETES)
+        for number in sorted({entry.data_file.spec_id for entry in gone}):
+            with self._writer(ManifestContent.DELETES, number) as writer:
+                for entry in (e for e in gone if e.data_file.spec_id == number):
+                    writer.add_entry(entry)
+            found.append(writer.to_manifest_file())
         return found
+
+    def _gone(self, content: ManifestContent) -> list[ManifestEntry]:
+        """Return the entries of files that go, from the manifests of one kind, marked so."""
+        listed = (m for m in self._parents() if m.content is content)
+        entries = (e for m in listed for e in m.fetch_manifest_entry(self._io, discard_deleted=True))
+        return [self._marked(e, ManifestEntryStatus.DELETED) for e in entries if self._is_gone(e)]
+
+    def _writer(self, content: ManifestContent, spec_id: int) -> ManifestWriter:
+        if content is ManifestContent.DATA:
+            return self.new_manifest_writer(self.spec(spec_id))
+        schema = self._transaction.table_metadata.schema()
+        return _DeletesWriter(
+            self.spec(spec_id), schema, self.new_manifest_output(), self._snapshot_id, self._compression
+        )
 
     def _parents(self) -> list[ManifestFile]:
         number = self._parent_snapshot_id
@@ -334,22 +374,19 @@ class _Replacing(_OverwriteFiles):
 
     def _without_gone(self, manifest: ManifestFile) -> Iterator[ManifestFile]:
         """Yield the manifest, anew without the files that go; one that names none that are live is dropped."""
-        if manifest.content is ManifestContent.DELETES:
-            yield manifest
-            return
         entries = manifest.fetch_manifest_entry(self._io, discard_deleted=True)
         kept = [entry for entry in entries if not self._is_gone(entry)]
         if len(kept) == len(entries):
             if entries:
                 yield manifest
         elif kept:
-            with self.new_manifest_writer(self.spec(manifest.partition_spec_id)) as writer:
+            with self._writer(manifest.content, manifest.partition_spec_id) as writer:
                 for entry in kept:
                     writer.add_entry(self._marked(entry, ManifestEntryStatus.EXISTING))
             yield writer.to_manifest_file()
 
     def _is_gone(self, entry: ManifestEntry) -> bool:
-        return entry.data_file.content is DataFileContent.DATA and entry.data_file in self._deleted_data_files
+        return entry.data_file in self._deleted_data_files
 
     def _marked(self, entry: ManifestEntry, status: ManifestEntryStatus) -> ManifestEntry:
         return ManifestEntry.from_args(
