@@ -14,16 +14,17 @@ from pyiceberg.catalog import Catalog
 
 from remint.engines.base import Target
 from remint.engines.duckdb_rows import copy_partitioned, open_connection
-from remint.formats import delta, iceberg
+from remint.formats import delta
 from remint.formats.base import Replacement, Table, TableFormat
 from remint.formats.delta import DeltaFormat
 from remint.formats.iceberg import IcebergFormat
-from remint.formats.iceberg_catalog import opened
+from remint.formats.iceberg_catalog import IcebergCatalog
 from remint.model.dataset import Column
 from remint.model.partition import Grain, PartitionSpec
 from remint.model.provenance import DataFile
 from remint.storage.base import Storage
 from remint.storage.local import LOCAL
+from remint.workspace.catalogs import catalog_of
 
 REGION = PartitionSpec(column="region", grain=Grain.IDENTITY)
 ARROW = {"BIGINT": pa.int64(), "VARCHAR": pa.string(), "DATE": pa.date32(), "TIMESTAMPTZ": pa.timestamp("us", "UTC")}
@@ -139,10 +140,11 @@ def iceberg_in(root: Path, lake: str = "", storage: Storage = LOCAL) -> Kind:
     url = f"sqlite:///{root}/lake/catalog.db"
 
     def before(patch: pytest.MonkeyPatch, act: Callable[[], object]) -> None:
-        patch.setattr(iceberg, "commit", _once_before(iceberg.commit, act))
+        patch.setattr(IcebergCatalog, "commit", _once_before(IcebergCatalog.commit, act))
 
-    stranger = IcebergStranger(lambda: opened("remint", url))
-    return Kind(root, IcebergFormat("remint", url, storage), stranger, before, lake or f"{root}/lake", storage)
+    stranger = IcebergStranger(lambda: catalog_of("sql", "remint", url).library)
+    catalog = catalog_of("sql", "remint", url)
+    return Kind(root, IcebergFormat(catalog, storage), stranger, before, lake or f"{root}/lake", storage)
 
 
 def _once_before(commit: Callable[..., Any], act: Callable[[], object]) -> Callable[..., Any]:

@@ -12,16 +12,17 @@ import pyarrow as pa
 import pyarrow.parquet as pq
 import pytest
 from pyiceberg.catalog import Catalog
-from pyiceberg.exceptions import CommitFailedException
+from pyiceberg.exceptions import CommitStateUnknownException
 from pyiceberg.manifest import DataFile, DataFileContent, FileFormat, ManifestContent, ManifestWriterV2
 from pyiceberg.table import Transaction
 from pyiceberg.table.snapshots import Operation
 from pyiceberg.table.update.snapshot import _FastAppendFiles
 
 from remint.errors import LogDamaged, PublishConflict, RunError
-from remint.formats import iceberg, iceberg_catalog
+from remint.formats import iceberg_catalog
 from remint.formats.base import Replacement, Table
-from remint.formats.iceberg_catalog import opened
+from remint.formats.iceberg_sql import SqlTables
+from remint.workspace.catalogs import catalog_of
 from tests.formats.kinds import Kind, iceberg_in
 
 
@@ -32,7 +33,7 @@ def kind(tmp_path: Path) -> Kind:
 
 @pytest.fixture
 def catalog(tmp_path: Path) -> Catalog:
-    return opened("remint", f"sqlite:///{tmp_path}/lake/catalog.db")
+    return catalog_of("sql", "remint", f"sqlite:///{tmp_path}/lake/catalog.db").library
 
 
 def two(kind: Kind) -> list[Table]:
@@ -81,14 +82,14 @@ def test_a_race_for_one_table_is_run_again_for_all(kind: Kind, monkeypatch: pyte
 
 def test_a_commit_whose_answer_is_lost_is_made_once(kind: Kind, monkeypatch: pytest.MonkeyPatch) -> None:
     table = kind.created()
-    commit = iceberg_catalog.commit
+    send = SqlTables._send
 
     def unanswered(*args: Any) -> None:
         monkeypatch.undo()
-        commit(*args)
-        raise CommitFailedException("the answer was lost")
+        send(*args)
+        raise CommitStateUnknownException("the answer was lost")
 
-    monkeypatch.setattr(iceberg, "commit", unanswered)
+    monkeypatch.setattr(SqlTables, "_send", unanswered)
     landed = kind.format.publish([replacement(kind, table, "r1", (1, "a"))])
 
     assert [(found.version, found.after) for found in landed] == [(1, None)]

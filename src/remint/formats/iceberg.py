@@ -12,24 +12,22 @@ from __future__ import annotations
 
 from collections.abc import Collection, Iterator, Mapping, Sequence
 from contextlib import suppress
-from functools import cached_property
 from pathlib import Path
 from typing import Any
 
 from pyarrow import parquet
-from pyiceberg.catalog.sql import SqlCatalog
-from pyiceberg.exceptions import CommitFailedException, NoSuchNamespaceError, NoSuchTableError, TableAlreadyExistsError
+from pyiceberg.exceptions import NoSuchNamespaceError, NoSuchTableError, TableAlreadyExistsError
 from pyiceberg.manifest import DataFileContent, ManifestContent, ManifestEntry, ManifestEntryStatus, ManifestFile
 from pyiceberg.table import Table as IcebergTable
 from pyiceberg.table import Transaction
 from pyiceberg.table.snapshots import Operation
 from pyiceberg.table.update.snapshot import _OverwriteFiles
 
-from remint.errors import LogDamaged, PublishConflict, PublishUnverified, RunError
+from remint.errors import CatalogRefused, CatalogUnavailable, LogDamaged, PublishConflict, PublishUnverified, RunError
 from remint.failures import machine_failure
 from remint.formats.base import Landed, LogReading, Replacement, Table
 from remint.formats.guard import busy, column_differences, require_base, tries
-from remint.formats.iceberg_catalog import Pending, commit, create_table, opened
+from remint.formats.iceberg_catalog import IcebergCatalog, Pending
 from remint.formats.iceberg_files import (
     LiveFile,
     Manifests,
@@ -55,20 +53,15 @@ class IcebergFormat:
     name = "iceberg"
     log_folder = "metadata"
 
-    def __init__(self, catalog: str, url: str, storage: Storage = LOCAL) -> None:
-        """Bind a catalog by name; it is opened when a table is first asked for."""
-        self._name, self._url = catalog, url
+    def __init__(self, catalog: IcebergCatalog[Any], storage: Storage = LOCAL) -> None:
+        """Bind a catalog; it is opened when a table is first asked for."""
+        self._catalog = catalog
         self._storage = storage
         self._manifests = Manifests()
 
-    @cached_property
-    def _catalog(self) -> SqlCatalog:
-        return opened(self._name, self._url)
-
     def commits_together(self, tables: Sequence[Table]) -> bool:
-        """Return that the catalog commits several tables as one."""
-        del tables
-        return True
+        """Return whether the catalog commits several tables as one."""
+        return len(tables) <= 1 or self._catalog.commits_together
 
     def version(self, table: Table) -> int | None:
         """Return the sequence number of the newest snapshot, 0 before the first one; None when there is no table."""
@@ -82,7 +75,7 @@ class IcebergFormat:
             schema = schema_of(table.columns)
             place, spec = _location(table), spec_of(table, schema)
             with suppress(TableAlreadyExistsError):
-                create_table(self._catalog, _identifier(table), schema, spec, place)
+                self._catalog.create(_identifier(table), schema, spec, place)
             loaded = self._there(table)
         for _ in tries():
             wanted = [c for c in table.columns if c.name not in loaded.schema().column_names]
@@ -92,8 +85,7 @@ class IcebergFormat:
             with transaction.update_schema() as update:
                 for column in wanted:
                     update.add_column(column.name, iceberg_type(column))
-            with suppress(CommitFailedException):
-                commit(self._catalog, [Pending(transaction, ())])
+            self._catalog.commit([Pending(transaction, ())])
             loaded = self._there(table)
         raise busy(table)
 
@@ -137,9 +129,7 @@ class IcebergFormat:
             landed = [_landed(state, replacement) for state, (_, replacement) in zip(loaded, changes, strict=True)]
             open_ = [(s, t, r) for s, (t, r), done in zip(loaded, changes, landed, strict=True) if done is None]
             pending = [self._pending(state, table, replacement) for state, table, replacement in open_]
-            try:
-                commit(self._catalog, pending)
-            except CommitFailedException:
+            if not self._catalog.commit(pending):
                 continue
             done = iter([self._read_back(state, table, replacement) for state, table, replacement in open_])
             return [found or next(done) for found in landed]
@@ -154,8 +144,7 @@ class IcebergFormat:
             if reached >= attempt:
                 return reached == attempt
             taken = Replacement(run_id=run_id, attempt=attempt + 1, adds=(), removes=())
-            with suppress(CommitFailedException):
-                commit(self._catalog, [self._pending(loaded, table, taken)])
+            if self._catalog.commit([self._pending(loaded, table, taken)]):
                 return False
         raise busy(table)
 
@@ -220,15 +209,24 @@ class IcebergFormat:
         """Return the table as the catalog names it now, None where it names none.
 
         Raises:
+            CatalogUnavailable, CatalogRefused: the catalog does not say, or keeps it elsewhere.
             DiskFailed: the machine refused to read it.
             LogDamaged: its metadata cannot be read.
         """
         try:
-            return self._catalog.load_table(_identifier(table))
+            loaded = self._catalog.load(_identifier(table))
         except (NoSuchTableError, NoSuchNamespaceError):
             return None
+        except (CatalogUnavailable, CatalogRefused):
+            raise
         except Exception as error:
             raise _damaged(table, error) from error
+        if _plain(loaded.location()) != _plain(table.location):
+            raise CatalogRefused(
+                f"{table.name}: the catalog keeps it in {loaded.location()}, declared is {table.location}",
+                hint="remint.toml, [paths] lake: the place under which the catalog keeps its tables",
+            )
+        return loaded
 
     def _there(self, table: Table) -> IcebergTable:
         loaded = self._loaded(table)
@@ -346,6 +344,13 @@ def _identifier(table: Table) -> tuple[str, ...]:
 
 def _location(table: Table) -> str:
     return table.location.rstrip("/")
+
+
+def _plain(place: str) -> str:
+    """Return a place in the one spelling of those that name it."""
+    local = place.removeprefix("file:") if place.startswith("file:") else place
+    path = f"/{local.lstrip('/')}" if local.startswith("//") else local
+    return path.replace("s3a://", "s3://", 1).replace("s3n://", "s3://", 1).rstrip("/")
 
 
 def _version(loaded: IcebergTable) -> int:
