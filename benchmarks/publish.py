@@ -61,8 +61,8 @@ class Subject:
     def stage(self, partitions: int) -> list[DataFile]:
         """Write new files for the first partitions."""
         self.number += 1
-        ids = self.tables.field_ids(self.table)
-        target = Target(root=self.table.location, spec=self.table.partition, token=f"r{self.number}", field_ids=ids)
+        layout = self.tables.layout(self.table)
+        target = Target(root=self.table.location, spec=self.table.partition, token=f"r{self.number}", layout=layout)
         rows = (
             f"SELECT CAST(n AS BIGINT) AS id, CAST(DATE '{FIRST}' + CAST(n // 10 AS INTEGER) AS DATE) AS day, "
             "CAST(n AS DOUBLE) AS amount, CAST(n AS VARCHAR) AS name, "

@@ -119,7 +119,7 @@ class Workpiece:
             context=beside - keys,
             root=self._folder(dataset),
             token=token,
-            field_ids=self.tools.tables.field_ids(self.tools.table(dataset)),
+            layout=self.tools.tables.layout(self.tools.table(dataset)),
             now=self.now,
             function=self.tools.function_of(dataset),
         )

@@ -39,10 +39,13 @@ from remint.formats.iceberg_files import (
 )
 from remint.formats.iceberg_log import read_log
 from remint.model.partition import PartitionKey
+from remint.model.provenance import Layout
 from remint.storage.base import Storage, below
 from remint.storage.local import LOCAL
 
 _FORMAT_VERSION = 2
+_DATA = "data"
+"""Where Iceberg keeps data files unless a table says otherwise; some catalogs accept no other place."""
 _POSITION_DELETE = {"file_path", "pos"}
 _RUN, _ATTEMPT = "remint.run", "remint.attempt"
 
@@ -89,15 +92,16 @@ class IcebergFormat:
             loaded = self._there(table)
         raise busy(table)
 
-    def field_ids(self, table: Table) -> Mapping[str, int]:
-        """Return the id of every column, also of those that ``create`` would add."""
+    def layout(self, table: Table) -> Layout:
+        """Return that files lie in ``data``, with the id of every column, also of those that ``create`` would add."""
         loaded = self._loaded(table)
         if loaded is None:
-            return {f.name: f.field_id for f in schema_of(table.columns).fields}
+            return Layout(folder=_DATA, field_ids={f.name: f.field_id for f in schema_of(table.columns).fields})
         found = {f.name: f.field_id for f in loaded.schema().fields}
         last = loaded.metadata.last_column_id
         added = [c.name for c in table.columns if c.name not in found]
-        return {**found, **{name: last + n for n, name in enumerate(added, start=1)}}
+        added_ids = {name: last + n for n, name in enumerate(added, start=1)}
+        return Layout(folder=_DATA, field_ids={**found, **added_ids})
 
     def live_files(self, table: Table) -> Mapping[PartitionKey, frozenset[str]]:
         """Return the paths of the live files by partition; none where there is no table."""

@@ -24,8 +24,7 @@ from pyiceberg.table.update import AssertCurrentSchemaId, AssertDefaultSpecId, A
 from pyiceberg.utils.config import Config
 
 from remint.disk import sync
-from remint.errors import CatalogRefused, CatalogUnavailable
-from remint.failures import machine_failure
+from remint.errors import CatalogRefused, CatalogUnavailable, RemintError
 
 if TYPE_CHECKING:
     from pyiceberg.partitioning import PartitionSpec
@@ -75,6 +74,8 @@ class IcebergCatalog(ABC, Generic[Library]):
 
     unreachable: ClassVar[tuple[type[Exception], ...]] = ()
     """What is raised when the catalog does not answer, or says that it cannot now."""
+    extra: ClassVar[str] = "iceberg"
+    """Of remint: what the catalog needs to be installed."""
     refused: ClassVar[tuple[type[Exception], ...]] = ()
     """What is raised when it does not do what it is asked."""
 
@@ -95,7 +96,13 @@ class IcebergCatalog(ABC, Generic[Library]):
             CatalogUnavailable, CatalogRefused: it is not there, or lets nobody in.
         """
         with self._answering():
-            return self._open()
+            try:
+                return self._open()
+            except ImportError as error:
+                raise CatalogRefused(
+                    f"catalog {self.name}: {error.name} is not installed, which it needs",
+                    hint=f'pip install "remint[{self.extra}]"',
+                ) from error
 
     @property
     def commits_together(self) -> bool:
@@ -173,7 +180,7 @@ class IcebergCatalog(ABC, Generic[Library]):
         except CommitStateUnknownException:
             raise
         except self.unreachable as error:
-            if (refused := machine_failure(error)) is not None:
+            if (refused := self._refused_by_machine(error)) is not None:
                 raise refused from error
             if is_commit:
                 raise CommitStateUnknownException(_line(error)) from error
@@ -183,6 +190,11 @@ class IcebergCatalog(ABC, Generic[Library]):
                 f"catalog {self.name}: it refuses: {_line(error)}",
                 hint="check [catalog] in remint.toml, and the credentials in pyiceberg's own configuration",
             ) from error
+
+    def _refused_by_machine(self, error: Exception) -> RemintError | None:
+        """Return what this machine refused, where the catalog lies on it."""
+        del error
+        return None
 
     def _unavailable(self, error: Exception) -> CatalogUnavailable:
         """Return what is raised when the catalog goes on not to answer."""

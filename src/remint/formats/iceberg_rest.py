@@ -7,9 +7,9 @@ from __future__ import annotations
 
 import json
 from collections.abc import Sequence
-from functools import partial
+from functools import cached_property, partial
 
-from pyiceberg.catalog.rest import Endpoint, HttpMethod, RestCatalog
+from pyiceberg.catalog.rest import DEFAULT_ENDPOINTS, Endpoint, HttpMethod, RestCatalog
 from pyiceberg.exceptions import (
     CommitFailedException,
     CommitStateUnknownException,
@@ -62,10 +62,14 @@ class RestTables(IcebergCatalog[_Patient]):
     def _open(self) -> _Patient:
         return _Patient(self.name, **configured(self.name, uri=self.url, warehouse=self.warehouse))
 
-    @property
+    @cached_property
     def commits_together(self) -> bool:
-        """Whether the server says that it commits to several tables at once."""
-        return _TOGETHER in self.library._supported_endpoints
+        """Whether the server commits to several tables at once: as it lists, or as it takes a commit to none."""
+        listed = self.library._supported_endpoints
+        if listed != DEFAULT_ENDPOINTS:
+            return _TOGETHER in listed
+        with self._answering():
+            return self._posted([]).ok
 
     def _send(self, changes: Sequence[Pending]) -> None:
         """Ask for the commit, of several as one."""
@@ -73,9 +77,12 @@ class RestTables(IcebergCatalog[_Patient]):
             super()._send(changes)
             return
         sync_local([place for change in changes for place in change.written])
-        body = {"table-changes": [json.loads(_request(change).model_dump_json()) for change in changes]}
         with self._answering(is_commit=True):
-            _accept(self.library._session.post(self.library.url("transactions/commit"), json=body))
+            _accept(self._posted(changes))
+
+    def _posted(self, changes: Sequence[Pending]) -> Response:
+        body = {"table-changes": [json.loads(_request(change).model_dump_json()) for change in changes]}
+        return self.library._session.post(self.library.url("transactions/commit"), json=body)
 
 
 def _request(change: Pending) -> CommitTableRequest:

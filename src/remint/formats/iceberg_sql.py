@@ -17,6 +17,8 @@ from pyiceberg.table.sorting import UNSORTED_SORT_ORDER
 from sqlalchemy.exc import DBAPIError
 
 from remint.disk import make_folder
+from remint.errors import RemintError
+from remint.failures import machine_failure
 from remint.formats.iceberg_catalog import (
     FILE_IO,
     TABLE_PROPERTIES,
@@ -91,6 +93,9 @@ class SqlTables(IcebergCatalog[SqlCatalog]):
                 )
                 if moved.rowcount != 1:
                     raise CommitFailedException(f"{name} was changed meanwhile")
+
+    def _refused_by_machine(self, error: Exception) -> RemintError | None:
+        return machine_failure(error) if self.url.startswith(_SQLITE) else None
 
     def _staged(self, change: Pending) -> StagedTable:
         transaction = change.transaction

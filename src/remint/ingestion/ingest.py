@@ -315,8 +315,8 @@ def _stage_one(
                 root=tools.folder(bronze),
                 quarantine_root=tools.folder(quarantine),
                 token=named,
-                field_ids=tools.tables.field_ids(tools.table(bronze)),
-                quarantine_field_ids=tools.tables.field_ids(tools.table(quarantine)),
+                layout=tools.tables.layout(tools.table(bronze)),
+                quarantine_layout=tools.tables.layout(tools.table(quarantine)),
             )
         )
     )
