@@ -78,6 +78,9 @@ class MemoryFormat:
     def commits_together(self, tables: Sequence[Table]) -> bool:
         return len(tables) <= 1
 
+    def prepare(self, table: Table) -> None:
+        del table
+
     def layout(self, table: Table) -> Layout:
         del table
         return PLAIN

@@ -141,6 +141,10 @@ class TableFormat(Protocol):
         """Create the table, empty, or add the columns that it lacks; return its version."""
         ...
 
+    def prepare(self, table: Table) -> None:
+        """Make what must be there before files of the table are written; nothing that readers of tables see."""
+        ...
+
     def layout(self, table: Table) -> Layout:
         """Return where the table wants its files and how they name the columns, once ``create`` ran."""
         ...

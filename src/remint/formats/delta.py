@@ -146,6 +146,9 @@ class DeltaFormat:
         """Return whether it is one table: each has a log of its own."""
         return len(tables) <= 1
 
+    def prepare(self, table: Table) -> None:
+        """Make nothing: a folder is enough."""
+
     def layout(self, table: Table) -> Layout:
         """Return that files lie in the table's folder, and that names tell columns."""
         del table

@@ -61,6 +61,7 @@ class IcebergFormat:
         self._catalog = catalog
         self._storage = storage
         self._manifests = Manifests()
+        self._prepared: set[tuple[str, ...]] = set()
 
     def commits_together(self, tables: Sequence[Table]) -> bool:
         """Return whether the catalog commits several tables as one."""
@@ -91,6 +92,13 @@ class IcebergFormat:
             self._catalog.commit([Pending(transaction, ())])
             loaded = self._there(table)
         raise busy(table)
+
+    def prepare(self, table: Table) -> None:
+        """Make the namespace: where a catalog keeps the tables itself, files of none that it knows are in its way."""
+        namespace = _identifier(table)[:-1]
+        if namespace not in self._prepared:
+            self._catalog.make_namespace(namespace)
+            self._prepared.add(namespace)
 
     def layout(self, table: Table) -> Layout:
         """Return that files lie in ``data``, with the id of every column, also of those that ``create`` would add."""

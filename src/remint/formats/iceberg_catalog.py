@@ -125,8 +125,8 @@ class IcebergCatalog(ABC, Generic[Library]):
         Raises:
             TableAlreadyExistsError: somebody was faster.
         """
+        self.make_namespace(identifier[:-1])
         with self._answering():
-            self._make_namespace(identifier[:-1])
             self.library.create_table(identifier, schema, location, spec, properties=TABLE_PROPERTIES)
 
     def commit(self, changes: Sequence[Pending]) -> bool:
@@ -164,13 +164,15 @@ class IcebergCatalog(ABC, Generic[Library]):
             with self._answering(is_commit=True):
                 self.library.commit_table(change.table, change.requirements, change.transaction._updates)
 
-    def _make_namespace(self, namespace: Identifier) -> None:
-        try:
-            self.library.create_namespace_if_not_exists(namespace)
-        except Exception:
-            # Somebody else may have made it between the look and the insert.
-            if not self.library.namespace_exists(namespace):
-                raise
+    def make_namespace(self, namespace: Identifier) -> None:
+        """Make a namespace, unless it is there."""
+        with self._answering():
+            try:
+                self.library.create_namespace_if_not_exists(namespace)
+            except Exception:
+                # Somebody else may have made it between the look and the insert.
+                if not self.library.namespace_exists(namespace):
+                    raise
 
     @contextmanager
     def _answering(self, *, is_commit: bool = False) -> Iterator[None]:
@@ -183,7 +185,7 @@ class IcebergCatalog(ABC, Generic[Library]):
             if (refused := self._refused_by_machine(error)) is not None:
                 raise refused from error
             if is_commit:
-                raise CommitStateUnknownException(_line(error)) from error
+                raise CommitStateUnknownException(self._said(error)) from error
             raise self._unavailable(error) from error
         except self.refused as error:
             raise CatalogRefused(
@@ -196,11 +198,15 @@ class IcebergCatalog(ABC, Generic[Library]):
         del error
         return None
 
+    def _said(self, error: Exception) -> str:
+        """Return in words why no answer came."""
+        return _line(error)
+
     def _unavailable(self, error: Exception) -> CatalogUnavailable:
         """Return what is raised when the catalog goes on not to answer."""
         return CatalogUnavailable(
-            f"catalog {self.name}: it does not answer: {_line(error)}",
-            hint="remint status    # what is outstanding, and the command that goes on",
+            f"catalog {self.name}: it does not answer: {self._said(error)}",
+            hint="once it answers: remint status    # what is outstanding, and the command that goes on",
         )
 
 

@@ -62,6 +62,12 @@ class RestTables(IcebergCatalog[_Patient]):
     def _open(self) -> _Patient:
         return _Patient(self.name, **configured(self.name, uri=self.url, warehouse=self.warehouse))
 
+    def _said(self, error: Exception) -> str:
+        # requests lists addresses and retries, and ends with the one thing that happened.
+        if isinstance(error, RequestException):
+            return f"{self.url}: {type(error).__name__}"
+        return super()._said(error)
+
     @cached_property
     def commits_together(self) -> bool:
         """Whether the server commits to several tables at once: as it lists, or as it takes a commit to none."""

@@ -61,8 +61,8 @@ class SqlTables(IcebergCatalog[SqlCatalog]):
         place = f"{location}/metadata/00000-{metadata.table_uuid}.metadata.json"
         self.library._write_metadata(metadata, self.library._load_file_io(location=place), place)
         sync_local([place])
+        self.make_namespace(identifier[:-1])
         with self._answering():
-            self._make_namespace(identifier[:-1])
             self.library.register_table(identifier, place)
 
     def _send(self, changes: Sequence[Pending]) -> None:

@@ -297,6 +297,8 @@ def _stage_one(
     run_id, named, folder, intake = place
     bronze = graph[entry.dataset]
     quarantine = graph[quarantine_name(bronze.name)]
+    tools.tables.prepare(tools.table(bronze))
+    tools.tables.prepare(tools.table(quarantine))
     fetched = entry.fetch(folder)
     known = _scan(tools, bronze, [*_held(tools, bronze), *intake.files.get(bronze.name, [])])
     mine = [s for s in intake.sources if s.dataset == bronze.name]
