@@ -32,10 +32,11 @@ BUCKET = "lake"
 
 @dataclass
 class Bucket:
-    """A server with one bucket."""
+    """A server with one bucket, and with an Iceberg REST catalog."""
 
     folder: Path
     port: int = 0
+    catalog_port: int = 0
     key: str = field(default_factory=lambda: f"AKID{secrets.token_hex(8).upper()}")
     secret: str = field(default_factory=lambda: secrets.token_hex(20))
     process: subprocess.Popen[bytes] | None = None
@@ -56,22 +57,38 @@ class Bucket:
             "AWS_REGION": "us-east-1",
             "AWS_DEFAULT_REGION": "us-east-1",
             "AWS_EC2_METADATA_DISABLED": "true",
+            "PYICEBERG_CATALOG__REMINT__REST__SIGV4_ENABLED": "true",
+            "PYICEBERG_CATALOG__REMINT__REST__SIGNING_NAME": "s3tables",
+            "PYICEBERG_CATALOG__REMINT__REST__SIGNING_REGION": "us-east-1",
         }
+
+    @property
+    def catalog(self) -> str:
+        """Return where its Iceberg catalog answers."""
+        return f"http://127.0.0.1:{self.catalog_port}"
 
     def new_lake(self) -> str:
         """Return the URL of a lake that nobody has used."""
         return f"s3://{BUCKET}/l{next(self.numbers)}/tables"
 
+    def new_warehouse(self) -> str:
+        """Return the URL of a bucket whose tables the catalog names, and that nobody has used."""
+        name = f"warehouse-{next(self.numbers)}"
+        named = {"endpoint_url": self.endpoint, "region_name": "us-east-1"}
+        known = {"aws_access_key_id": self.key, "aws_secret_access_key": self.secret}
+        botocore.session.Session().create_client("s3tables", **named, **known).create_table_bucket(name=name)
+        return f"s3://{name}"
+
     def start(self) -> None:
         """Start the server and wait until it answers."""
-        ports = _free_ports(len(_PARTS) + 1)
-        self.port = ports[0]
+        ports = _free_ports(len(_PARTS) + 2)
+        self.port, self.catalog_port = ports[0], ports[-2]
         named = [
             f"-{part if '.' in part else f'{part}.port'}={port}" for part, port in zip(_PARTS, ports, strict=False)
         ]
         command = [str(Path(sysconfig.get_path("scripts")) / "weed"), "mini", f"-dir={self.folder}", *named]
         command += ["-ip=127.0.0.1", "-ip.bind=127.0.0.1", f"-bucket={BUCKET}", f"-admin.port={ports[-1]}"]
-        command += ["-s3.port.iceberg=0", "-s3.port.lance=0", "-admin.ui=false", "-webdav=false"]
+        command += [f"-s3.port.iceberg={self.catalog_port}", "-s3.port.lance=0", "-admin.ui=false", "-webdav=false"]
         command += ["-master.telemetry=false"]
         with (self.folder / "log").open("ab") as log:
             self.process = subprocess.Popen(

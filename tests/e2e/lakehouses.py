@@ -17,7 +17,7 @@ from pyiceberg.manifest import ManifestFile, read_manifest_list, write_manifest,
 from pyiceberg.table import Table
 from pyiceberg.table.metadata import TableMetadata
 
-from remint.formats.iceberg_catalog import opened
+from remint.workspace.catalogs import catalog_of
 
 
 class Lakehouse(Protocol):
@@ -160,7 +160,7 @@ class Iceberg:
         return self.catalog().load_table(table)
 
     def catalog(self) -> Catalog:
-        return opened("remint", f"sqlite:///{self._top}/catalog.db")
+        return catalog_of("sql", "remint", f"sqlite:///{self._top}/catalog.db").library
 
 
 def _listed(place: str) -> list[ManifestFile]:

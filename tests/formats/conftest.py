@@ -8,10 +8,13 @@ import pytest
 
 from remint.storage.places import storage_of
 from tests.buckets import Bucket
-from tests.formats.kinds import KINDS, Kind
+from tests.formats.kinds import KINDS, Kind, iceberg_by_rest
 from tests.proof import size
 
-IN_BUCKETS = [pytest.param(f"{name} in a bucket", marks=pytest.mark.slow) for name in sorted(KINDS)]
+BY_REST = "iceberg in a bucket by REST"
+IN_BUCKETS = [
+    pytest.param(name, marks=pytest.mark.slow) for name in (*(f"{name} in a bucket" for name in sorted(KINDS)), BY_REST)
+]
 EVERY = size(4, 1)
 """Of the tests in a bucket; the rest are taken at full size."""
 
@@ -31,5 +34,7 @@ def kind(request: pytest.FixtureRequest, tmp_path: Path, monkeypatch: pytest.Mon
     if not remote:
         return KINDS[name](tmp_path)
     bucket: Bucket = request.getfixturevalue("at_bucket")
+    if request.param == BY_REST:
+        return iceberg_by_rest(tmp_path, bucket)
     monkeypatch.setenv("AWS_ALLOW_HTTP", "true")  # for those who use delta-rs alone
     return KINDS[name](tmp_path, bucket.new_lake(), storage_of("s3://", lambda _: None))

@@ -3,7 +3,8 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
+from functools import partial
 from pathlib import Path
 from typing import Any, Protocol
 
@@ -14,16 +15,19 @@ from pyiceberg.catalog import Catalog
 
 from remint.engines.base import Target
 from remint.engines.duckdb_rows import copy_partitioned, open_connection
-from remint.formats import delta, iceberg
+from remint.formats import delta
 from remint.formats.base import Replacement, Table, TableFormat
 from remint.formats.delta import DeltaFormat
 from remint.formats.iceberg import IcebergFormat
-from remint.formats.iceberg_catalog import opened
+from remint.formats.iceberg_catalog import IcebergCatalog
 from remint.model.dataset import Column
 from remint.model.partition import Grain, PartitionSpec
 from remint.model.provenance import DataFile
 from remint.storage.base import Storage
 from remint.storage.local import LOCAL
+from remint.storage.places import storage_of
+from remint.workspace.catalogs import catalog_of
+from tests.buckets import Bucket
 
 REGION = PartitionSpec(column="region", grain=Grain.IDENTITY)
 ARROW = {"BIGINT": pa.int64(), "VARCHAR": pa.string(), "DATE": pa.date32(), "TIMESTAMPTZ": pa.timestamp("us", "UTC")}
@@ -50,6 +54,8 @@ class Kind:
     """Makes something happen right before the next commit that remint makes."""
     lake: str
     storage: Storage = LOCAL
+    has_empty_folders: bool = True
+    """Whether the storage takes a folder that is named for an empty value."""
 
     def table(
         self, *, columns: str = "n BIGINT, region VARCHAR", cut: PartitionSpec = REGION, append_only: bool = False
@@ -70,7 +76,7 @@ class Kind:
         self.storage.prepare(table.location)
         names = [c.name for c in table.columns]
         marks = ", ".join(f"CAST(? AS {c.type}) AS {c.name}" for c in table.columns)
-        target = Target(root=table.location, spec=table.partition, token=token, field_ids=self.format.field_ids(table))
+        target = Target(root=table.location, spec=table.partition, token=token, layout=self.format.layout(table))
         with open_connection("256MB", 1, self.root / "spill", storage=self.storage) as con:
             con.execute(f"CREATE TABLE v AS SELECT {marks}", list(rows[0]))
             for row in rows[1:]:
@@ -83,6 +89,16 @@ class Kind:
         """Commit one replacement and return its version."""
         change = Replacement(run_id=run_id, attempt=attempt, adds=tuple(adds), removes=tuple(removes))
         return self.format.publish([(table, change)])[0].version
+
+    def replacement(self, table: Table, run_id: str, *rows: Sequence[Any]) -> tuple[Table, Replacement]:
+        """Return a commit of new rows."""
+        adds = tuple(self.staged(table, rows, f"{run_id}-0"))
+        return table, Replacement(run_id=run_id, attempt=1, adds=adds, removes=())
+
+    def library(self) -> Catalog:
+        """Return the catalog of Iceberg tables, opened anew."""
+        assert isinstance(self.stranger, IcebergStranger)
+        return self.stranger.catalog()
 
     def rows(self, table: Table) -> list[tuple[Any, ...]]:
         """Return the rows that the format's own library reads, sorted."""
@@ -112,17 +128,17 @@ class IcebergStranger:
     """pyiceberg's tables, beside those that remint opens."""
 
     def __init__(self, catalog: Callable[[], Catalog]) -> None:
-        self._catalog = catalog
+        self.catalog = catalog
 
     def append(self, table: Table, rows: Sequence[dict[str, Any]]) -> None:
         schema = pa.schema([(c.name, ARROW[c.type]) for c in table.columns])
-        self._catalog().load_table(table.name).append(pa.Table.from_pylist(list(rows), schema))
+        self.catalog().load_table(table.name).append(pa.Table.from_pylist(list(rows), schema))
 
     def delete(self, table: Table, region: str) -> None:
-        self._catalog().load_table(table.name).delete(f"region == '{region}'")
+        self.catalog().load_table(table.name).delete(f"region == '{region}'")
 
     def rows(self, table: Table) -> list[dict[str, Any]]:
-        return list(self._catalog().load_table(table.name).scan().to_arrow().to_pylist())
+        return list(self.catalog().load_table(table.name).scan().to_arrow().to_pylist())
 
 
 def delta_in(root: Path, lake: str = "", storage: Storage = LOCAL) -> Kind:
@@ -138,11 +154,33 @@ def iceberg_in(root: Path, lake: str = "", storage: Storage = LOCAL) -> Kind:
     """Return Iceberg tables below a folder, or in a bucket, named by a catalog in a file."""
     url = f"sqlite:///{root}/lake/catalog.db"
 
-    def before(patch: pytest.MonkeyPatch, act: Callable[[], object]) -> None:
-        patch.setattr(iceberg, "commit", _once_before(iceberg.commit, act))
+    return _iceberg(root, lambda: catalog_of("sql", "remint", url), lake or f"{root}/lake", storage)
 
-    stranger = IcebergStranger(lambda: opened("remint", url))
-    return Kind(root, IcebergFormat("remint", url, storage), stranger, before, lake or f"{root}/lake", storage)
+
+def iceberg_by_rest(root: Path, bucket: Bucket) -> Kind:
+    """Return Iceberg tables that a server names, in a bucket that it keeps for them."""
+    lake = bucket.new_warehouse()
+    catalog = partial(catalog_of, "rest", "remint", bucket.catalog, lake)
+    kind = _iceberg(root, catalog, lake, storage_of("s3://", lambda _: None))
+    return replace(kind, has_empty_folders=False)
+
+
+def iceberg_by_glue(root: Path, url: str) -> Kind:
+    """Return Iceberg tables below a folder that Glue names, where nobody else has any."""
+    lake = f"{root}/lake"
+    catalog = partial(catalog_of, "glue", "remint", url, lake)
+    library = catalog().library
+    for table in library.list_tables("gold") if library.namespace_exists("gold") else ():
+        library.drop_table(table)
+    return _iceberg(root, catalog, lake, LOCAL)
+
+
+def _iceberg(root: Path, catalog: Callable[[], IcebergCatalog[Any]], lake: str, storage: Storage) -> Kind:
+    def before(patch: pytest.MonkeyPatch, act: Callable[[], object]) -> None:
+        patch.setattr(IcebergCatalog, "commit", _once_before(IcebergCatalog.commit, act))
+
+    stranger = IcebergStranger(lambda: catalog().library)
+    return Kind(root, IcebergFormat(catalog(), storage), stranger, before, lake, storage)
 
 
 def _once_before(commit: Callable[..., Any], act: Callable[[], object]) -> Callable[..., Any]:

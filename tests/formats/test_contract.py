@@ -5,6 +5,7 @@ from __future__ import annotations
 from concurrent.futures import ThreadPoolExecutor
 from datetime import UTC, date, datetime
 
+import duckdb
 import pytest
 
 from remint.engines.duckdb_rows import UnusablePartition
@@ -86,7 +87,9 @@ def test_a_value_that_reads_back_as_null_is_refused_before_any_commit(kind: Kind
     """Items 42 and 43."""
     table = kind.created()
 
-    with pytest.raises(UnusablePartition, match="region"):
+    # SeaweedFS lets nobody write below a folder ``region=`` in a bucket of tables: refused as well, by the server.
+    refused = UnusablePartition if value != "" or kind.has_empty_folders else duckdb.Error
+    with pytest.raises(refused, match=r"region|Access Denied"):
         kind.staged(table, [(1, value), (2, "plain")])
 
     assert kind.format.version(table) == 0

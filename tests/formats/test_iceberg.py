@@ -12,16 +12,15 @@ import pyarrow as pa
 import pyarrow.parquet as pq
 import pytest
 from pyiceberg.catalog import Catalog
-from pyiceberg.exceptions import CommitFailedException
 from pyiceberg.manifest import DataFile, DataFileContent, FileFormat, ManifestContent, ManifestWriterV2
 from pyiceberg.table import Transaction
 from pyiceberg.table.snapshots import Operation
 from pyiceberg.table.update.snapshot import _FastAppendFiles
 
 from remint.errors import LogDamaged, PublishConflict, RunError
-from remint.formats import iceberg, iceberg_catalog
-from remint.formats.base import Replacement, Table
-from remint.formats.iceberg_catalog import opened
+from remint.formats import iceberg_catalog
+from remint.formats.base import Table
+from remint.workspace.catalogs import catalog_of
 from tests.formats.kinds import Kind, iceberg_in
 
 
@@ -32,67 +31,7 @@ def kind(tmp_path: Path) -> Kind:
 
 @pytest.fixture
 def catalog(tmp_path: Path) -> Catalog:
-    return opened("remint", f"sqlite:///{tmp_path}/lake/catalog.db")
-
-
-def two(kind: Kind) -> list[Table]:
-    first = kind.created()
-    second = replace(first, name="gold.u", location=first.location.removesuffix("t") + "u")
-    kind.format.create(second)
-    return [first, second]
-
-
-def replacement(kind: Kind, table: Table, run_id: str, *rows: tuple[int, str]) -> tuple[Table, Replacement]:
-    adds = tuple(kind.staged(table, rows, f"{run_id}-0"))
-    return table, Replacement(run_id=run_id, attempt=1, adds=adds, removes=())
-
-
-def test_several_tables_are_committed_as_one(kind: Kind) -> None:
-    tables = two(kind)
-
-    landed = kind.format.publish([replacement(kind, t, "r1", (1, "a")) for t in tables])
-
-    assert kind.format.commits_together(tables)
-    assert [found.version for found in landed] == [1, 1]
-    assert [kind.rows(t) for t in tables] == [[(1, "a")], [(1, "a")]]
-
-
-def test_a_conflict_in_one_table_commits_to_none(kind: Kind) -> None:
-    tables = two(kind)
-    changes = [replacement(kind, t, "r1", (1, "a")) for t in tables]
-    kind.stranger.append(tables[1], [{"n": 9, "region": "a"}])
-
-    with pytest.raises(PublishConflict, match=r"gold\.u a"):
-        kind.format.publish(changes)
-
-    assert [kind.rows(t) for t in tables] == [[], [(9, "a")]]
-
-
-def test_a_race_for_one_table_is_run_again_for_all(kind: Kind, monkeypatch: pytest.MonkeyPatch) -> None:
-    tables = two(kind)
-    changes = [replacement(kind, t, "r1", (1, "a")) for t in tables]
-    kind.before_commit(monkeypatch, lambda: kind.stranger.append(tables[1], [{"n": 9, "region": "b"}]))
-
-    kind.format.publish(changes)
-
-    assert [kind.rows(t) for t in tables] == [[(1, "a")], [(1, "a"), (9, "b")]]
-    assert [len(kind.format.read_log(t).commits) for t in tables] == [1, 2]
-
-
-def test_a_commit_whose_answer_is_lost_is_made_once(kind: Kind, monkeypatch: pytest.MonkeyPatch) -> None:
-    table = kind.created()
-    commit = iceberg_catalog.commit
-
-    def unanswered(*args: Any) -> None:
-        monkeypatch.undo()
-        commit(*args)
-        raise CommitFailedException("the answer was lost")
-
-    monkeypatch.setattr(iceberg, "commit", unanswered)
-    landed = kind.format.publish([replacement(kind, table, "r1", (1, "a"))])
-
-    assert [(found.version, found.after) for found in landed] == [(1, None)]
-    assert kind.rows(table) == [(1, "a")]
+    return catalog_of("sql", "remint", f"sqlite:///{tmp_path}/lake/catalog.db").library
 
 
 def test_every_file_that_a_catalog_names_is_synced_before_it_names_it(
@@ -102,7 +41,7 @@ def test_every_file_that_a_catalog_names_is_synced_before_it_names_it(
     monkeypatch.setattr(iceberg_catalog, "sync", lambda path: synced.add(str(path)))
     table = kind.created()
 
-    kind.format.publish([replacement(kind, table, "r1", (1, "a"))])
+    kind.format.publish([kind.replacement(table, "r1", (1, "a"))])
 
     loaded = catalog.load_table(table.name)
     snapshot = loaded.current_snapshot()
@@ -117,35 +56,9 @@ def test_every_file_that_a_catalog_names_is_synced_before_it_names_it(
     assert str(Path(table.location) / "metadata") in synced
 
 
-def test_a_commit_that_was_expired_is_still_known(kind: Kind, catalog: Catalog) -> None:
-    table = kind.created()
-    change = replacement(kind, table, "r1", (1, "a"))
-    kind.format.publish([change])
-    kind.stranger.append(table, [{"n": 9, "region": "b"}])
-    loaded = catalog.load_table(table.name)
-    loaded.maintenance.expire_snapshots().by_id(loaded.metadata.snapshots[0].snapshot_id).commit()
-
-    assert kind.format.published_version(table, "r1", 1) == 2
-    assert kind.format.publish([change])[0].version == 2
-    assert kind.rows(table) == [(1, "a"), (9, "b")]
-
-
-def test_a_table_that_somebody_set_back_has_its_older_version(kind: Kind, catalog: Catalog) -> None:
-    table = kind.created()
-    kind.format.publish([replacement(kind, table, "r1", (1, "a"))])
-    kind.format.publish([replacement(kind, table, "r2", (2, "b"))])
-    loaded = catalog.load_table(table.name)
-    loaded.manage_snapshots().rollback_to_snapshot(loaded.metadata.snapshots[0].snapshot_id).commit()
-
-    assert kind.format.version(table) == 1
-    (landed,) = kind.format.publish([replacement(kind, table, "r3", (3, "c"))])
-    assert (landed.version, landed.after) == (3, 1)
-    assert kind.rows(table) == [(1, "a"), (3, "c")]
-
-
 def test_a_file_written_for_other_columns_is_refused(kind: Kind, catalog: Catalog) -> None:
     table = kind.created()
-    change = replacement(kind, table, "r1", (1, "a"))
+    change = kind.replacement(table, "r1", (1, "a"))
     with catalog.load_table(table.name).update_schema() as update:
         update.delete_column("n")
     kind.format.create(table)
@@ -171,7 +84,7 @@ def test_manifests_that_name_nothing_live_do_not_pile_up(kind: Kind, catalog: Ca
 @pytest.mark.parametrize("file", ["metadata.json", "-m0.avro", "snap-"])
 def test_metadata_that_cannot_be_read_is_named(kind: Kind, file: str) -> None:
     table = kind.created()
-    kind.format.publish([replacement(kind, table, "r1", (1, "a"))])
+    kind.format.publish([kind.replacement(table, "r1", (1, "a"))])
     found = sorted(p for p in (Path(table.location) / "metadata").iterdir() if file in p.name)
     found[-1].write_bytes(b"")
     fresh = iceberg_in(kind.root)
@@ -228,7 +141,7 @@ def delete_row(catalog: Catalog, table: Table, path: str, position: int, content
 
 def test_position_deletes_make_a_partition_another_one_until_it_is_replaced(kind: Kind, catalog: Catalog) -> None:
     table = kind.created()
-    change = replacement(kind, table, "r1", (1, "a"), (2, "a"), (3, "b"))
+    change = kind.replacement(table, "r1", (1, "a"), (2, "a"), (3, "b"))
     kind.format.publish([change])
     old = next(f for f in change[1].adds if f.key == "a")
     delete_row(catalog, table, old.path, 0, DataFileContent.POSITION_DELETES)
@@ -254,7 +167,7 @@ def test_position_deletes_make_a_partition_another_one_until_it_is_replaced(kind
 
 def test_equality_deletes_are_refused(kind: Kind, catalog: Catalog) -> None:
     table = kind.created()
-    change = replacement(kind, table, "r1", (1, "a"))
+    change = kind.replacement(table, "r1", (1, "a"))
     kind.format.publish([change])
     delete_row(catalog, table, change[1].adds[0].path, 0, DataFileContent.EQUALITY_DELETES)
 

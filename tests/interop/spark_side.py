@@ -75,6 +75,11 @@ def answer(spark, said: dict) -> dict:
     return {"types": dict(frame.dtypes)}
 
 
+def say(found: dict) -> None:
+    sys.stdout.write(json.dumps(found) + "\n")
+    sys.stdout.flush()
+
+
 def main() -> None:
     folder = Path(sys.argv[1])
     if "--fetch" in sys.argv:
@@ -82,15 +87,15 @@ def main() -> None:
         return
     jars = ":".join(sorted(str(jar) for jar in (folder / "jars").glob("*.jar") if jar.name.startswith(OURS)))
     spark = session(folder, {**FORMATS, "spark.driver.extraClassPath": jars})
-    print(json.dumps({"version": spark.version}), flush=True)
+    say({"version": spark.version})
     for line in sys.stdin:
         began = time.monotonic()
         try:
             found = answer(spark, json.loads(line))
-        except Exception as error:
+        except Exception as error:  # noqa: BLE001 - whoever asked is told
             found = {"error": f"{type(error).__name__}: {str(error)[:2000]}"}
-        print(f"{time.monotonic() - began:.1f} s {line[:150]}", file=sys.stderr, flush=True)
-        print(json.dumps(found), flush=True)
+        sys.stderr.write(f"{time.monotonic() - began:.1f} s {line}")
+        say(found)
     spark.stop()
 
 

@@ -21,7 +21,7 @@ TABLES = (
     "gold.months",
     "gold.regions",
 )
-DATASETS = f'''\
+DATASETS = f"""\
 from remint import (
     arrivals, bronze, by_arrival, day, fan_out, gold, hour, identity, month, roll_up, same, silver, week,
 )
@@ -58,7 +58,7 @@ def months() -> str:
 @gold("regions", partition=identity("region"), inputs={{"days": roll_up("silver.readings")}})
 def regions() -> str:
     return "SELECT region, id, day FROM days"
-'''
+"""
 
 
 def _contract(columns: str, more: str = "") -> str:
@@ -129,7 +129,9 @@ def written_by_spark(project: Project, spark: Spark) -> None:
     """Let Spark make the Bronze table: several files, another schema on the way, rows deleted beside their files."""
     table = in_spark(project, "bronze.readings")
     if project.format == "delta":
-        made = "USING delta PARTITIONED BY (ingestion_date, region) TBLPROPERTIES ('delta.enableDeletionVectors'='true')"
+        made = (
+            "USING delta PARTITIONED BY (ingestion_date, region) TBLPROPERTIES ('delta.enableDeletionVectors'='true')"
+        )
         spark(f"CREATE TABLE {table} {made} AS {rows_sql('40')}")
         spark(f"ALTER TABLE {table} ADD COLUMNS (note STRING)")
     else:

@@ -18,7 +18,7 @@ from remint.errors import RemintError
 from remint.execution.doctor import Health
 from remint.loading.project import Project
 from remint.loading.quarantine import line_quarantine
-from remint.loading.settings import Settings
+from remint.loading.settings import CatalogSettings, Settings
 from remint.model.dataset import Check, Dataset, FileSource, Logic
 from remint.model.digest import text_digest
 from remint.model.graph import DatasetGraph
@@ -145,8 +145,7 @@ class MemoryLake:
             name="sim",
             lake=str(self.root / "lake"),
             format="memory",
-            catalog_name="",
-            catalog_url="",
+            catalog=CatalogSettings(name="", url=""),
             store_url="",
             store_wait_s=0,
             memory_limit="",

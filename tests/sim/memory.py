@@ -19,6 +19,7 @@ from remint.formats.base import (
     TableFormat,
 )
 from remint.model.partition import PartitionKey
+from remint.model.provenance import PLAIN, Layout
 
 Live = dict[PartitionKey, frozenset[str]]
 
@@ -77,9 +78,12 @@ class MemoryFormat:
     def commits_together(self, tables: Sequence[Table]) -> bool:
         return len(tables) <= 1
 
-    def field_ids(self, table: Table) -> Mapping[str, int]:
+    def prepare(self, table: Table) -> None:
         del table
-        return {}
+
+    def layout(self, table: Table) -> Layout:
+        del table
+        return PLAIN
 
     def publish(self, changes: Sequence[tuple[Table, Replacement]]) -> list[Landed]:
         return [self._published(table, replacement) for table, replacement in changes]

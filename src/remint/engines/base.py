@@ -3,14 +3,14 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Mapping, Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, Protocol, TypeVar
 
 from remint.model.dataset import Column, Dataset, DatasetName
 from remint.model.digest import ContentDigest
 from remint.model.partition import PartitionKey, PartitionSet, PartitionSpec
-from remint.model.provenance import Arrival, DataFile
+from remint.model.provenance import PLAIN, Arrival, DataFile, Layout
 
 T = TypeVar("T")
 
@@ -63,8 +63,7 @@ class Target:
     spec: PartitionSpec
     token: str
     """Unique part of the file names."""
-    field_ids: Mapping[str, int] = field(default_factory=dict)
-    """By column; where there are none, names tell columns and the folders alone hold the partition's."""
+    layout: Layout = PLAIN
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -81,8 +80,7 @@ class StageWork:
     """Absolute folder of the table; files are written where the table wants them, named in no table version."""
     token: str
     """Unique part of the file names: run, batch and dataset."""
-    field_ids: Mapping[str, int] = field(default_factory=dict)
-    """Ids that the files give their columns; where there are any, the files hold the partition columns too."""
+    layout: Layout = PLAIN
     now: str = ""
     """ISO UTC time that ``run.now`` stands for in the SQL: when the plan was made."""
     function: UserFunction | None = None
@@ -91,7 +89,7 @@ class StageWork:
     @property
     def target(self) -> Target:
         """Where the rows go."""
-        return Target(root=self.root, spec=self.dataset.partition, token=self.token, field_ids=self.field_ids)
+        return Target(root=self.root, spec=self.dataset.partition, token=self.token, layout=self.layout)
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -142,9 +140,9 @@ class IngestWork:
     root: str
     quarantine_root: str
     token: str
-    field_ids: Mapping[str, int] = field(default_factory=dict)
-    """As in ``StageWork``, for Bronze."""
-    quarantine_field_ids: Mapping[str, int] = field(default_factory=dict)
+    layout: Layout = PLAIN
+    """Of Bronze."""
+    quarantine_layout: Layout = PLAIN
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

@@ -142,13 +142,13 @@ def _written(
     storage.prepare(work.root)
     storage.prepare(work.quarantine_root)
     try:
-        into = Target(root=work.root, spec=work.dataset.partition, token=work.token, field_ids=work.field_ids)
+        into = Target(root=work.root, spec=work.dataset.partition, token=work.token, layout=work.layout)
         files = copy_partitioned(con, bronze, into, storage)
         beside = Target(
             root=work.quarantine_root,
             spec=work.quarantine.partition,
             token=work.token,
-            field_ids=work.quarantine_field_ids,
+            layout=work.quarantine_layout,
         )
         rejected = copy_partitioned(con, _rejected_sql(work), beside, storage)
     except UnusablePartition as error:

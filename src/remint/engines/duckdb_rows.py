@@ -24,7 +24,7 @@ from remint.model.calendar import UTC_ZONE, column_value
 from remint.model.dataset import Column
 from remint.model.partition import Grain, PartitionKey, PartitionSet, PartitionSpec, key_at
 from remint.model.provenance import DataFile
-from remint.storage.base import Storage
+from remint.storage.base import Storage, below
 from remint.storage.local import LOCAL
 
 FAST_SCHEME = "duckdb-hash-1"
@@ -280,17 +280,18 @@ def copy_partitioned(
     Raises:
         UnusablePartition: rows have a partition value that no unit can have; all files stay where they were written.
     """
-    root, spec = target.root, target.spec
+    root, spec, ids = target.root, target.spec, target.layout.field_ids
     types = {row[0]: row[1] for row in con.execute(f"DESCRIBE {select_sql}").fetchall()}
     options = (
         f"FORMAT parquet, COMPRESSION zstd, PARTITION_BY ({', '.join(map(quoted, spec.columns))}), "
         "APPEND, RETURN_STATS, "
         f"FILENAME_PATTERN {literal(f'part-{target.token}-{{uuidv7}}')}"
     )
-    if target.field_ids:
-        ids = ", ".join(f"{quoted(name)}: {target.field_ids[name]}" for name in types)
-        options += f", WRITE_PARTITION_COLUMNS true, FIELD_IDS {{{ids}}}"
-    written = con.execute(f"COPY ({select_sql}) TO {literal(root)} ({options})").fetchall()
+    if ids:
+        numbered = ", ".join(f"{quoted(name)}: {ids[name]}" for name in types)
+        options += f", WRITE_PARTITION_COLUMNS true, FIELD_IDS {{{numbered}}}"
+    place = below(root, target.layout.folder) if target.layout.folder else root
+    written = con.execute(f"COPY ({select_sql}) TO {literal(place)} ({options})").fetchall()
     keys = [_partition_key(spec, row[5]) for row in written]
     unusable: dict[str, int] = {}
     for key, row in zip(keys, written, strict=True):
@@ -308,7 +309,7 @@ def copy_partitioned(
             size_bytes=int(row[2]),
             sha256=seal.sha256,
             etag=seal.etag,
-            stats=delta_stats(int(row[1]), row[4], types, target.field_ids),
+            stats=delta_stats(int(row[1]), row[4], types, ids),
         )
         for key, row, seal in zip(keys, written, sealed, strict=True)
         if key is not None

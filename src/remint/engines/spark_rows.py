@@ -238,7 +238,7 @@ def write_partitioned(frame: DataFrame, target: Target) -> list[DataFile]:
     Raises:
         UnusablePartition: rows have a partition value that no unit can have; nothing was written.
     """
-    spec, ids = target.spec, target.field_ids
+    spec, ids = target.spec, target.layout.field_ids
     aside = Path(target.root) / f"part-{target.token}-spark"  # of the run, as the names of its files
     parts = [f"{_part_sql(frame, name)} AS {_PART.format(i)}" for i, name in enumerate(spec.columns)]
     rows = [name_sql(name) for name in frame.columns if ids or name not in spec.columns]
@@ -287,7 +287,7 @@ def _moved(aside: Path, target: Target) -> list[DataFile]:
     paths = []
     for place, found in zip(written, values, strict=True):
         folders = (f"{quote(c, safe='')}={quote(v or '', safe='')}" for c, v in zip(spec.columns, found, strict=True))
-        path = Path(root, *folders, f"part-{target.token}-{uuid.uuid4()}.parquet")
+        path = Path(root, target.layout.folder, *folders, f"part-{target.token}-{uuid.uuid4()}.parquet")
         path.parent.mkdir(parents=True, exist_ok=True)
         os.replace(place, path)
         paths.append(str(path))
@@ -298,7 +298,7 @@ def _moved(aside: Path, target: Target) -> list[DataFile]:
             rows=footer.num_rows,
             size_bytes=os.path.getsize(path),
             sha256=seal.sha256,
-            stats=_stats(footer, target.field_ids),
+            stats=_stats(footer, target.layout.field_ids),
         )
         for path, key, footer, seal in zip(paths, keys, footers, LOCAL.seal(paths, root), strict=True)
         if key is not None

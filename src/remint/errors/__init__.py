@@ -70,6 +70,8 @@ The tree::
     │   ├── OutOfMemory       RM443  exit 1   not enough memory
     │   ├── StorageRefused    RM444  exit 1   the bucket of the tables may not be used so
     │   └── StorageUnavailable RM445 exit 1   the bucket could not be reached, after all tries (retryable)
+    │   ├── CatalogRefused    RM446  exit 1   the catalog of the tables may not be used so
+    │   ├── CatalogUnavailable RM447 exit 1   the catalog could not be reached, after all tries (retryable)
     │   ├── EngineUnavailable RM452  exit 2   an engine is not installed, or does not start
     │   └── EngineRefused     RM453  exit 2   something else answers in an engine's place
     ├── StoreError            RM5xx
@@ -133,6 +135,8 @@ from remint.errors.project import UnknownRun as UnknownRun
 from remint.errors.project import UsageError as UsageError
 from remint.errors.run import AdoptRefused as AdoptRefused
 from remint.errors.run import AmbiguousPin as AmbiguousPin
+from remint.errors.run import CatalogRefused as CatalogRefused
+from remint.errors.run import CatalogUnavailable as CatalogUnavailable
 from remint.errors.run import ChecksFailed as ChecksFailed
 from remint.errors.run import DiskFailed as DiskFailed
 from remint.errors.run import DiskFull as DiskFull

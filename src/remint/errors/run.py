@@ -222,6 +222,19 @@ class StorageUnavailable(RunError):
     retryable = True
 
 
+class CatalogRefused(RunError):
+    """The catalog that names the tables lets nobody in, does not do what it is asked, or keeps a table elsewhere."""
+
+    code = "RM446"
+
+
+class CatalogUnavailable(RunError):
+    """The catalog that names the tables could not be reached, or went on failing, after all tries."""
+
+    code = "RM447"
+    retryable = True
+
+
 class OutOfMemory(RunError):
     """The process or the engine may not have the memory that the step needs."""
 

@@ -30,11 +30,11 @@ def compacted(
     Raises:
         AdoptRefused: the rows of a partition belong to another one.
     """
-    folder, ids = tools.folder(dataset), tools.tables.field_ids(tools.table(dataset))
+    folder, layout = tools.folder(dataset), tools.tables.layout(tools.table(dataset))
     made: dict[PartitionKey, list[DataFile]] = {}
     for number, key in enumerate(sorted(indirect)):
         where = token(tools, run_id, number)
-        target = Target(root=folder, spec=dataset.partition, token=where, field_ids=ids)
+        target = Target(root=folder, spec=dataset.partition, token=where, layout=layout)
         made[key] = tools.engine.write(tools.tables.rows(tools.table(dataset), key), dataset.columns, target)
         astray = sorted({f.key for f in made[key]} - {key})
         if astray:

@@ -112,6 +112,9 @@ class Workpiece:
             read = input_keys(self.graph, dataset, entry, keys, self.after)
             beside = beside | edge.downstream(read, self.domains[dataset.name], read)
             inputs[entry.alias] = self._scan(entry, read)
+        table = self.tools.table(dataset)
+        if self.beside is None:
+            self.tools.tables.prepare(table)
         return StageWork(
             dataset=dataset,
             keys=keys,
@@ -119,7 +122,7 @@ class Workpiece:
             context=beside - keys,
             root=self._folder(dataset),
             token=token,
-            field_ids=self.tools.tables.field_ids(self.tools.table(dataset)),
+            layout=self.tools.tables.layout(table),
             now=self.now,
             function=self.tools.function_of(dataset),
         )

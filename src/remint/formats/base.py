@@ -10,7 +10,7 @@ from typing import Any, Protocol
 
 from remint.model.dataset import Column
 from remint.model.partition import PartitionKey, PartitionSpec
-from remint.model.provenance import DataFile
+from remint.model.provenance import DataFile, Layout
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -141,8 +141,12 @@ class TableFormat(Protocol):
         """Create the table, empty, or add the columns that it lacks; return its version."""
         ...
 
-    def field_ids(self, table: Table) -> Mapping[str, int]:
-        """Return the ids under which files hold the columns, once ``create`` ran; none where names tell columns."""
+    def prepare(self, table: Table) -> None:
+        """Make what must be there before files of the table are written; nothing that readers of tables see."""
+        ...
+
+    def layout(self, table: Table) -> Layout:
+        """Return where the table wants its files and how they name the columns, once ``create`` ran."""
         ...
 
     def live_files(self, table: Table) -> Mapping[PartitionKey, frozenset[str]]:

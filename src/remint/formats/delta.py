@@ -44,6 +44,7 @@ from remint.formats.delta_log import (
 from remint.formats.guard import busy, column_differences, require_base, tries
 from remint.model.dataset import Column
 from remint.model.partition import PartitionKey
+from remint.model.provenance import PLAIN, Layout
 from remint.storage.base import Storage, below
 from remint.storage.local import LOCAL
 
@@ -170,10 +171,13 @@ class DeltaFormat:
         """Return whether it is one table: each has a log of its own."""
         return len(tables) <= 1
 
-    def field_ids(self, table: Table) -> Mapping[str, int]:
-        """Return none: names tell columns."""
+    def prepare(self, table: Table) -> None:
+        """Make nothing: a folder is enough."""
+
+    def layout(self, table: Table) -> Layout:
+        """Return that files lie in the table's folder, and that names tell columns."""
         del table
-        return {}
+        return PLAIN
 
     def publish(self, changes: Sequence[tuple[Table, Replacement]]) -> list[Landed]:
         """Commit the replacements, each once, under an exact version check; read them back and make them durable."""

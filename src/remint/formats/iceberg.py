@@ -11,34 +11,23 @@ Rules:
 from __future__ import annotations
 
 import importlib
-from collections.abc import Collection, Iterator, Mapping, Sequence
+from collections.abc import Collection, Mapping, Sequence
 from contextlib import suppress
-from functools import cached_property
 from pathlib import Path
 from typing import Any
 
 from pyarrow import parquet
-from pyiceberg.catalog.sql import SqlCatalog
-from pyiceberg.exceptions import CommitFailedException, NoSuchNamespaceError, NoSuchTableError, TableAlreadyExistsError
-from pyiceberg.manifest import (
-    DataFileContent,
-    ManifestContent,
-    ManifestEntry,
-    ManifestEntryStatus,
-    ManifestFile,
-    ManifestWriter,
-    ManifestWriterV2,
-)
+from pyiceberg.exceptions import NoSuchNamespaceError, NoSuchTableError, TableAlreadyExistsError
+from pyiceberg.manifest import DataFileContent, ManifestContent
 from pyiceberg.table import Table as IcebergTable
 from pyiceberg.table import Transaction
 from pyiceberg.table.snapshots import Operation
-from pyiceberg.table.update.snapshot import _OverwriteFiles
 
-from remint.errors import LogDamaged, PublishConflict, PublishUnverified, RunError
+from remint.errors import CatalogRefused, CatalogUnavailable, LogDamaged, PublishConflict, PublishUnverified, RunError
 from remint.failures import machine_failure
 from remint.formats.base import Landed, LogReading, Replacement, Table
 from remint.formats.guard import busy, column_differences, require_base, tries
-from remint.formats.iceberg_catalog import Pending, commit, create_table, opened
+from remint.formats.iceberg_catalog import IcebergCatalog, Pending
 from remint.formats.iceberg_files import (
     LiveFile,
     Manifests,
@@ -49,11 +38,15 @@ from remint.formats.iceberg_files import (
     spec_of,
 )
 from remint.formats.iceberg_log import read_log
+from remint.formats.iceberg_replacing import Replacing
 from remint.model.partition import PartitionKey
+from remint.model.provenance import Layout
 from remint.storage.base import Storage, below
 from remint.storage.local import LOCAL
 
 _FORMAT_VERSION = 2
+_DATA = "data"
+"""Where Iceberg keeps data files unless a table says otherwise; some catalogs accept no other place."""
 _POSITION_DELETE = {"file_path", "pos"}
 _UNMEASURED = ("", "{}")
 _RUN, _ATTEMPT = "remint.run", "remint.attempt"
@@ -67,20 +60,16 @@ class IcebergFormat:
     name = "iceberg"
     log_folder = "metadata"
 
-    def __init__(self, catalog: str, url: str, storage: Storage = LOCAL) -> None:
-        """Bind a catalog by name; it is opened when a table is first asked for."""
-        self._name, self._url = catalog, url
+    def __init__(self, catalog: IcebergCatalog[Any], storage: Storage = LOCAL) -> None:
+        """Bind a catalog; it is opened when a table is first asked for."""
+        self._catalog = catalog
         self._storage = storage
         self._manifests = Manifests()
-
-    @cached_property
-    def _catalog(self) -> SqlCatalog:
-        return opened(self._name, self._url)
+        self._prepared: set[tuple[str, ...]] = set()
 
     def commits_together(self, tables: Sequence[Table]) -> bool:
-        """Return that the catalog commits several tables as one."""
-        del tables
-        return True
+        """Return whether the catalog commits several tables as one."""
+        return len(tables) <= 1 or self._catalog.commits_together
 
     def version(self, table: Table) -> int | None:
         """Return the sequence number of the newest snapshot, 0 before the first one; None when there is no table."""
@@ -94,7 +83,7 @@ class IcebergFormat:
             schema = schema_of(table.columns)
             place, spec = _location(table), spec_of(table, schema)
             with suppress(TableAlreadyExistsError):
-                create_table(self._catalog, _identifier(table), schema, spec, place)
+                self._catalog.create(_identifier(table), schema, spec, place)
             loaded = self._there(table)
         for _ in tries():
             wanted = [c for c in table.columns if c.name not in loaded.schema().column_names]
@@ -104,20 +93,27 @@ class IcebergFormat:
             with transaction.update_schema() as update:
                 for column in wanted:
                     update.add_column(column.name, iceberg_type(column))
-            with suppress(CommitFailedException):
-                commit(self._catalog, [Pending(transaction, ())])
+            self._catalog.commit([Pending(transaction, ())])
             loaded = self._there(table)
         raise busy(table)
 
-    def field_ids(self, table: Table) -> Mapping[str, int]:
-        """Return the id of every column, also of those that ``create`` would add."""
+    def prepare(self, table: Table) -> None:
+        """Make the namespace: where a catalog keeps the tables itself, files of none that it knows are in its way."""
+        namespace = _identifier(table)[:-1]
+        if namespace not in self._prepared:
+            self._catalog.make_namespace(namespace)
+            self._prepared.add(namespace)
+
+    def layout(self, table: Table) -> Layout:
+        """Return that files lie in ``data``, with the id of every column, also of those that ``create`` would add."""
         loaded = self._loaded(table)
         if loaded is None:
-            return {f.name: f.field_id for f in schema_of(table.columns).fields}
+            return Layout(folder=_DATA, field_ids={f.name: f.field_id for f in schema_of(table.columns).fields})
         found = {f.name: f.field_id for f in loaded.schema().fields}
         last = loaded.metadata.last_column_id
         added = [c.name for c in table.columns if c.name not in found]
-        return {**found, **{name: last + n for n, name in enumerate(added, start=1)}}
+        added_ids = {name: last + n for n, name in enumerate(added, start=1)}
+        return Layout(folder=_DATA, field_ids={**found, **added_ids})
 
     def live_files(self, table: Table) -> Mapping[PartitionKey, frozenset[str]]:
         """Return the paths of the live files by partition; none where there is no table."""
@@ -168,9 +164,7 @@ class IcebergFormat:
             landed = [_landed(state, replacement) for state, (_, replacement) in zip(loaded, changes, strict=True)]
             open_ = [(s, t, r) for s, (t, r), done in zip(loaded, changes, landed, strict=True) if done is None]
             pending = [self._pending(state, table, replacement) for state, table, replacement in open_]
-            try:
-                commit(self._catalog, pending)
-            except CommitFailedException:
+            if not self._catalog.commit(pending):
                 continue
             done = iter([self._read_back(state, table, replacement) for state, table, replacement in open_])
             return [found or next(done) for found in landed]
@@ -185,8 +179,7 @@ class IcebergFormat:
             if reached >= attempt:
                 return reached == attempt
             taken = Replacement(run_id=run_id, attempt=attempt + 1, adds=(), removes=())
-            with suppress(CommitFailedException):
-                commit(self._catalog, [self._pending(loaded, table, taken)])
+            if self._catalog.commit([self._pending(loaded, table, taken)]):
                 return False
         raise busy(table)
 
@@ -249,15 +242,24 @@ class IcebergFormat:
         """Return the table as the catalog names it now, None where it names none.
 
         Raises:
+            CatalogUnavailable, CatalogRefused: the catalog does not say, or keeps it elsewhere.
             DiskFailed: the machine refused to read it.
             LogDamaged: its metadata cannot be read.
         """
         try:
-            return self._catalog.load_table(_identifier(table))
+            loaded = self._catalog.load(_identifier(table))
         except (NoSuchTableError, NoSuchNamespaceError):
             return None
+        except (CatalogUnavailable, CatalogRefused):
+            raise
         except Exception as error:
             raise _damaged(table, error) from error
+        if _plain(loaded.location()) != _plain(table.location):
+            raise CatalogRefused(
+                f"{table.name}: the catalog keeps it in {loaded.location()}, declared is {table.location}",
+                hint="remint.toml, [paths] lake: the place under which the catalog keeps its tables",
+            )
+        return loaded
 
     def _there(self, table: Table) -> IcebergTable:
         loaded = self._loaded(table)
@@ -285,7 +287,7 @@ class IcebergFormat:
         _refuse_deletes(table, loaded, replacement)
         transaction = Transaction(loaded)
         said = {_RUN: replacement.run_id, _ATTEMPT: str(replacement.attempt)}
-        producer = _Replacing(Operation.OVERWRITE, transaction, loaded.io, snapshot_properties=said)
+        producer = Replacing(Operation.OVERWRITE, transaction, loaded.io, snapshot_properties=said)
         gone = {f.path for f in replacement.removes}
         for file in live:
             if file.path in gone:
@@ -317,93 +319,19 @@ class IcebergFormat:
         return Landed(version=int(snapshot.sequence_number or 0), after=_version(before))
 
 
-class _DeletesWriter(ManifestWriterV2):
-    """Writes a manifest of delete files; pyiceberg has none."""
-
-    def content(self) -> ManifestContent:
-        return ManifestContent.DELETES
-
-    @property
-    def _meta(self) -> dict[str, str]:
-        return {**super()._meta, "content": "deletes"}
-
-
-class _Replacing(_OverwriteFiles):
-    """Takes files out by name, wherever they lie: no predicate, which takes pyiceberg seconds for many partitions."""
-
-    def _build_delete_files_partition_predicate(self) -> None:
-        return
-
-    def _existing_manifests(self) -> list[ManifestFile]:
-        return [kept for manifest in self._parents() for kept in self._without_gone(manifest)]
-
-    def _deleted_entries(self) -> list[ManifestEntry]:
-        data, deletes = self._gone(ManifestContent.DATA), self._gone(ManifestContent.DELETES)
-        self._validate_required_deletes([*data, *deletes])
-        return data
-
-    def _process_manifests(self, manifests: list[ManifestFile]) -> list[ManifestFile]:
-        """Add the manifests that say which delete files go: they may not stand beside data files."""
-        found = list(manifests)
-        gone = self._gone(ManifestContent.DELETES)
-        for number in sorted({entry.data_file.spec_id for entry in gone}):
-            with self._writer(ManifestContent.DELETES, number) as writer:
-                for entry in (e for e in gone if e.data_file.spec_id == number):
-                    writer.add_entry(entry)
-            found.append(writer.to_manifest_file())
-        return found
-
-    def _gone(self, content: ManifestContent) -> list[ManifestEntry]:
-        """Return the entries of files that go, from the manifests of one kind, marked so."""
-        listed = (m for m in self._parents() if m.content is content)
-        entries = (e for m in listed for e in m.fetch_manifest_entry(self._io, discard_deleted=True))
-        return [self._marked(e, ManifestEntryStatus.DELETED) for e in entries if self._is_gone(e)]
-
-    def _writer(self, content: ManifestContent, spec_id: int) -> ManifestWriter:
-        if content is ManifestContent.DATA:
-            return self.new_manifest_writer(self.spec(spec_id))
-        schema = self._transaction.table_metadata.schema()
-        return _DeletesWriter(
-            self.spec(spec_id), schema, self.new_manifest_output(), self._snapshot_id, self._compression
-        )
-
-    def _parents(self) -> list[ManifestFile]:
-        number = self._parent_snapshot_id
-        parent = None if number is None else self._transaction.table_metadata.snapshot_by_id(number)
-        return [] if parent is None else parent.manifests(self._io)
-
-    def _without_gone(self, manifest: ManifestFile) -> Iterator[ManifestFile]:
-        """Yield the manifest, anew without the files that go; one that names none that are live is dropped."""
-        entries = manifest.fetch_manifest_entry(self._io, discard_deleted=True)
-        kept = [entry for entry in entries if not self._is_gone(entry)]
-        if len(kept) == len(entries):
-            if entries:
-                yield manifest
-        elif kept:
-            with self._writer(manifest.content, manifest.partition_spec_id) as writer:
-                for entry in kept:
-                    writer.add_entry(self._marked(entry, ManifestEntryStatus.EXISTING))
-            yield writer.to_manifest_file()
-
-    def _is_gone(self, entry: ManifestEntry) -> bool:
-        return entry.data_file in self._deleted_data_files
-
-    def _marked(self, entry: ManifestEntry, status: ManifestEntryStatus) -> ManifestEntry:
-        return ManifestEntry.from_args(
-            status=status,
-            snapshot_id=self._snapshot_id if status is ManifestEntryStatus.DELETED else entry.snapshot_id,
-            sequence_number=entry.sequence_number,
-            file_sequence_number=entry.file_sequence_number,
-            data_file=entry.data_file,
-        )
-
-
 def _identifier(table: Table) -> tuple[str, ...]:
     return tuple(table.name.split("."))
 
 
 def _location(table: Table) -> str:
     return table.location.rstrip("/")
+
+
+def _plain(place: str) -> str:
+    """Return a place in the one spelling of those that name it."""
+    local = place.removeprefix("file:") if place.startswith("file:") else place
+    path = f"/{local.lstrip('/')}" if local.startswith("//") else local
+    return path.replace("s3a://", "s3://", 1).replace("s3n://", "s3://", 1).rstrip("/")
 
 
 def _version(loaded: IcebergTable) -> int:

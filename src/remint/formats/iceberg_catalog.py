@@ -1,39 +1,49 @@
-"""Iceberg catalogs in SQL databases: tables committed as one, behind an exact comparison with what was loaded.
+"""Catalogs of Iceberg tables: what names a table's newest state, and takes another one in its place.
 
-Rules (each from what the library does not do by itself):
-- every file of a new table state is synced before the catalog names it, so that no loss of power tears a table;
-- a commit is bound to the loaded state of every table; nothing here tries again;
-- several tables change in one database transaction. pyiceberg has no public call for it:
-  ``tests/formats/test_iceberg_catalog.py`` notices when the private ones change.
+Rules:
+- a commit is bound to the loaded state of every table; nothing here sends it again, because whoever compared the state
+  has to compare anew, and to look whether one that was not answered is there;
+- local files of a new state are synced before the catalog names it, so that no loss of power tears a table;
+- what a catalog is given beyond its address, credentials above all, is read by pyiceberg from its own configuration.
 """
 
 from __future__ import annotations
 
 import re
-from collections.abc import Sequence
+import time
+from abc import ABC, abstractmethod
+from collections.abc import Iterator, Sequence
+from contextlib import contextmanager
 from dataclasses import dataclass
+from functools import cached_property
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, ClassVar, Generic, TypeVar
 
-from pyiceberg.catalog.sql import IcebergTables, SqlCatalog
-from pyiceberg.exceptions import CommitFailedException
-from pyiceberg.partitioning import PartitionSpec
-from pyiceberg.schema import Schema
-from pyiceberg.table.metadata import new_table_metadata
-from pyiceberg.table.sorting import UNSORTED_SORT_ORDER
+from pyiceberg.catalog import Catalog
+from pyiceberg.exceptions import CommitFailedException, CommitStateUnknownException
+from pyiceberg.table.update import AssertCurrentSchemaId, AssertDefaultSpecId, AssertTableUUID
+from pyiceberg.utils.config import Config
 
-from remint.disk import make_folder, sync
+from remint.disk import sync
+from remint.errors import CatalogRefused, CatalogUnavailable, RemintError
 
 if TYPE_CHECKING:
-    from pyiceberg.table import StagedTable, Transaction
+    from pyiceberg.partitioning import PartitionSpec
+    from pyiceberg.schema import Schema
     from pyiceberg.table import Table as IcebergTable
+    from pyiceberg.table import Transaction
+    from pyiceberg.table.update import TableRequirement
 
 Identifier = tuple[str, ...]
-_SQLITE = "sqlite:///"
 _FILE = re.compile(r"^file:(//)?")
 """Hadoop names a file of this machine with one slash, others with three."""
-_FILE_IO = "pyiceberg.io.fsspec.FsspecFileIO"
+Library = TypeVar("Library", bound=Catalog)
+FILE_IO = {"py-io-impl": "pyiceberg.io.fsspec.FsspecFileIO"}
 """Reads and writes metadata without Arrow's data sets, whose import takes seconds."""
+_PATIENCE = 5
+"""Commits in a row that are not answered before a catalog counts as unavailable."""
+_PAUSE_S = 0.2
+TABLE_PROPERTIES = {"format-version": "2"}
 
 
 @dataclass(frozen=True, slots=True)
@@ -50,86 +60,172 @@ class Pending:
         """The table as it was loaded."""
         return self.transaction._table
 
-
-def opened(name: str, url: str) -> SqlCatalog:
-    """Return the catalog; one that is not there yet is made."""
-    if url.startswith(_SQLITE):
-        make_folder(Path(url.removeprefix(_SQLITE)).parent)
-    return SqlCatalog(name, **{"uri": url, "py-io-impl": _FILE_IO})
-
-
-def create_table(
-    catalog: SqlCatalog,
-    identifier: Identifier,
-    schema: Schema,
-    spec: PartitionSpec,
-    location: str,
-    /,
-    **properties: str,
-) -> None:
-    """Create a table, empty and durable.
-
-    Raises:
-        TableAlreadyExistsError: somebody was faster.
-    """
-    _make_namespace(catalog, identifier[:-1])
-    metadata = new_table_metadata(schema, spec, UNSORTED_SORT_ORDER, location, {"format-version": "2"})
-    place = f"{location}/metadata/00000-{metadata.table_uuid}.metadata.json"
-    catalog._write_metadata(metadata, catalog._load_file_io(location=place), place)
-    _sync([place])
-    catalog.register_table(identifier, place)
+    @property
+    def requirements(self) -> tuple[TableRequirement, ...]:
+        """What must hold of the table still, beside the newest snapshot: its identity, columns and cut."""
+        metadata = self.table.metadata
+        always = (
+            AssertTableUUID(uuid=metadata.table_uuid),
+            AssertCurrentSchemaId.model_validate({"current-schema-id": metadata.current_schema_id}),
+            AssertDefaultSpecId.model_validate({"default-spec-id": metadata.default_spec_id}),
+        )
+        return tuple({repr(r): r for r in (*always, *self.transaction._requirements)}.values())
 
 
-def _make_namespace(catalog: SqlCatalog, namespace: Identifier) -> None:
-    try:
-        catalog.create_namespace_if_not_exists(namespace)
-    except Exception:
-        if not catalog.namespace_exists(namespace):  # somebody else may have made it between the look and the insert
+class IcebergCatalog(ABC, Generic[Library]):
+    """Tables of one catalog, committed to one by one: what every catalog of pyiceberg can do."""
+
+    unreachable: ClassVar[tuple[type[Exception], ...]] = ()
+    """What is raised when the catalog does not answer, or says that it cannot now."""
+    extra: ClassVar[str] = "iceberg"
+    """Of remint: what the catalog needs to be installed."""
+    refused: ClassVar[tuple[type[Exception], ...]] = ()
+    """What is raised when it does not do what it is asked."""
+
+    def __init__(self, name: str, url: str, warehouse: str = "") -> None:
+        """Bind a catalog; it is opened when a table is first asked for."""
+        self.name, self.url, self.warehouse = name, url, warehouse
+        self._unanswered = 0
+
+    @abstractmethod
+    def _open(self) -> Library:
+        """Return the catalog as pyiceberg knows it."""
+
+    @cached_property
+    def library(self) -> Library:
+        """The catalog as pyiceberg knows it.
+
+        Raises:
+            CatalogUnavailable, CatalogRefused: it is not there, or lets nobody in.
+        """
+        with self._answering():
+            try:
+                return self._open()
+            except ImportError as error:
+                raise CatalogRefused(
+                    f"catalog {self.name}: {error.name} is not installed, which it needs",
+                    hint=f'pip install "remint[{self.extra}]"',
+                ) from error
+
+    @property
+    def commits_together(self) -> bool:
+        """Whether ``commit`` takes changes of several tables."""
+        return False
+
+    def load(self, identifier: Identifier) -> IcebergTable:
+        """Return a table as it is named now.
+
+        Raises:
+            NoSuchTableError, NoSuchNamespaceError: it names none.
+            CatalogUnavailable, CatalogRefused: it does not say.
+        """
+        with self._answering():
+            return self.library.load_table(identifier)
+
+    def create(self, identifier: Identifier, schema: Schema, spec: PartitionSpec, location: str) -> None:
+        """Create a table, empty.
+
+        Raises:
+            TableAlreadyExistsError: somebody was faster.
+        """
+        self.make_namespace(identifier[:-1])
+        with self._answering():
+            self.library.create_table(identifier, schema, location, spec, properties=TABLE_PROPERTIES)
+
+    def commit(self, changes: Sequence[Pending]) -> bool:
+        """Commit the changes: all or none of several where ``commits_together``, else at most one is given.
+
+        Returns:
+            Whether it did. Else a table is not as it was loaded, or no answer came: whoever asks must look again.
+
+        Raises:
+            CatalogUnavailable: no answer came, again and again.
+        """
+        try:
+            self._send(changes)
+        except CommitFailedException:
+            self._unanswered = 0
+            return False
+        except CommitStateUnknownException as error:
+            self._unanswered += 1
+            if self._unanswered % _PATIENCE == 0:
+                raise self._unavailable(error) from error
+            time.sleep(_PAUSE_S * self._unanswered)
+            return False
+        self._unanswered = 0
+        return True
+
+    def _send(self, changes: Sequence[Pending]) -> None:
+        """Ask for the commit, once.
+
+        Raises:
+            CommitFailedException: one of the tables is not as it was loaded; none is changed.
+            CommitStateUnknownException: no answer came; it may be committed.
+        """
+        sync_local([place for change in changes for place in change.written])
+        for change in changes:
+            with self._answering(is_commit=True):
+                self.library.commit_table(change.table, change.requirements, change.transaction._updates)
+
+    def make_namespace(self, namespace: Identifier) -> None:
+        """Make a namespace, unless it is there."""
+        with self._answering():
+            try:
+                self.library.create_namespace_if_not_exists(namespace)
+            except Exception:
+                # Somebody else may have made it between the look and the insert.
+                if not self.library.namespace_exists(namespace):
+                    raise
+
+    @contextmanager
+    def _answering(self, *, is_commit: bool = False) -> Iterator[None]:
+        """Say in remint's words what the catalog refuses; who was asked to commit may have done so nevertheless."""
+        try:
+            yield
+        except CommitStateUnknownException:
             raise
+        except self.unreachable as error:
+            if (refused := self._refused_by_machine(error)) is not None:
+                raise refused from error
+            if is_commit:
+                raise CommitStateUnknownException(self._said(error)) from error
+            raise self._unavailable(error) from error
+        except self.refused as error:
+            raise CatalogRefused(
+                f"catalog {self.name}: it refuses: {_line(error)}",
+                hint="check [catalog] in remint.toml, and the credentials in pyiceberg's own configuration",
+            ) from error
+
+    def _refused_by_machine(self, error: Exception) -> RemintError | None:
+        """Return what this machine refused, where the catalog lies on it."""
+        del error
+        return None
+
+    def _said(self, error: Exception) -> str:
+        """Return in words why no answer came."""
+        return _line(error)
+
+    def _unavailable(self, error: Exception) -> CatalogUnavailable:
+        """Return what is raised when the catalog goes on not to answer."""
+        return CatalogUnavailable(
+            f"catalog {self.name}: it does not answer: {self._said(error)}",
+            hint="once it answers: remint status    # what is outstanding, and the command that goes on",
+        )
 
 
-def commit(catalog: SqlCatalog, changes: Sequence[Pending]) -> None:
-    """Commit the changes, all of them or none.
-
-    Raises:
-        CommitFailedException: one of the tables is not as it was loaded; none is changed.
-    """
-    staged = [_staged(catalog, change) for change in changes]
-    _sync([place for change in changes for place in change.written] + [s.metadata_location for s in staged])
-    rows: Any = IcebergTables.__table__
-    with catalog.engine.begin() as connection:
-        for change, after in zip(changes, staged, strict=True):
-            *namespace, name = change.table.name()
-            moved = connection.execute(
-                rows.update()
-                .where(
-                    IcebergTables.catalog_name == catalog.name,
-                    IcebergTables.table_namespace == ".".join(namespace),
-                    IcebergTables.table_name == name,
-                    IcebergTables.metadata_location == change.table.metadata_location,
-                )
-                .values(
-                    metadata_location=after.metadata_location,
-                    previous_metadata_location=change.table.metadata_location,
-                )
-            )
-            if moved.rowcount != 1:
-                raise CommitFailedException(f"{name} was changed meanwhile")
+def configured(name: str, **said: str) -> dict[str, Any]:
+    """Return what pyiceberg's own configuration says of a catalog, and what the project says of it, which counts."""
+    return {**(Config().get_catalog_config(name) or {}), **FILE_IO, **{k: v for k, v in said.items() if v}}
 
 
-def _staged(catalog: SqlCatalog, change: Pending) -> StagedTable:
-    transaction = change.transaction
-    staged = catalog._update_and_stage_table(
-        change.table, change.table.name(), transaction._requirements, transaction._updates
-    )
-    catalog._write_metadata(staged.metadata, staged.io, staged.metadata_location)
-    return staged
-
-
-def _sync(places: Sequence[str]) -> None:
+def sync_local(places: Sequence[str]) -> None:
     """Make local files durable, with the folders that name them; an object store has made its own so."""
     local = [Path(_FILE.sub("", place)) for place in places if "://" not in place or place.startswith("file:")]
     for path in local:
         sync(path)
     for folder in {path.parent for path in local}:
         sync(folder)
+
+
+def _line(error: Exception) -> str:
+    return " ".join(str(error).split()) or type(error).__name__

@@ -2,22 +2,29 @@
 
 from __future__ import annotations
 
-from pyiceberg.catalog import Catalog
+from typing import Any
+
 from pyiceberg.exceptions import NoSuchNamespaceError, NoSuchTableError
 from pyiceberg.manifest import ManifestEntryStatus
 from pyiceberg.table import Table as IcebergTable
 from pyiceberg.table.snapshots import Snapshot
 
+from remint.errors import CatalogRefused, CatalogUnavailable
 from remint.formats.base import Commit, LogFault, LogFlaw, LoggedFile, LogReading, Table
+from remint.formats.iceberg_catalog import IcebergCatalog
 from remint.formats.iceberg_files import LiveFile, Manifests, relative
 
 
-def read_log(catalog: Catalog, identifier: tuple[str, ...], table: Table, manifests: Manifests) -> LogReading:
+def read_log(
+    catalog: IcebergCatalog[Any], identifier: tuple[str, ...], table: Table, manifests: Manifests
+) -> LogReading:
     """Return what the snapshots of a table say and what is wrong with them; never raises for one that is damaged."""
     try:
-        loaded = catalog.load_table(identifier)
+        loaded = catalog.load(identifier)
     except (NoSuchTableError, NoSuchNamespaceError):
         return _reading(-1, live={})
+    except (CatalogUnavailable, CatalogRefused):
+        raise
     except Exception as error:  # noqa: BLE001 - whatever a library makes of damaged bytes
         fault = LogFault(flaw=LogFlaw.TORN, file="metadata", version=0, detail=f"cannot be read: {_line(error)}")
         return _reading(0, faults=(fault,))

@@ -297,6 +297,8 @@ def _stage_one(
     run_id, named, folder, intake = place
     bronze = graph[entry.dataset]
     quarantine = graph[quarantine_name(bronze.name)]
+    tools.tables.prepare(tools.table(bronze))
+    tools.tables.prepare(tools.table(quarantine))
     fetched = entry.fetch(folder)
     known = _scan(tools, bronze, [*_held(tools, bronze), *intake.files.get(bronze.name, [])])
     mine = [s for s in intake.sources if s.dataset == bronze.name]
@@ -315,8 +317,8 @@ def _stage_one(
                 root=tools.folder(bronze),
                 quarantine_root=tools.folder(quarantine),
                 token=named,
-                field_ids=tools.tables.field_ids(tools.table(bronze)),
-                quarantine_field_ids=tools.tables.field_ids(tools.table(quarantine)),
+                layout=tools.tables.layout(tools.table(bronze)),
+                quarantine_layout=tools.tables.layout(tools.table(quarantine)),
             )
         )
     )

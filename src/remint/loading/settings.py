@@ -25,10 +25,26 @@ from remint.planner.policy import Policy, Priority, Rule
 
 SETTINGS_FILE = "remint.toml"
 ENGINES = ("duckdb", "spark")
+CATALOGS = ("sql", "rest", "glue")
 _ENV_PREFIX = "REMINT_"
 _SQLITE = "sqlite:///"
 _BUCKET = re.compile(r"s3://[a-z0-9][a-z0-9.-]+[a-z0-9](/[^/@?#\s]+)*/?")
+_SECRET = re.compile(r"^https?://[^/]*@")
 _MEMORY = re.compile(r"\d+(\.\d+)?\s*(KB|MB|GB|TB|KIB|MIB|GIB|TIB)", re.IGNORECASE)
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class CatalogSettings:
+    """Where an Iceberg catalog is."""
+
+    kind: str = "sql"
+    """``sql``, ``rest`` or ``glue``."""
+    name: str
+    """In an SQL database: tables under another name are others. Also that of pyiceberg's own configuration."""
+    url: str
+    """SQLAlchemy URL, in which an SQLite path is absolute; address of a REST server; empty for Glue of the account."""
+    warehouse: str = ""
+    """Which of the warehouses that a server keeps."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -40,10 +56,8 @@ class Settings:
     """Absolute folder, or URL, under which the tables live."""
     format: str
     """In which the tables are kept: ``delta`` or ``iceberg``."""
-    catalog_name: str
-    """Of the Iceberg catalog: tables of another name in the same database are others."""
-    catalog_url: str
-    """SQLAlchemy URL of the database that the Iceberg catalog is kept in; an SQLite path in it is absolute."""
+    catalog: CatalogSettings
+    """What names Iceberg tables."""
     store_url: str
     """SQLAlchemy URL; an SQLite path in it is absolute."""
     store_wait_s: float
@@ -131,8 +145,14 @@ _KEYS: Mapping[tuple[str, str], _Key] = {
         "the path of a file that ends in .sql or .duckdb",
     ),
     ("tables", "format"): _Key("delta", lambda v: v in ("delta", "iceberg"), '"delta" or "iceberg"'),
+    ("catalog", "type"): _Key("sql", lambda v: v in CATALOGS, " or ".join(f'"{name}"' for name in CATALOGS)),
     ("catalog", "name"): _Key("remint", _is_text, "text"),
-    ("catalog", "url"): _Key(None, lambda v: _is_text(v) and "://" in v, "a URL such as sqlite:///..."),
+    ("catalog", "url"): _Key(
+        None,
+        lambda v: _is_text(v) and "://" in v and not _SECRET.search(v),
+        "a URL such as sqlite:///... or https://host/api, without a password in one of http",
+    ),
+    ("catalog", "warehouse"): _Key("", _is_text, "text"),
     ("store", "url"): _Key(
         "sqlite:///.remint/state.db", lambda v: _is_text(v) and "://" in v, "a URL such as sqlite:///..."
     ),
@@ -217,9 +237,24 @@ def read_settings(root: Path, environ: Mapping[str, str] | None = None) -> Setti
     values |= _from_environment(env, mistakes)
     if values["project", "name"] is None and not mistakes:
         mistakes.append(ProjectError("[project] name is missing", file=SETTINGS_FILE, hint='[project]\nname = "shop"'))
+    if not mistakes:
+        mistakes += _catalog_mistakes(values["catalog", "type"], values["catalog", "url"] or "")
     if mistakes:
         raise ProjectInvalid(mistakes)
     return _resolved(values, root, env)
+
+
+def _catalog_mistakes(kind: str, url: str) -> list[ProjectError]:
+    """Return what an address and the kind of its catalog say against each other."""
+    is_web = url.startswith(("http://", "https://"))
+    if kind == "rest" and not is_web:
+        expected = "the address of its server, such as https://host/api/catalog"
+    elif (kind == "sql" and is_web) or (kind == "glue" and url and not is_web):
+        expected = "a URL such as sqlite:///..." if kind == "sql" else "an endpoint of AWS, or nothing"
+    else:
+        return []
+    said = f"[catalog] type is {kind!r}, so [catalog] url must be {expected}"
+    return [ProjectError(said, file=SETTINGS_FILE, hint="docs/formats.md    # which catalogs there are")]
 
 
 def credential(name: str) -> str | None:
@@ -301,7 +336,7 @@ def _typed(default: Any, text: str) -> Any:
 
 def _shown(key: tuple[str, str], value: Any) -> str:
     """Return a value as messages show it; a URL that is not understood may hold a password."""
-    if key == ("store", "url") or (key == ("paths", "lake") and "@" in str(value)):
+    if key in {("store", "url"), ("catalog", "url")} or (key == ("paths", "lake") and "@" in str(value)):
         return "not a URL of that kind"
     return repr(value)
 
@@ -342,8 +377,7 @@ def _resolved(values: Mapping[tuple[str, str], Any], root: Path, env: Mapping[st
         name=values["project", "name"],
         lake=lake.rstrip("/") if "://" in lake else str(root / lake),
         format=values["tables", "format"],
-        catalog_name=values["catalog", "name"],
-        catalog_url=_catalog_url(values, root),
+        catalog=_catalog(values, root),
         store_url=url,
         store_wait_s=float(values["store", "wait_seconds"]),
         views=str(root / values["views", "path"]) if values["views", "path"] else None,
@@ -360,11 +394,14 @@ def _resolved(values: Mapping[tuple[str, str], Any], root: Path, env: Mapping[st
     )
 
 
-def _catalog_url(values: Mapping[tuple[str, str], Any], root: Path) -> str:
-    """Return where the catalog is: without a URL in a file, beside the tables where they lie on a disk."""
-    lake = values["paths", "lake"]
-    url: str = values["catalog", "url"] or f"{_SQLITE}{'.remint' if '://' in lake else lake}/catalog.db"
-    return _SQLITE + str(root / url.removeprefix(_SQLITE)) if url.startswith(_SQLITE) else url
+def _catalog(values: Mapping[tuple[str, str], Any], root: Path) -> CatalogSettings:
+    """Return where the catalog is: nothing said means a file, beside the tables where they lie on a disk."""
+    kind, lake, url = values["catalog", "type"], values["paths", "lake"], values["catalog", "url"] or ""
+    if kind == "sql" and not url:
+        url = f"{_SQLITE}{'.remint' if '://' in lake else lake}/catalog.db"
+    if url.startswith(_SQLITE):
+        url = _SQLITE + str(root / url.removeprefix(_SQLITE))
+    return CatalogSettings(kind=kind, name=values["catalog", "name"], url=url, warehouse=values["catalog", "warehouse"])
 
 
 def _login() -> str:

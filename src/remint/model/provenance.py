@@ -27,6 +27,21 @@ class DataFile:
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
+class Layout:
+    """Where a table wants its files, and how they name their columns."""
+
+    folder: str = ""
+    """Below that of the table; empty where they lie in it."""
+    field_ids: Mapping[str, int] = field(default_factory=dict)
+    """By column. Where there are any, the files hold the partition columns too; where there are none, names tell
+    columns and the folders alone hold the partition's."""
+
+
+PLAIN = Layout()
+"""Files lie in the table's folder, and names tell columns."""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
 class Head:
     """The newest ledger record of a unit, as planning needs it."""
 

@@ -114,8 +114,10 @@ class OpenedProject:
         settings = self.project.settings
         if settings.format == "iceberg":
             from remint.formats.iceberg import IcebergFormat
+            from remint.workspace.catalogs import catalog_of
 
-            return IcebergFormat(settings.catalog_name, settings.catalog_url, self._storage)
+            at = settings.catalog
+            return IcebergFormat(catalog_of(at.kind, at.name, at.url, at.warehouse), self._storage)
         from remint.formats.delta import DeltaFormat
 
         return DeltaFormat(self._storage)
