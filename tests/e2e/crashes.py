@@ -26,6 +26,7 @@ MUTATING = frozenset(
         "publish",
         "bar",
         "stage",
+        "write",
         "ingest",
         "pin",
         "unpin",

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import sqlite3
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from contextlib import closing
 from pathlib import Path
 from typing import Protocol
@@ -18,6 +18,7 @@ from pyiceberg.table import Table
 from pyiceberg.table.metadata import TableMetadata
 
 from remint.workspace.catalogs import catalog_of
+from tests.masks import mask_delta, mask_iceberg
 
 
 class Lakehouse(Protocol):
@@ -54,6 +55,10 @@ class Lakehouse(Protocol):
         """Delete the rows of a partition, which is a day."""
         ...
 
+    def mask(self, table: str, key: str, positions: Sequence[int]) -> None:
+        """Delete rows of the one file of a partition, which is a day, beside that file."""
+        ...
+
     def moved(self, before: str) -> None:
         """Mend what these tables, which are a copy of those below ``before``, say of places."""
         ...
@@ -74,7 +79,9 @@ class Delta:
         return set(self._table(table).file_uris())
 
     def rows(self, table: str) -> pa.Table:
-        return self._table(table).to_pyarrow_table()
+        held = self._table(table)
+        is_masked = "deletionVectors" in (held.protocol().reader_features or ())
+        return pa.table(held.scan()) if is_masked else held.to_pyarrow_table()
 
     def cut(self, table: str) -> str:
         return str(self._table(table).metadata().partition_columns[0])
@@ -88,6 +95,9 @@ class Delta:
 
     def delete(self, table: str, key: str) -> None:
         self._table(table).delete(f"{self.cut(table)} = '{key}'")
+
+    def mask(self, table: str, key: str, positions: Sequence[int]) -> None:
+        mask_delta(self._place(table), f"{self.cut(table)}={key}/", positions)
 
     def moved(self, before: str) -> None:
         """Nothing: a log says where files lie below its table."""
@@ -132,6 +142,10 @@ class Iceberg:
 
     def delete(self, table: str, key: str) -> None:
         self.table(table).delete(EqualTo(self.cut(table), key))
+
+    def mask(self, table: str, key: str, positions: Sequence[int]) -> None:
+        (place,) = [p for p in self.files(table) if f"/{self.cut(table)}={key}/" in p]
+        mask_iceberg(self.table(table), place, positions)
 
     def moved(self, before: str) -> None:
         """Write all metadata of the copy anew: Iceberg names every file by its absolute place."""

@@ -52,7 +52,8 @@ def weeks() -> str:
 
 @gold("months", partition=month("month"), inputs={{"days": roll_up("silver.readings")}}, version=1)
 def months() -> str:
-    return "SELECT CAST(date_trunc('month', day) AS DATE) AS month, region, min(taken) AS earliest FROM days GROUP BY 1, 2"
+    return "SELECT CAST(date_trunc('month', day) AS DATE) AS month, region, min(taken) AS earliest FROM days " \\
+        "GROUP BY 1, 2"
 
 
 @gold("regions", partition=identity("region"), inputs={{"days": roll_up("silver.readings")}})
@@ -90,7 +91,8 @@ _REGION = "element_at(array({}), CAST(id % 5 AS INT) + 1)".format(
 )
 _FIRST = "TIMESTAMP '2025-12-29 22:30:00.000001 UTC'"
 _ROWS = f"""
-SELECT concat('id-', id) AS id, {_FIRST} + make_dt_interval(0, CAST(id AS INT) * 2, CAST(id AS INT) * 11, 0.000001) AS taken,
+SELECT concat('id-', id) AS id,
+    {_FIRST} + make_dt_interval(0, CAST(id AS INT) * 2, CAST(id AS INT) * 11, 0.000001) AS taken,
     {_REGION} AS region, id % 2 = 0 AS ok, IF(id = 3, NULL, CAST(-id AS INT)) AS small,
     {{big}} AS big,
     CASE id WHEN 4 THEN double('NaN') WHEN 5 THEN double('-Infinity') WHEN 6 THEN -0.0D ELSE id / 7D END AS share,
@@ -129,9 +131,8 @@ def written_by_spark(project: Project, spark: Spark) -> None:
     """Let Spark make the Bronze table: several files, another schema on the way, rows deleted beside their files."""
     table = in_spark(project, "bronze.readings")
     if project.format == "delta":
-        made = (
-            "USING delta PARTITIONED BY (ingestion_date, region) TBLPROPERTIES ('delta.enableDeletionVectors'='true')"
-        )
+        made = "USING delta PARTITIONED BY (ingestion_date, region)"
+        made += " TBLPROPERTIES ('delta.enableDeletionVectors'='true')"
         spark(f"CREATE TABLE {table} {made} AS {rows_sql('40')}")
         spark(f"ALTER TABLE {table} ADD COLUMNS (note STRING)")
     else:
