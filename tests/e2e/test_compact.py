@@ -64,7 +64,9 @@ def test_what_reads_it_becomes_stale_and_verify_says_what_is_gone(project: Proje
 
 
 def test_a_plan_brings_the_deleted_rows_back(project: Project) -> None:
-    project.run()
+    run = project.run()
+    assert project.tables() == project.expected()
+    project.rollback(run.run_id)
 
     assert project.tables() == project.expected()
     assert not project.stale()

@@ -3,15 +3,18 @@
 from __future__ import annotations
 
 import json
+from dataclasses import replace
 from pathlib import Path
 
 import pyarrow as pa
 import pytest
 from deltalake import DeltaTable
 
-from remint.errors import LogDamaged, RunError
+from remint.errors import LogDamaged, PublishConflict, RunError
 from remint.formats.base import Table
+from remint.model.provenance import DataFile
 from tests.formats.kinds import Kind, delta_in
+from tests.masks import mask_delta
 
 
 @pytest.fixture
@@ -53,17 +56,95 @@ def test_a_damaged_commit_is_named(kind: Kind, content: str, said: str) -> None:
     assert log_of(table)[1].name in found
 
 
-def test_a_table_with_deletion_vectors_is_refused_before_any_commit(kind: Kind) -> None:
+def test_a_table_that_allows_deletion_vectors_and_has_none_is_published_to(kind: Kind) -> None:
     table = kind.table()
     schema = pa.schema([("n", pa.int64()), ("region", pa.string())])
     DeltaTable.create(
         table.location, schema, partition_by=["region"], configuration={"delta.enableDeletionVectors": "true"}
     )
 
-    with pytest.raises(RunError, match="deletionVectors"):
-        kind.publish(table, "r1", kind.staged(table, [(1, "a")]))
+    kind.publish(table, "r1", kind.staged(table, [(1, "a")]))
 
-    assert kind.format.version(table) == 0
+    assert kind.format.differences(table) == []
+    assert rows_of(table) == [(1, "a")]
+
+
+def rows_of(table: Table) -> list[tuple[object, ...]]:
+    """Return the rows as delta-rs reads them, without those that vectors delete."""
+    return sorted((row["n"], row["region"]) for row in pa.table(DeltaTable(table.location).scan()).to_pylist())
+
+
+def masked(kind: Kind) -> tuple[Table, list[DataFile]]:
+    """Return a table of which two of three rows of a partition are deleted by a vector, and what is live there."""
+    table = kind.created()
+    (old,) = kind.staged(table, [(1, "a b"), (2, "a b"), (3, "a b")])
+    kind.publish(table, "r1", [old])
+    kind.publish(table, "r2", kind.staged(table, [(4, "b")], "r2-0"))
+    mask_delta(table.location, old.path.partition("/")[2], [0, 2])
+    live = kind.format.live_files(table)["a b"]
+    return table, [replace(old, path=p, size_bytes=old.size_bytes * (p == old.path), stats="{}") for p in sorted(live)]
+
+
+def test_a_file_with_a_deletion_vector_is_taken_out_whole_and_put_back_as_it_was(kind: Kind) -> None:
+    table, live = masked(kind)
+    assert rows_of(table) == [(2, "a b"), (4, "b")]
+    assert pa.table(kind.format.rows(table, "a b"))["n"].to_pylist() == [2]
+    assert set(kind.format.not_plain(table, ["a b", "b"])) == {"a b"}
+    new = kind.staged(table, [(7, "a b")], "r3-0")
+    with pytest.raises(PublishConflict):
+        kind.publish(table, "r3", new, [f for f in live if f.size_bytes])
+
+    kind.publish(table, "r3", new, live)
+    assert rows_of(table) == [(4, "b"), (7, "a b")]
+    DeltaTable(table.location).create_checkpoint()
+    assert kind.format.read_log(table).faults == ()
+    kind.publish(table, "r3", live, new, attempt=2)
+
+    assert rows_of(table) == [(2, "a b"), (4, "b")]
+    assert kind.format.live_files(table)["a b"] == {f.path for f in live}
+    assert kind.format.published_version(table, "r3", 2) == 5
+
+
+def test_a_lost_race_for_an_entry_of_ours_is_tried_again(kind: Kind, monkeypatch: pytest.MonkeyPatch) -> None:
+    table, live = masked(kind)
+    kind.before_commit(monkeypatch, lambda: kind.stranger.append(table, [{"n": 9, "region": "c"}]))
+
+    version = kind.publish(table, "r3", [], live)
+
+    assert version == 5
+    assert rows_of(table) == [(4, "b"), (9, "c")]
+
+
+def test_a_vector_beside_a_feature_that_an_entry_of_ours_could_break_is_refused(kind: Kind) -> None:
+    table, live = masked(kind)
+    (path,) = [p for p in log_of(table) if '"protocol"' in p.read_text() and "deletionVectors" in p.read_text()]
+    path.write_text(path.read_text().replace('"invariants"', '"invariants", "inCommitTimestamp"'))
+
+    with pytest.raises(RunError, match="inCommitTimestamp, which remint does not know how to keep"):
+        kind.publish(table, "r3", [], live)
+
+    assert kind.format.version(table) == 3
+
+
+def test_a_file_whose_path_another_writer_spelled_in_its_way_is_taken_out(kind: Kind) -> None:
+    table = kind.created()
+    (old,) = kind.staged(table, [(1, "é x")])
+    kind.publish(table, "r1", [old])
+    path = log_of(table)[1]
+    assert "%25C3%25A9" in path.read_text()
+    (Path(table.location) / "region=é x").mkdir()
+    strange = Path(table.location) / "region=é x" / "a.parquet"
+    strange.write_bytes((Path(table.location) / old.path).read_bytes())
+    lines = [json.loads(line) for line in path.read_text().splitlines()]
+    for action in lines:
+        if "add" in action:
+            action["add"]["path"] = "region=é%20x/a.parquet"
+    path.write_text("".join(f"{json.dumps(action, ensure_ascii=False)}\n" for action in lines))
+    new = kind.staged(table, [(2, "é x")], "r2-0")
+
+    kind.publish(table, "r2", new, [replace(old, path="region=é x/a.parquet")])
+
+    assert rows_of(table) == [(2, "é x")]
 
 
 def test_a_log_whose_first_entry_is_gone_is_damaged_and_no_table_that_is_gone(kind: Kind) -> None:

@@ -67,6 +67,16 @@ def test_a_file_is_put_whole_in_the_place_of_another_and_copied_and_deleted(
     assert Path(out).exists()
 
 
+def test_a_file_is_created_where_none_is_and_no_other_is_replaced(storage: Storage, lake: str) -> None:
+    place = below(lake, "t/new")
+
+    assert storage.create(place, b"first")
+    assert not storage.create(place, b"second")
+
+    assert storage.read(place) == b"first"
+    assert storage.names(below(lake, "t")) == ["a=1", "new", "y"]
+
+
 def test_what_is_sealed_is_named_by_its_bytes(storage: Storage, lake: str) -> None:
     place = below(lake, "t/y")
     sha256 = hashlib.sha256(b"t/y").hexdigest()
