@@ -6,6 +6,7 @@ from concurrent.futures import ThreadPoolExecutor
 from datetime import UTC, date, datetime
 
 import duckdb
+import pyarrow as pa
 import pytest
 
 from remint.engines.duckdb_rows import UnusablePartition
@@ -124,6 +125,9 @@ def test_every_cut_is_found_again_under_its_key(
         for n, r in enumerate(rows)
     ]
     assert read == sorted(written, key=str)
+    held = {f.key: pa.table(kind.format.rows(table, f.key))["n"].to_pylist() for f in files}
+    assert held == {f.key: [n] for n, row in enumerate(rows) for f in files if f.key == cut.key_of(row)}
+    assert kind.format.not_plain(table, held) == {}
 
 
 @pytest.mark.parametrize(
