@@ -4,7 +4,7 @@ BIN := .venv/bin
 EVENTS ?= 1000000
 DAYS ?= 30
 
-.PHONY: help setup demo example-tradex example-enterprise test test-fast test-faults lint fmt bench requirements clean
+.PHONY: help setup interop demo example-tradex example-enterprise test test-fast test-faults lint fmt bench requirements clean
 .DEFAULT_GOAL := help
 
 help: ## Show this list.
@@ -28,8 +28,11 @@ example-tradex: setup ## Play the backfill norm of TradeX against an API on this
 example-enterprise: setup ## Play the replay strategy of an enterprise platform on Iceberg tables (ORDERS= a day scale it).
 	@$(BIN)/python examples/enterprise_platform/demo.py
 
-test: lint ## Lint, then every test.
-	$(BIN)/python -m pytest -n 2 --dist loadgroup
+interop: setup ## Fetch Spark and DuckDB with their readers of tables into .interop, for tests/interop (once, 1 GB).
+	@$(BIN)/python tests/interop/fetch.py
+
+test: lint interop ## Lint, then every test.
+	$(BIN)/python -m pytest -n 2 --dist loadgroup -rs
 
 test-fast: setup ## The tests that take no more than seconds.
 	$(BIN)/python -m pytest -m 'not slow'
@@ -59,6 +62,8 @@ requirements: setup ## Lock the dependencies, with hashes and without registry h
 	  --group dev pyproject.toml -o requirements/dev.txt
 	$(BIN)/uv pip compile --quiet --generate-hashes --no-emit-index-url --no-annotate --universal --python-version 3.11 \
 	  --group bench -c requirements/dev.txt -o requirements/bench.txt
+	for name in spark duckdb; do $(BIN)/uv pip compile --quiet --generate-hashes --no-emit-index-url --no-annotate --no-deps \
+	  --universal --python-version 3.11 --group pyproject.toml:interop-$$name -o requirements/interop-$$name.txt; done
 
 clean: ## Remove what the commands made, .venv too.
-	rm -rf .venv .demo .bench .proof .mypy_cache .ruff_cache .pytest_cache dist
+	rm -rf .venv .interop .demo .bench .proof .mypy_cache .ruff_cache .pytest_cache dist
