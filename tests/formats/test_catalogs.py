@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import socket
+import sys
 from collections.abc import Iterator
 from dataclasses import replace
 from pathlib import Path
@@ -196,3 +197,19 @@ def test_who_may_not_enter_is_told_so(at_bucket: Bucket, monkeypatch: pytest.Mon
         catalog.load(("gold", "t"))
 
     assert "wrong" not in str(caught.value)
+
+
+@pytest.mark.parametrize(("kind_of", "package"), [("glue", "boto3"), ("rest", "boto3")])
+@pytest.mark.slow
+def test_what_is_not_installed_is_named(
+    at_bucket: Bucket, monkeypatch: pytest.MonkeyPatch, kind_of: str, package: str
+) -> None:
+    for name in [name for name in sys.modules if name.startswith((package, "remint.formats.iceberg_glue"))]:
+        monkeypatch.delitem(sys.modules, name)
+    monkeypatch.delitem(sys.modules, "pyiceberg.catalog.glue", raising=False)
+    monkeypatch.setitem(sys.modules, package, None)
+
+    with pytest.raises(CatalogRefused, match=f"it needs {package}, which is not installed") as caught:
+        catalog_of(kind_of, "remint", at_bucket.catalog).load(("gold", "t"))
+
+    assert caught.value.hint == 'pip install "remint[glue]"'

@@ -12,6 +12,7 @@ from __future__ import annotations
 
 from collections.abc import Collection, Iterator, Mapping, Sequence
 from contextlib import suppress
+from functools import cached_property
 from pathlib import Path
 from typing import Any
 
@@ -301,6 +302,10 @@ class IcebergFormat:
 class _Replacing(_OverwriteFiles):
     """Takes files out by name, wherever they lie: no predicate, which takes pyiceberg seconds for many partitions."""
 
+    @cached_property
+    def _decoded(self) -> dict[str, list[ManifestEntry]]:
+        return {}
+
     def _build_delete_files_partition_predicate(self) -> None:
         return
 
@@ -311,7 +316,7 @@ class _Replacing(_OverwriteFiles):
         found = []
         for manifest in self._parents():
             if manifest.content is ManifestContent.DATA:
-                entries = manifest.fetch_manifest_entry(self._io, discard_deleted=True)
+                entries = self._entries(manifest)
                 found += [self._marked(e, ManifestEntryStatus.DELETED) for e in entries if self._is_gone(e)]
         self._validate_required_deletes(found)
         return found
@@ -326,7 +331,7 @@ class _Replacing(_OverwriteFiles):
         if manifest.content is ManifestContent.DELETES:
             yield manifest
             return
-        entries = manifest.fetch_manifest_entry(self._io, discard_deleted=True)
+        entries = self._entries(manifest)
         kept = [entry for entry in entries if not self._is_gone(entry)]
         if len(kept) == len(entries):
             if entries:
@@ -336,6 +341,13 @@ class _Replacing(_OverwriteFiles):
                 for entry in kept:
                     writer.add_entry(self._marked(entry, ManifestEntryStatus.EXISTING))
             yield writer.to_manifest_file()
+
+    def _entries(self, manifest: ManifestFile) -> list[ManifestEntry]:
+        """Return what a manifest names that is live; each is asked for twice, and decoding one takes long."""
+        place = manifest.manifest_path
+        if place not in self._decoded:
+            self._decoded[place] = manifest.fetch_manifest_entry(self._io, discard_deleted=True)
+        return self._decoded[place]
 
     def _is_gone(self, entry: ManifestEntry) -> bool:
         return entry.data_file.content is DataFileContent.DATA and entry.data_file in self._deleted_data_files
