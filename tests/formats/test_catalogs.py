@@ -18,6 +18,7 @@ from remint.formats.base import Table
 from remint.formats.iceberg import IcebergFormat
 from remint.workspace.catalogs import catalog_of
 from tests.buckets import Bucket
+from tests.databases import Server
 from tests.formats.kinds import Kind, iceberg_by_glue, iceberg_by_rest, iceberg_in
 
 
@@ -31,7 +32,7 @@ def glue() -> Iterator[str]:
     server.stop()
 
 
-TOGETHER = ["sql", pytest.param("rest", marks=pytest.mark.slow)]
+TOGETHER = ["sql", pytest.param("postgres", marks=pytest.mark.slow), pytest.param("rest", marks=pytest.mark.slow)]
 ALL = [*TOGETHER, pytest.param("glue", marks=pytest.mark.slow)]
 
 
@@ -40,6 +41,9 @@ def kind(request: pytest.FixtureRequest, tmp_path: Path, monkeypatch: pytest.Mon
     """Tables that a catalog of each kind names."""
     if request.param == "sql":
         return iceberg_in(tmp_path)
+    if request.param == "postgres":
+        server: Server = request.getfixturevalue("postgres")
+        return iceberg_in(tmp_path, url=server.url(server.new_database()))
     if request.param == "rest":
         bucket: Bucket = request.getfixturevalue("at_bucket")
         return iceberg_by_rest(tmp_path, bucket)
@@ -213,3 +217,14 @@ def test_what_is_not_installed_is_named(
         catalog_of(kind_of, "remint", at_bucket.catalog).load(("gold", "t"))
 
     assert caught.value.hint == 'pip install "remint[glue]"'
+
+
+@pytest.mark.slow
+def test_a_database_that_went_away_is_named(postgres: Server, tmp_path: Path) -> None:
+    database = postgres.new_database()
+    kind = iceberg_in(tmp_path, url=postgres.url(database))
+    table = kind.created()
+    postgres.drop(database)
+
+    with pytest.raises(CatalogUnavailable, match="catalog remint: it does not answer"):
+        kind.format.version(table)
