@@ -150,9 +150,9 @@ def delta_in(root: Path, lake: str = "", storage: Storage = LOCAL) -> Kind:
     return Kind(root, DeltaFormat(storage), DeltaStranger(storage.options), before, lake or f"{root}/lake", storage)
 
 
-def iceberg_in(root: Path, lake: str = "", storage: Storage = LOCAL) -> Kind:
-    """Return Iceberg tables below a folder, or in a bucket, named by a catalog in a file."""
-    url = f"sqlite:///{root}/lake/catalog.db"
+def iceberg_in(root: Path, lake: str = "", storage: Storage = LOCAL, url: str = "") -> Kind:
+    """Return Iceberg tables below a folder, or in a bucket, named by a catalog in a file or at a URL."""
+    url = url or f"sqlite:///{root}/lake/catalog.db"
 
     return _iceberg(root, lambda: catalog_of("sql", "remint", url), lake or f"{root}/lake", storage)
 

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import socket
+import sys
 from collections.abc import Iterator
 from dataclasses import replace
 from pathlib import Path
@@ -17,6 +18,7 @@ from remint.formats.base import Table
 from remint.formats.iceberg import IcebergFormat
 from remint.workspace.catalogs import catalog_of
 from tests.buckets import Bucket
+from tests.databases import Server
 from tests.formats.kinds import Kind, iceberg_by_glue, iceberg_by_rest, iceberg_in
 
 
@@ -30,7 +32,7 @@ def glue() -> Iterator[str]:
     server.stop()
 
 
-TOGETHER = ["sql", pytest.param("rest", marks=pytest.mark.slow)]
+TOGETHER = ["sql", pytest.param("postgres", marks=pytest.mark.slow), pytest.param("rest", marks=pytest.mark.slow)]
 ALL = [*TOGETHER, pytest.param("glue", marks=pytest.mark.slow)]
 
 
@@ -39,6 +41,9 @@ def kind(request: pytest.FixtureRequest, tmp_path: Path, monkeypatch: pytest.Mon
     """Tables that a catalog of each kind names."""
     if request.param == "sql":
         return iceberg_in(tmp_path)
+    if request.param == "postgres":
+        server: Server = request.getfixturevalue("postgres")
+        return iceberg_in(tmp_path, url=server.url(server.new_database()))
     if request.param == "rest":
         bucket: Bucket = request.getfixturevalue("at_bucket")
         return iceberg_by_rest(tmp_path, bucket)
@@ -196,3 +201,30 @@ def test_who_may_not_enter_is_told_so(at_bucket: Bucket, monkeypatch: pytest.Mon
         catalog.load(("gold", "t"))
 
     assert "wrong" not in str(caught.value)
+
+
+@pytest.mark.parametrize(("kind_of", "package"), [("glue", "boto3"), ("rest", "boto3")])
+@pytest.mark.slow
+def test_what_is_not_installed_is_named(
+    at_bucket: Bucket, monkeypatch: pytest.MonkeyPatch, kind_of: str, package: str
+) -> None:
+    for name in [name for name in sys.modules if name.startswith((package, "remint.formats.iceberg_glue"))]:
+        monkeypatch.delitem(sys.modules, name)
+    monkeypatch.delitem(sys.modules, "pyiceberg.catalog.glue", raising=False)
+    monkeypatch.setitem(sys.modules, package, None)
+
+    with pytest.raises(CatalogRefused, match=f"it needs {package}, which is not installed") as caught:
+        catalog_of(kind_of, "remint", at_bucket.catalog).load(("gold", "t"))
+
+    assert caught.value.hint == 'pip install "remint[glue]"'
+
+
+@pytest.mark.slow
+def test_a_database_that_went_away_is_named(postgres: Server, tmp_path: Path) -> None:
+    database = postgres.new_database()
+    kind = iceberg_in(tmp_path, url=postgres.url(database))
+    table = kind.created()
+    postgres.drop(database)
+
+    with pytest.raises(CatalogUnavailable, match="catalog remint: it does not answer"):
+        kind.format.version(table)

@@ -77,8 +77,6 @@ class IcebergCatalog(ABC, Generic[Library]):
 
     unreachable: ClassVar[tuple[type[Exception], ...]] = ()
     """What is raised when the catalog does not answer, or says that it cannot now."""
-    extra: ClassVar[str] = "iceberg"
-    """Of remint: what the catalog needs to be installed."""
     refused: ClassVar[tuple[type[Exception], ...]] = ()
     """What is raised when it does not do what it is asked."""
 
@@ -102,10 +100,7 @@ class IcebergCatalog(ABC, Generic[Library]):
             try:
                 return self._open()
             except ImportError as error:
-                raise CatalogRefused(
-                    f"catalog {self.name}: {error.name} is not installed, which it needs",
-                    hint=f'pip install "remint[{self.extra}]"',
-                ) from error
+                raise not_installed(self.name, error, "glue") from error
 
     @property
     def commits_together(self) -> bool:
@@ -211,6 +206,13 @@ class IcebergCatalog(ABC, Generic[Library]):
             f"catalog {self.name}: it does not answer: {self._said(error)}",
             hint="once it answers: remint status    # what is outstanding, and the command that goes on",
         )
+
+
+def not_installed(name: str, error: ImportError, extra: str) -> CatalogRefused:
+    """Return what is raised when a package is missing, with what brings it."""
+    return CatalogRefused(
+        f"catalog {name}: it needs {error.name}, which is not installed", hint=f'pip install "remint[{extra}]"'
+    )
 
 
 def configured(name: str, **said: str) -> dict[str, Any]:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterator
+from functools import cached_property
 
 from pyiceberg.manifest import (
     ManifestContent,
@@ -29,6 +30,10 @@ class _DeletesWriter(ManifestWriterV2):
 class Replacing(_OverwriteFiles):
     """Takes files out by name, wherever they lie: no predicate, which takes pyiceberg seconds for many partitions."""
 
+    @cached_property
+    def _decoded(self) -> dict[str, list[ManifestEntry]]:
+        return {}
+
     def _build_delete_files_partition_predicate(self) -> None:
         return
 
@@ -54,7 +59,7 @@ class Replacing(_OverwriteFiles):
     def _gone(self, content: ManifestContent) -> list[ManifestEntry]:
         """Return the entries of files that go, from the manifests of one kind, marked so."""
         listed = (m for m in self._parents() if m.content is content)
-        entries = (e for m in listed for e in m.fetch_manifest_entry(self._io, discard_deleted=True))
+        entries = (entry for manifest in listed for entry in self._entries(manifest))
         return [self._marked(e, ManifestEntryStatus.DELETED) for e in entries if self._is_gone(e)]
 
     def _writer(self, content: ManifestContent, spec_id: int) -> ManifestWriter:
@@ -72,7 +77,7 @@ class Replacing(_OverwriteFiles):
 
     def _without_gone(self, manifest: ManifestFile) -> Iterator[ManifestFile]:
         """Yield the manifest, anew without the files that go; one that names none that are live is dropped."""
-        entries = manifest.fetch_manifest_entry(self._io, discard_deleted=True)
+        entries = self._entries(manifest)
         kept = [entry for entry in entries if not self._is_gone(entry)]
         if len(kept) == len(entries):
             if entries:
@@ -82,6 +87,13 @@ class Replacing(_OverwriteFiles):
                 for entry in kept:
                     writer.add_entry(self._marked(entry, ManifestEntryStatus.EXISTING))
             yield writer.to_manifest_file()
+
+    def _entries(self, manifest: ManifestFile) -> list[ManifestEntry]:
+        """Return what a manifest names that is live; each is asked for twice, and decoding one takes long."""
+        place = manifest.manifest_path
+        if place not in self._decoded:
+            self._decoded[place] = manifest.fetch_manifest_entry(self._io, discard_deleted=True)
+        return self._decoded[place]
 
     def _is_gone(self, entry: ManifestEntry) -> bool:
         return entry.data_file in self._deleted_data_files

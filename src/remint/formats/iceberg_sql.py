@@ -14,6 +14,7 @@ from pyiceberg.catalog.sql import IcebergTables, SqlCatalog
 from pyiceberg.exceptions import CommitFailedException
 from pyiceberg.table.metadata import new_table_metadata
 from pyiceberg.table.sorting import UNSORTED_SORT_ORDER
+from sqlalchemy import NullPool, create_engine
 from sqlalchemy.exc import DBAPIError
 
 from remint.disk import make_folder
@@ -44,7 +45,11 @@ class SqlTables(IcebergCatalog[SqlCatalog]):
     def _open(self) -> SqlCatalog:
         if self.url.startswith(_SQLITE):
             make_folder(Path(self.url.removeprefix(_SQLITE)).parent)
-        return SqlCatalog(self.name, **{"uri": self.url, **FILE_IO})
+        catalog = SqlCatalog(self.name, **{"uri": self.url, **FILE_IO})
+        catalog.engine.dispose()
+        # A connection for each question: none that is kept goes stale with its server, and none is left open.
+        catalog.engine = create_engine(self.url, poolclass=NullPool)
+        return catalog
 
     @property
     def commits_together(self) -> bool:

@@ -150,7 +150,7 @@ _KEYS: Mapping[tuple[str, str], _Key] = {
     ("catalog", "url"): _Key(
         None,
         lambda v: _is_text(v) and "://" in v and not _SECRET.search(v),
-        "a URL such as sqlite:///... or https://host/api, without a password in one of http",
+        "a URL such as sqlite:///... or https://api.example.com, without a password in one of http",
     ),
     ("catalog", "warehouse"): _Key("", _is_text, "text"),
     ("store", "url"): _Key(
@@ -248,7 +248,7 @@ def _catalog_mistakes(kind: str, url: str) -> list[ProjectError]:
     """Return what an address and the kind of its catalog say against each other."""
     is_web = url.startswith(("http://", "https://"))
     if kind == "rest" and not is_web:
-        expected = "the address of its server, such as https://host/api/catalog"
+        expected = "the address of its server, such as https://api.example.com"
     elif (kind == "sql" and is_web) or (kind == "glue" and url and not is_web):
         expected = "a URL such as sqlite:///..." if kind == "sql" else "an endpoint of AWS, or nothing"
     else:

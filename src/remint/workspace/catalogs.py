@@ -9,7 +9,13 @@ if TYPE_CHECKING:
 
 
 def catalog_of(kind: str, name: str, url: str, warehouse: str = "") -> IcebergCatalog[Any]:
-    """Return the catalog of a kind: ``sql``, ``rest`` or ``glue``."""
+    """Return the catalog of a kind: ``sql``, ``rest`` or ``glue``.
+
+    Raises:
+        CatalogRefused: what it needs is not installed.
+    """
+    from remint.formats.iceberg_catalog import not_installed
+
     if kind == "sql":
         from remint.formats.iceberg_sql import SqlTables
 
@@ -18,6 +24,8 @@ def catalog_of(kind: str, name: str, url: str, warehouse: str = "") -> IcebergCa
         from remint.formats.iceberg_rest import RestTables
 
         return RestTables(name, url, warehouse)
-    from remint.formats.iceberg_glue import GlueTables
-
+    try:
+        from remint.formats.iceberg_glue import GlueTables
+    except ImportError as error:
+        raise not_installed(name, error, "glue") from error
     return GlueTables(name, url, warehouse)
