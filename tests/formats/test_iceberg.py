@@ -11,6 +11,7 @@ import pyarrow as pa
 import pytest
 from pyiceberg.catalog import Catalog
 from pyiceberg.manifest import DataFileContent
+from pyiceberg.types import LongType, StringType
 
 from remint.errors import LogDamaged, PublishConflict, RunError
 from remint.formats import iceberg_catalog
@@ -123,6 +124,36 @@ def test_position_deletes_make_a_partition_another_one_until_it_is_replaced(kind
     with pytest.raises(PublishConflict, match="would come back"):
         kind.publish(table, "r2", [old, *(replace(f, stats="{}") for f in gone)], new, attempt=2)
     assert kind.rows(table) == [(3, "b"), (7, "a")]
+
+
+def test_a_column_that_was_renamed_and_widened_makes_a_partition_not_plain(kind: Kind, catalog: Catalog) -> None:
+    """Read by names, the rows of before would have NULL there."""
+    table = kind.created(columns="n INTEGER, region VARCHAR")
+    kind.publish(table, "r1", kind.staged(table, [(1, "a")]))
+    with catalog.load_table(table.name).update_schema() as update:
+        update.update_column("n", LongType())
+    widened = kind.format.not_plain(table, ["a"])["a"]
+    with catalog.load_table(table.name).update_schema() as update:
+        update.rename_column("n", "k")
+    after = kind.table(columns="k BIGINT, region VARCHAR")
+
+    assert widened.startswith("column n is int32 in ")
+    assert kind.format.not_plain(after, ["a"])["a"].startswith("column k is called n in ")
+    assert kind.format.differences(after) == []
+    assert pa.table(kind.format.rows(after, "a")).to_pylist() == [{"k": 1, "region": "a"}]
+
+
+def test_a_column_that_was_dropped_and_added_anew_is_another_one(kind: Kind, catalog: Catalog) -> None:
+    """Read by names, the rows of before would have the dropped column's values."""
+    table = kind.created(columns="n BIGINT, m VARCHAR, region VARCHAR")
+    kind.publish(table, "r1", kind.staged(table, [(1, "x", "a")]))
+    with catalog.load_table(table.name).update_schema(allow_incompatible_changes=True) as update:
+        update.delete_column("m")
+    with catalog.load_table(table.name).update_schema() as update:
+        update.add_column("m", StringType())
+
+    assert kind.format.not_plain(table, ["a"])["a"].startswith("column m is another one in ")
+    assert pa.table(kind.format.rows(table, "a"))["m"].to_pylist() == [None]
 
 
 def test_equality_deletes_are_refused(kind: Kind, catalog: Catalog) -> None:

@@ -12,7 +12,7 @@ Rules (each from a measured loss of data by the defaults of the library):
 from __future__ import annotations
 
 import json
-from collections.abc import Collection, Iterable, Mapping, Sequence
+from collections.abc import Collection, Iterable, Mapping, Sequence, Set
 from contextlib import suppress
 from datetime import UTC, datetime
 from pathlib import Path
@@ -29,6 +29,7 @@ from remint.errors import InvalidKey, LogDamaged, PublishUnverified, RunError
 from remint.failures import machine_failure
 from remint.formats.base import Landed, LogReading, Replacement, Table
 from remint.formats.delta_disk import actions_of, entry_path, is_whole, move_torn_aside, sync_version
+from remint.formats.delta_entries import put_commit, refuse_entry_of_ours, spelled_otherwise
 from remint.formats.delta_log import (
     app_id,
     commit_note,
@@ -36,8 +37,6 @@ from remint.formats.delta_log import (
     masked_file,
     partition_values,
     put_back_commit,
-    put_commit,
-    quoted_path,
     read_log,
     take_out_entry,
 )
@@ -60,12 +59,6 @@ _TYPES = {
 _CORRUPTED = frozenset({"columnMapping", "rowTracking", "domainMetadata", "identityColumns"})
 """Features of a table that explicit file replacement would break silently."""
 _MASKS = "deletionVectors"
-_ENTRIES_OF_OURS = frozenset(
-    {"appendOnly", "changeDataFeed", "checkConstraints", _MASKS, "generatedColumns", "invariants", "timestampNtz"}
-    | {"v2Checkpoint", "vacuumProtocolCheck"}
-)
-"""Features that ask nothing of a log entry that replaces files by files with the same kind of rows."""
-
 _RECENT = 200
 """Commits that are looked through for the one that somebody else made."""
 
@@ -343,15 +336,26 @@ def _live(storage: Storage, opened: DeltaTable, table: Table) -> dict[PartitionK
     """Return the live files by partition, and what masks rows of them."""
     found = _live_files(opened, table)
     if _MASKS in (opened.protocol().reader_features or ()):
-        reading = read_log(storage, table, int(opened.version()))
-        live = reading.live or {}
-        files = {path for path in live if masked_file(path) is None}
-        if files != _paths(found.values()):
-            raise _damaged(storage, table, "its entries do not add up to what is live, so deleted rows are not known")
         keys = {path: key for key, paths in found.items() for path in paths}
-        for mask in live.keys() - files:
+        for mask in _masks(storage, opened, table, keys.keys()):
             found[keys[masked_file(mask) or ""]].add(mask)
     return found
+
+
+def _masks(storage: Storage, opened: DeltaTable, table: Table, files: Set[str]) -> set[str]:
+    """Return the deletion vectors in force, which delta-rs counts and the log describes.
+
+    Raises:
+        LogDamaged: the two do not agree.
+    """
+    expected = sum(len(batch) for batch in pa.RecordBatchReader.from_stream(opened.deletion_vectors()))
+    if not expected:
+        return set()
+    live = (read_log(storage, table, int(opened.version())).live or {}).keys()
+    masks = {path for path in live if masked_file(path) is not None}
+    if live - masks != files or len(masks) != expected or not {masked_file(path) for path in masks} <= files:
+        raise _damaged(storage, table, "its entries do not add up to what is live, so deleted rows are not known")
+    return masks
 
 
 def _live_files(opened: DeltaTable, table: Table) -> dict[PartitionKey, set[str]]:
@@ -410,9 +414,9 @@ def _commit(storage: Storage, opened: DeltaTable, table: Table, replacement: Rep
     Raises:
         CommitFailedError: there is such a version.
     """
-    spelled = _spelled_otherwise(opened, replacement)
+    spelled = spelled_otherwise(opened, replacement)
     if spelled or any(masked_file(f.path) for f in (*replacement.adds, *replacement.removes)):
-        _refuse_entry_of_ours(opened, table, replacement)
+        refuse_entry_of_ours(opened, table, replacement)
         if not put_commit(storage, table, int(opened.version()) + 1, replacement, spelled):
             raise CommitFailedError(f"{table.name} was changed meanwhile")
         return
@@ -432,31 +436,6 @@ def _commit(storage: Storage, opened: DeltaTable, table: Table, replacement: Rep
         ),
         post_commithook_properties=PostCommitHookProperties(cleanup_expired_logs=False),
     )
-
-
-def _spelled_otherwise(opened: DeltaTable, replacement: Replacement) -> dict[str, str]:
-    """Return the files that go which the log spells otherwise than delta-rs, which would leave them live."""
-    gone = {f.path for f in replacement.removes}
-    raw = opened.get_add_actions()["path"].to_pylist() if gone else ()
-    named = ((unquote(path), path) for path in raw)
-    return {path: said for path, said in named if path in gone and said != quoted_path(path)}
-
-
-def _refuse_entry_of_ours(opened: DeltaTable, table: Table, replacement: Replacement) -> None:
-    """Refuse a table that asks more of a log entry than one of ours says."""
-    protocol, configured = opened.protocol(), opened.metadata().configuration
-    unknown = sorted({*(protocol.writer_features or ()), *(protocol.reader_features or ())} - _ENTRIES_OF_OURS)
-    if unknown:
-        raise RunError(
-            f"{table.name}: delta-rs cannot take these files out, and the table uses {', '.join(unknown)}, which "
-            "remint does not know how to keep",
-            hint="rewrite the table without it, for example by a deep copy into a new location",
-        )
-    if replacement.removes and configured.get("delta.appendOnly") == "true":
-        raise RunError(
-            f"{table.name}: the table is append-only, so none of its files may be taken out",
-            hint="restore the table to the version that had its rows",
-        )
 
 
 def _name_sql(name: str) -> str:

@@ -287,26 +287,11 @@ def take_out_entry(storage: Storage, table: Table, file: str) -> None:
 
 def put_back_commit(storage: Storage, table: Table, version: int, replacement: Replacement) -> None:
     """Write a commit of remint's as an entry of the log, whole and durable, in the place of what is there."""
-    storage.write(below(log_folder(table), entry_name(version)), _entry(storage, table, replacement, {}))
+    storage.write(below(log_folder(table), entry_name(version)), entry_of(storage, table, replacement, {}))
 
 
-def put_commit(
-    storage: Storage, table: Table, version: int, replacement: Replacement, spelled: Mapping[str, str]
-) -> bool:
-    """Write a commit as an entry of the log, whole and durable, where none is; return whether it was written.
-
-    Args:
-        storage: where the table lies.
-        table: its table.
-        version: of the entry.
-        replacement: what it commits.
-        spelled: live paths that the log spells otherwise than ``quoted_path``: readers compare the very letters.
-    """
-    content = _entry(storage, table, replacement, spelled)
-    return storage.create(below(log_folder(table), entry_name(version)), content)
-
-
-def _entry(storage: Storage, table: Table, replacement: Replacement, spelled: Mapping[str, str]) -> bytes:
+def entry_of(storage: Storage, table: Table, replacement: Replacement, spelled: Mapping[str, str]) -> bytes:
+    """Return a commit as an entry of the log; ``spelled`` has the paths that it spells otherwise than delta-rs."""
     kept = _stats_of_masked(storage, table, replacement.adds)
     return "".join(f"{json.dumps(a)}\n" for a in _actions(table, replacement, kept, spelled)).encode("utf-8")
 
