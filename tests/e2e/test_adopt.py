@@ -364,7 +364,7 @@ def test_a_feature_that_file_replacement_would_corrupt_is_refused(tmp_path: Path
         lines.append(json.dumps(entry))
     path.write_text("\n".join(lines) + "\n")
 
-    with pytest.raises(AdoptRefused, match="it uses domainMetadata, which file replacement would corrupt"):
+    with pytest.raises(AdoptRefused, match="it uses domainMetadata, which remint does not write"):
         adopt(project, "bronze.events")
 
 

@@ -16,6 +16,8 @@ from remint.model.provenance import DataFile
 from tests.formats.kinds import Kind, delta_in
 from tests.masks import mask_delta
 
+MAPPED = "delta.columnMapping"
+
 
 @pytest.fixture
 def kind(tmp_path: Path) -> Kind:
@@ -118,12 +120,43 @@ def test_a_lost_race_for_an_entry_of_ours_is_tried_again(kind: Kind, monkeypatch
 def test_a_vector_beside_a_feature_that_an_entry_of_ours_could_break_is_refused(kind: Kind) -> None:
     table, live = masked(kind)
     (path,) = [p for p in log_of(table) if '"protocol"' in p.read_text() and "deletionVectors" in p.read_text()]
-    path.write_text(path.read_text().replace('"invariants"', '"invariants", "inCommitTimestamp"'))
+    path.write_text(path.read_text().replace('"invariants"', '"invariants", "allowColumnDefaults"'))
 
-    with pytest.raises(RunError, match="inCommitTimestamp, which remint does not know how to keep"):
+    with pytest.raises(RunError, match="allowColumnDefaults, which remint does not know how to keep"):
         kind.publish(table, "r3", [], live)
 
     assert kind.format.version(table) == 3
+
+
+@pytest.mark.parametrize(
+    ("protocol", "configuration", "said"),
+    [
+        ({"minReaderVersion": 1, "minWriterVersion": 7, "writerFeatures": ["inCommitTimestamp"]}, {}, "inCommit"),
+        ({"minReaderVersion": 2, "minWriterVersion": 5}, {f"{MAPPED}.mode": "name"}, "columnMapping"),
+    ],
+)
+def test_a_table_with_a_feature_that_is_not_written_is_refused_at_once(
+    kind: Kind, protocol: dict[str, object], configuration: dict[str, str], said: str
+) -> None:
+    table = kind.created()
+    first = log_of(table)[0]
+    actions = [json.loads(line) for line in first.read_text().splitlines()]
+    for action in actions:
+        if "protocol" in action:
+            action["protocol"] = protocol
+        if "metaData" in action:
+            action["metaData"]["configuration"] = configuration
+            schema = json.loads(action["metaData"]["schemaString"])
+            for number, held in enumerate(schema["fields"], start=1):
+                held["metadata"] = {f"{MAPPED}.id": number, f"{MAPPED}.physicalName": held["name"]}
+            action["metaData"]["schemaString"] = json.dumps(schema)
+    first.write_text("".join(f"{json.dumps(action)}\n" for action in actions))
+
+    with pytest.raises(RunError, match=f"{said}.*, which remint does not write"):
+        kind.publish(table, "r1", kind.staged(table, [(1, "a")]))
+
+    assert kind.format.version(table) == 0
+    assert said in kind.format.differences(table)[0]
 
 
 def test_a_file_whose_path_another_writer_spelled_in_its_way_is_taken_out(kind: Kind) -> None:

@@ -56,8 +56,13 @@ _TYPES = {
     "DATE": "date",
     "TIMESTAMPTZ": "timestamp",
 }
-_CORRUPTED = frozenset({"columnMapping", "rowTracking", "domainMetadata", "identityColumns"})
-"""Features of a table that explicit file replacement would break silently."""
+_UNWRITTEN = frozenset({"columnMapping", "rowTracking", "domainMetadata", "identityColumns"}) | {
+    "clustering",
+    "inCommitTimestamp",
+    "typeWidening",
+}
+"""Features of a table that explicit file replacement would break silently, or that delta-rs does not write."""
+_MAPPING = "delta.columnMapping.mode"
 _MASKS = "deletionVectors"
 _RECENT = 200
 """Commits that are looked through for the one that somebody else made."""
@@ -228,7 +233,7 @@ class DeltaFormat:
     def differences(self, table: Table) -> list[str]:
         """Return where schema, partition columns or features are not those that remint can keep."""
         opened = _opened(self._storage, table)
-        found = [f"it uses {feature}, which file replacement would corrupt" for feature in _dangerous(opened)]
+        found = [f"it uses {feature}, which remint does not write" for feature in _unwritten(opened)]
         cut = tuple(opened.metadata().partition_columns)
         if cut != table.partition.columns:
             found.append(
@@ -390,8 +395,10 @@ def _value_text(value: Any) -> str:
     return value.isoformat() if hasattr(value, "isoformat") else str(value)
 
 
-def _dangerous(opened: DeltaTable) -> list[str]:
-    return sorted(set(opened.protocol().writer_features or ()) & _CORRUPTED)
+def _unwritten(opened: DeltaTable) -> list[str]:
+    # Tables of older writers map columns without naming the feature.
+    mapped = {"columnMapping"} if opened.metadata().configuration.get(_MAPPING, "none") != "none" else set()
+    return sorted((set(opened.protocol().writer_features or ()) & _UNWRITTEN) | mapped)
 
 
 def _type_name(kind: object) -> str:
@@ -399,11 +406,10 @@ def _type_name(kind: object) -> str:
 
 
 def _refuse_unsupported(opened: DeltaTable, table: Table) -> None:
-    dangerous = _dangerous(opened)
-    if dangerous:
+    unwritten = _unwritten(opened)
+    if unwritten:
         raise RunError(
-            f"{table.name}: the table uses {', '.join(dangerous)}, which explicit file replacement would "
-            "corrupt silently",
+            f"{table.name}: the table uses {', '.join(unwritten)}, which remint does not write",
             hint="rewrite the table without it, for example by a deep copy into a new location",
         )
 

@@ -17,9 +17,8 @@ from remint.formats.delta_log import entry_name, entry_of, log_folder, quoted_pa
 from remint.storage.base import Storage, below
 
 _ENTRIES_OF_OURS = frozenset(
-    ("appendOnly", "changeDataFeed", "checkConstraints", "deletionVectors", "generatedColumns", "invariants")
-    + ("timestampNtz", "v2Checkpoint", "vacuumProtocolCheck")
-)
+    ["appendOnly", "changeDataFeed", "checkConstraints", "deletionVectors", "generatedColumns", "invariants"]
+) | {"timestampNtz", "v2Checkpoint", "vacuumProtocolCheck"}
 """Features that ask nothing of a log entry that replaces files by files with the same kind of rows."""
 
 
