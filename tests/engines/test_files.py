@@ -288,3 +288,29 @@ class TestSparkAlone:
 
         assert staged.rows == 9000
         assert not left.exists()
+
+
+def test_arrow_rows_are_written_in_the_declared_types(tmp_path: Path, engine: Engine) -> None:
+    columns = (
+        Column(name="n", type="BIGINT"),
+        Column(name="m", type="DECIMAL(10,2)"),
+        Column(name="region", type="VARCHAR"),
+    )
+    rows = pa.table({"region": ["é/1", "b"], "m": [1, 2], "n": pa.array([1, 2], pa.int32())})
+    root = tmp_path / "out"
+
+    files = engine.write(rows.to_reader(), columns, Target(root=str(root), spec=REGION, token="r1"))
+
+    assert sorted((f.key, f.rows) for f in files) == [("b", 1), ("é/1", 1)]
+    assert [str(kind) for kind in pq.read_schema(root / files[0].path).types] == ["int64", "decimal128(10, 2)"]
+    scan = Scan(root=str(root), paths=tuple(f.path for f in files), columns=columns, partition=REGION)
+    assert {key: digest.rows for key, digest in engine.digests(scan).items()} == {"b": 1, "é/1": 1}
+
+
+def test_arrow_rows_that_do_not_fit_are_refused(tmp_path: Path, engine: Engine) -> None:
+    columns = (Column(name="n", type="INTEGER"), Column(name="region", type="VARCHAR"))
+    target = Target(root=str(tmp_path / "out"), spec=REGION, token="r1")
+
+    for rows in ({"n": [1 << 40], "region": ["a"]}, {"n": [1], "region": [None]}):
+        with pytest.raises(TransformFailed, match="rows cannot be written"):
+            engine.write(pa.table(rows).to_reader(), columns, target)

@@ -9,6 +9,7 @@ from pathlib import Path
 import pyarrow as pa
 import pytest
 from deltalake import DeltaTable
+from deltalake.transaction import RemoveAction
 
 from remint.errors import LogDamaged, PublishConflict, RunError
 from remint.formats.base import Table
@@ -105,6 +106,17 @@ def test_a_file_with_a_deletion_vector_is_taken_out_whole_and_put_back_as_it_was
     assert rows_of(table) == [(2, "a b"), (4, "b")]
     assert kind.format.live_files(table)["a b"] == {f.path for f in live}
     assert kind.format.published_version(table, "r3", 2) == 5
+
+
+def test_a_file_that_others_take_out_without_its_vector_is_live_still(kind: Kind) -> None:
+    """As every reader has it: what goes is told by path and vector."""
+    table, live = masked(kind)
+    opened = DeltaTable(table.location)
+    remove = RemoveAction(live[0].path, True, 0, live[0].size_bytes, {"region": "a b"})
+    opened.create_write_transaction([remove], "append", opened.schema(), partition_by=["region"])
+
+    assert rows_of(table) == [(2, "a b"), (4, "b")]
+    assert kind.format.live_files(table)["a b"] == {f.path for f in live}
 
 
 def test_a_lost_race_for_an_entry_of_ours_is_tried_again(kind: Kind, monkeypatch: pytest.MonkeyPatch) -> None:

@@ -29,7 +29,7 @@ def same_for_all(project: Project, spark: Spark, duck: Duck, *tables: str) -> No
 
 
 @pytest.mark.parametrize("table_format", ["delta", "iceberg"])
-def test_what_spark_and_remint_do_to_tables_in_turn_all_programs_read_alike(
+def test_what_is_done_to_tables_in_turn_all_programs_read_alike(
     tmp_path: Path, table_format: str, spark: Spark, duck: Duck
 ) -> None:
     project = project_of(tmp_path / table_format, table_format)

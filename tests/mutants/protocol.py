@@ -8,6 +8,7 @@ SIMULATOR = ("tests/sim/test_simulator.py::test_whatever_happens_in_memory_every
 FAILED_ONCE = "tests/sim/test_simulator.py::test_a_history_that_failed_once_holds"
 POWER = "tests/faults/test_sweeps.py::test_what_was_said_to_be_done_survives_a_loss_of_power"
 CONTRACT = "tests/formats/test_contract.py"
+DELTA = "tests/formats/test_delta.py"
 STORE = "tests/store/test_store_contract.py"
 WITHDRAW = "tests/publishing/test_withdraw.py"
 
@@ -71,12 +72,36 @@ PROTOCOL = (
     Fault(
         name="retry_does_not_check_the_base_again",
         file="formats/delta.py",
-        right="        before = _live(opened, table)\n        require_base(",
-        wrong='        before = locals()["before"] if "before" in locals() else _live(opened, table)\n'
+        right="        before = _live(storage, opened, table)\n        require_base(",
+        wrong='        before = locals()["before"] if "before" in locals() else _live(storage, opened, table)\n'
         "        require_base(",
         tests=(f"{CONTRACT}::test_a_commit_that_lost_a_race_looks_at_the_base_again[delta]",),
         says="PublishConflict",
         is_quick=True,
+    ),
+    Fault(
+        name="rows_deleted_by_vectors_are_not_seen",
+        file="formats/delta.py",
+        right="        for mask in _masks(storage, opened, table, keys.keys()):",
+        wrong="        for mask in ():",
+        tests=(f"{DELTA}::test_a_file_with_a_deletion_vector_is_taken_out_whole_and_put_back_as_it_was",),
+        says="AssertionError",
+    ),
+    Fault(
+        name="a_file_goes_without_its_vector",
+        file="formats/delta_log.py",
+        right="yield file, {_MASK: mask_named(masks[file.path])} if file.path in masks else {}",
+        wrong="yield file, {}",
+        tests=(f"{DELTA}::test_a_file_with_a_deletion_vector_is_taken_out_whole_and_put_back_as_it_was",),
+        says="PublishUnverified: gold.t: version",
+    ),
+    Fault(
+        name="a_path_goes_as_delta_rs_spells_it",
+        file="formats/delta_entries.py",
+        right="if path in gone and said != quoted_path(path)}",
+        wrong="if path in gone and said != said}",
+        tests=(f"{DELTA}::test_a_file_whose_path_another_writer_spelled_in_its_way_is_taken_out",),
+        says="PublishUnverified",
     ),
     Fault(
         name="a_commit_is_repeated",

@@ -49,9 +49,24 @@ class _Reading:
     commits: list[Commit] = field(default_factory=list)
     faults: list[LogFault] = field(default_factory=list)
     live: dict[str, LoggedFile] = field(default_factory=dict)
+    masks: dict[str, str] = field(default_factory=dict)
+    """By file, the mask over its rows."""
     is_sure: bool = True
     named: set[str] = field(default_factory=set)
     newest: int = -1
+
+    def take_out(self, paths: Iterable[str]) -> None:
+        """Take files out, each with the mask that it has: readers tell files by both, and leave one with another."""
+        said = {masked: path for path in paths if (masked := masked_file(path))}
+        for path in paths:
+            if masked_file(path) is None and said.get(path) == self.masks.get(path):
+                self.live.pop(path, None)
+                self.live.pop(self.masks.pop(path, ""), None)
+
+    def put_in(self, files: Iterable[LoggedFile]) -> None:
+        """Put files in, with their masks."""
+        self.live.update((file.path, file) for file in files)
+        self.masks.update((masked, f.path) for f in files if (masked := masked_file(f.path)))
 
     def content(self, name: str) -> bytes:
         """Return what an entry or a checkpoint holds."""
@@ -162,9 +177,8 @@ def _take_entry(reading: _Reading, version: int, name: str, seen: dict[bytes, st
     else:
         commit = _commit(reading.table, version, name, actions)
         reading.commits.append(commit)
-        for gone in commit.removes:
-            reading.live.pop(gone, None)
-        reading.live.update((f.path, f) for f in commit.adds)
+        reading.take_out(commit.removes)
+        reading.put_in(commit.adds)
         reading.named.update(commit.removes, (f.path for f in commit.adds))
 
 
@@ -244,7 +258,10 @@ def _take_checkpoint(reading: _Reading, version: int, name: str) -> None:
     if "checkpoint.parquet" not in name:
         return  # one part of several
     if not reading.is_sure and not reading.faults:
-        reading.live, reading.is_sure = dict(held), True
+        reading.live.clear()
+        reading.masks.clear()
+        reading.put_in(adds)
+        reading.is_sure = True
     elif reading.is_sure and held != reading.live:
         different = sorted(p for p in {*held, *reading.live} if held.get(p) != reading.live.get(p))
         words = f"does not say what the log before it says, of {len(different)} files, for example {different[0]}"
