@@ -5,17 +5,19 @@ from __future__ import annotations
 import sqlite3
 from collections.abc import Callable, Sequence
 from contextlib import closing
+from datetime import UTC, datetime, timedelta
 from pathlib import Path
 from typing import Protocol
 
 import pyarrow as pa
 from deltalake import DeltaTable, write_deltalake
 from pyiceberg.catalog import Catalog
-from pyiceberg.expressions import EqualTo
+from pyiceberg.expressions import And, BooleanExpression, EqualTo, GreaterThanOrEqual, LessThan
 from pyiceberg.io.pyarrow import PyArrowFileIO
 from pyiceberg.manifest import ManifestFile, read_manifest_list, write_manifest, write_manifest_list
 from pyiceberg.table import Table
 from pyiceberg.table.metadata import TableMetadata
+from pyiceberg.types import TimestamptzType
 
 from remint.workspace.catalogs import catalog_of
 from tests.masks import mask_delta, mask_iceberg
@@ -138,10 +140,19 @@ class Iceberg:
         self.table(table).append(rows)
 
     def overwrite(self, table: str, rows: pa.Table, key: str) -> None:
-        self.table(table).overwrite(rows, EqualTo(self.cut(table), key))
+        self.table(table).overwrite(rows, self._day(table, key))
 
     def delete(self, table: str, key: str) -> None:
-        self.table(table).delete(EqualTo(self.cut(table), key))
+        self.table(table).delete(self._day(table, key))
+
+    def _day(self, table: str, key: str) -> BooleanExpression:
+        column = self.cut(table)
+        if not isinstance(self.table(table).schema().find_type(column), TimestamptzType):
+            return EqualTo(column, key)
+        first = datetime.fromisoformat(key).replace(tzinfo=UTC)
+        return And(
+            GreaterThanOrEqual(column, first.isoformat()), LessThan(column, (first + timedelta(days=1)).isoformat())
+        )
 
     def mask(self, table: str, key: str, positions: Sequence[int]) -> None:
         (place,) = [p for p in self.files(table) if f"/{self.cut(table)}={key}/" in p]

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 from dataclasses import replace
+from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any
 
@@ -16,6 +17,7 @@ from pyiceberg.types import LongType, StringType
 from remint.errors import LogDamaged, PublishConflict, RunError
 from remint.formats import iceberg_catalog
 from remint.formats.base import Table
+from remint.model.partition import Grain, PartitionSpec
 from remint.workspace.catalogs import catalog_of
 from tests.formats.kinds import Kind, iceberg_in
 from tests.masks import mask_iceberg
@@ -90,6 +92,32 @@ def test_metadata_that_cannot_be_read_is_named(kind: Kind, file: str) -> None:
         fresh.format.live_files(table)
     assert fresh.format.read_log(table).faults
     assert fresh.format.damaged_commits(table)
+
+
+@pytest.mark.parametrize(
+    ("grain", "keys"),
+    [
+        (Grain.HOUR, ["1969-12-31T23", "2026-10-14T05"]),
+        (Grain.DAY, ["1969-12-31", "2026-10-14"]),
+        (Grain.MONTH, ["1969-12", "2026-10"]),
+    ],
+)
+def test_a_hidden_cut_is_found_again_under_its_keys(
+    kind: Kind, catalog: Catalog, grain: Grain, keys: list[str]
+) -> None:
+    cut = PartitionSpec(column="seen", grain=grain, is_hidden=True)
+    table = kind.created(columns="n BIGINT, seen TIMESTAMPTZ", cut=cut)
+    rows = [(1, "1969-12-31 23:59:59.999999+00"), (2, "2026-10-14 05:30:00+00"), (3, "2026-10-14 05:59:59+00")]
+    files = kind.staged(table, rows)
+    kind.publish(table, "r1", files)
+
+    assert sorted(kind.format.live_files(table)) == sorted({f.key for f in files}) == keys
+    assert [(n, at.isoformat(" ")) for n, at in kind.rows(table)] == [(n, at[:-3] + "+00:00") for n, at in rows]
+    assert kind.format.differences(table) == []
+    kind.stranger.append(table, [{"n": 4, "seen": datetime(2026, 10, 14, 5, 1, tzinfo=UTC)}])
+    assert sorted(kind.format.live_files(table)) == keys
+    loaded = catalog.load_table(table.name)
+    assert len(list(loaded.scan(row_filter="seen < '2000-01-01T00:00:00+00:00'").plan_files())) == 1
 
 
 # -- what others write -------------------------------------------------------------------------------------------------

@@ -21,7 +21,7 @@ from remint.cli.options import (
 )
 from remint.cli.plans import show_plan
 from remint.model import mapping
-from remint.model.partition import DateRange, Grain
+from remint.model.partition import DateRange, Grain, PartitionSpec
 from remint.model.wording import counted
 
 if TYPE_CHECKING:
@@ -83,11 +83,16 @@ def show(ctx: click.Context, name: str | None, *, watermarks: bool, as_json: boo
         _show_dataset(workspace, workspace.graph.find(name), as_json=as_json)
 
 
+def cut_in_words(cut: PartitionSpec) -> str:
+    """Return how a dataset is cut, in words."""
+    return f"{cut.grain} of {cut.column}" + (", hidden" if cut.is_hidden else "")
+
+
 def _show_datasets(workspace: Workspace, *, as_json: bool) -> None:
     rows = [
         {
             "dataset": d.name,
-            "partitioned_by": f"{d.partition.grain} of {d.partition.column}",
+            "partitioned_by": cut_in_words(d.partition),
             "reads": ", ".join(f"{i.dataset} ({mapping.describe(i.mapping)})" for i in d.inputs) or "-",
             "description": d.description,
         }
@@ -153,7 +158,7 @@ def _show_dataset(workspace: Workspace, dataset: Dataset, *, as_json: bool) -> N
         print_json("dataset", dataset=dataset, published_logic=logics, watermark=watermark)
         return
     click.echo(f"{dataset.name}: {dataset.description}".rstrip(": "))
-    click.echo(f"  partitioned by  {dataset.partition.grain} of {dataset.partition.column}")
+    click.echo(f"  partitioned by  {cut_in_words(dataset.partition)}")
     click.echo(f"  key             {', '.join(dataset.key) or '-'}")
     for entry in dataset.inputs:
         click.echo(f"  reads           {entry.dataset} as {entry.alias}: {mapping.describe(entry.mapping)}")

@@ -39,6 +39,7 @@ from remint.engines.duckdb_rows import (
     key_sql,
     keys_condition,
     open_connection,
+    parts_sql,
     scan_sql,
 )
 from remint.engines.duckdb_versions import repeated_reads, rival_arrivals, rival_partitions
@@ -320,8 +321,10 @@ class DuckDBEngine:
             The SELECT, and how many rows it leaves out.
         """
         dataset = work.dataset
-        names = dataset.key if _meets(work) else (*dataset.partition.columns, *dataset.key)
-        key = ", ".join(quoted(c) for c in names)
+        cut = dataset.partition
+        names = dataset.key if _meets(work) else (*cut.folders, *dataset.key)
+        parts = () if _meets(work) else parts_sql(cut)
+        key = ", ".join((*parts, *(quoted(c) for c in dataset.key)))
         order = ", ".join(f"{quoted(c)} DESC" for c in dataset.keep)
         whole = ", ".join(quoted(c.name) for c in dataset.columns)
         # Equal keys have equal hashes: a collision only sends a row through the slower path.
@@ -401,7 +404,7 @@ class DuckDBEngine:
         over = [[c for c in dataset.columns if c.name in columns] for columns in dataset.read_as]
         named += "".join(f", {self._sums(columns, f'_{i}')}" for i, columns in enumerate(over))
         # Written files have one value a key, and grouping by it is a tenth cheaper than by the key's text.
-        group = ", ".join(quoted(c) for c in dataset.partition.columns)
+        group = ", ".join(parts_sql(dataset.partition))
         rows = self._con.execute(
             f"SELECT {key_sql(dataset.partition)} AS k, {self._sums(dataset.columns)}{named} "
             f"FROM ({scan_sql(scan)}) GROUP BY {group} ORDER BY k"

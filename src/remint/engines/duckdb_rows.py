@@ -170,10 +170,21 @@ _KEY_FORMS = {Grain.HOUR: "%Y-%m-%dT%H", Grain.WEEK: "%G-W%V", Grain.MONTH: "%Y-
 
 def key_sql(spec: PartitionSpec) -> str:
     """Return the SQL that spells a row's partition key canonically."""
-    text = f"CAST({quoted(spec.column)} AS VARCHAR)"  # of a date, three times as fast as strftime
+    begins = begin_sql(spec)
+    text = f"CAST({begins} AS VARCHAR)"  # of a date, three times as fast as strftime
     if spec.grain in _KEY_FORMS:
-        text = f"strftime({quoted(spec.column)}, {literal(_KEY_FORMS[spec.grain])})"
+        text = f"strftime({begins}, {literal(_KEY_FORMS[spec.grain])})"
     return f"{text} || '/' || {quoted(spec.label)}" if spec.label else text
+
+
+def begin_sql(spec: PartitionSpec) -> str:
+    """Return the SQL of where a row's partition begins, or of its value."""
+    return period_sql(spec, quoted(spec.column)) if spec.is_hidden else quoted(spec.column)
+
+
+def parts_sql(spec: PartitionSpec) -> tuple[str, ...]:
+    """Return the SQL of what tells a row's partition: one value a column of the cut."""
+    return (begin_sql(spec), *(quoted(name) for name in spec.columns[1:]))
 
 
 def event_key_sql(column: str, label: str | None, grain: Grain) -> str:
@@ -233,8 +244,9 @@ def rivals_sql(scan: Scan, *, with_filename: bool = False) -> str:
 
 def _read(scan: Scan, paths: Sequence[str], *, with_filename: bool = False) -> str:
     files = ", ".join(literal(os.path.join(scan.root, path)) for path in paths)
-    types = ", ".join(f"{quoted(c.name)}: {c.type}" for c in scan.columns if c.name in scan.partition.columns)
-    hive = f"hive_partitioning = true, hive_types = {{{types}}}"
+    types = ", ".join(f"{quoted(c.name)}: {c.type}" for c in scan.columns if c.name in scan.partition.folders)
+    # Files of a hidden cut hold the column, and others than remint spell its parts in the folders' names as they like.
+    hive = f"hive_partitioning = true, hive_types = {{{types}}}" if types else "hive_partitioning = false"
     by_name = "true" if len(paths) > 1 else "false"
     return f"read_parquet([{files}], {hive}, union_by_name = {by_name}, filename = {str(with_filename).lower()})"
 
@@ -282,14 +294,17 @@ def copy_partitioned(
     """
     root, spec, ids = target.root, target.spec, target.layout.field_ids
     types = {row[0]: row[1] for row in con.execute(f"DESCRIBE {select_sql}").fetchall()}
+    if spec.is_hidden:
+        select_sql = f"SELECT *, {begin_sql(spec)} AS {quoted(spec.folders[0])} FROM ({select_sql})"
     options = (
-        f"FORMAT parquet, COMPRESSION zstd, PARTITION_BY ({', '.join(map(quoted, spec.columns))}), "
+        f"FORMAT parquet, COMPRESSION zstd, PARTITION_BY ({', '.join(map(quoted, spec.folders))}), "
         "APPEND, RETURN_STATS, "
         f"FILENAME_PATTERN {literal(f'part-{target.token}-{{uuidv7}}')}"
     )
     if ids:
         numbered = ", ".join(f"{quoted(name)}: {ids[name]}" for name in types)
-        options += f", WRITE_PARTITION_COLUMNS true, FIELD_IDS {{{numbered}}}"
+        kept = str(not spec.is_hidden).lower()  # what a hidden cut is written by is no column of the table
+        options += f", WRITE_PARTITION_COLUMNS {kept}, FIELD_IDS {{{numbered}}}"
     place = below(root, target.layout.folder) if target.layout.folder else root
     written = con.execute(f"COPY ({select_sql}) TO {literal(place)} ({options})").fetchall()
     keys = [_partition_key(spec, row[5]) for row in written]
@@ -321,7 +336,7 @@ def _partition_key(spec: PartitionSpec, values: Mapping[str, str | None]) -> Par
     """Return the canonical key; None for a value that no unit can have."""
     by_name = {name.removeprefix('"').removesuffix('"').replace('""', '"'): value for name, value in values.items()}
     try:
-        return spec.key_of([by_name[name] for name in spec.columns])
+        return spec.key_of([by_name[name] for name in spec.folders])
     except InvalidKey:
         return None
 

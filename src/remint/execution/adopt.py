@@ -323,7 +323,7 @@ def _astray(dataset: Dataset, live: Live) -> dict[PartitionKey, str]:
 
 def _is_placed(dataset: Dataset, path: str) -> bool:
     folders = [part.partition("=")[0] for part in path.split("/")[:-1]]
-    return all(folders.count(column) == 1 for column in dataset.partition.columns)
+    return dataset.partition.is_hidden or all(folders.count(column) == 1 for column in dataset.partition.columns)
 
 
 def _refuse_astray(dataset: Dataset, astray: list[str]) -> None:

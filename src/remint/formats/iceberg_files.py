@@ -92,7 +92,7 @@ def cut_differences(table: Table, metadata: TableMetadata) -> list[str]:
     grain = table.partition.grain
     also = (
         wanted
-        if grain is Grain.HOUR
+        if grain is Grain.HOUR or table.partition.is_hidden
         else [name if n == 0 else w for n, (name, w) in enumerate(zip(table.partition.columns, wanted, strict=True))]
     )
     if found in (wanted, also):

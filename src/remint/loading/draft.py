@@ -35,6 +35,8 @@ class Draft:
     """Everything that was read of a project."""
 
     root: Path
+    format: str
+    """Of every table."""
     declarations: Mapping[DatasetName, Declaration]
     contracts: Mapping[DatasetName, Contract]
     """Of those datasets whose contract could be read."""

@@ -24,6 +24,7 @@ from remint.loading.quarantine import (
     payload_columns,
     payload_quarantine,
     payload_spec,
+    quarantine_cut,
 )
 from remint.loading.reading import contract_of, function_transform, transform_of
 from remint.loading.settings import Settings, read_settings
@@ -98,7 +99,7 @@ def load_project(root: Path, *, keep: bool = True) -> Project:
     mistakes: list[ProjectError] = []
     declared = read_declarations(root, mistakes)
     mistakes += name_mistakes(declared.declarations, root)
-    draft = _read(root, declared, mistakes)
+    draft = _read(settings, root, declared, mistakes)
     for declaration in draft.declarations.values():
         mistakes += declaration_mistakes(draft, declaration)
     mistakes += location_mistakes(_located(draft), root)
@@ -125,7 +126,7 @@ def load_project(root: Path, *, keep: bool = True) -> Project:
     )
 
 
-def _read(root: Path, declared: Declared, mistakes: list[ProjectError]) -> Draft:
+def _read(settings: Settings, root: Path, declared: Declared, mistakes: list[ProjectError]) -> Draft:
     """Return everything that the project's files hold; what cannot be read is missing in it."""
     cache = ProjectCache(root)
     declarations = {d.name: d for d in reversed(declared.declarations)}  # of namesakes the first counts
@@ -145,6 +146,7 @@ def _read(root: Path, declared: Declared, mistakes: list[ProjectError]) -> Draft
         mistakes.append(_at(root, declarations[name], f"{name} is the name of a quarantine table that remint keeps"))
     return Draft(
         root=root,
+        format=settings.format,
         declarations=declarations,
         contracts=contracts,
         texts=declared.texts,
@@ -189,7 +191,7 @@ def _shapes(
         for name, contract in contracts.items()
     }
     for name, declaration in declarations.items():
-        partition = declaration.partition
+        partition = quarantine_cut(declaration.partition)
         parsed = next((d for a, d, _ in declaration.inputs if declaration.parse and a == declaration.parse.alias), None)
         if declaration.source is not None:
             columns = line_columns(partition)
@@ -198,7 +200,7 @@ def _shapes(
         else:
             continue
         shapes[quarantine_name(name)] = Shape(
-            layer=declaration.layer, partition=replace(partition, label=None), columns=columns, arrivals=None
+            layer=declaration.layer, partition=partition, columns=columns, arrivals=None
         )
     return shapes
 
@@ -229,7 +231,7 @@ def _with_quarantine(draft: Draft, declaration: Declaration) -> list[Dataset]:
     if dataset.parse is None or entry is None:
         return [dataset]
     raw = draft.shapes[entry.dataset]
-    spec = payload_spec(dataset.parse, dataset.partition, entry, raw)
+    spec = payload_spec(dataset.parse, quarantine_cut(dataset.partition), entry, raw)
     return [dataset, payload_quarantine(dataset, entry, raw, transform_of(spec, draft.cache)[0])]
 
 
@@ -294,7 +296,8 @@ def _transform(
 
 def _time_of(partition: PartitionSpec) -> tuple[str, TimeGrain] | None:
     grain = _TIMES.get(partition.grain)
-    return (partition.column, grain) if grain is not None and partition.zone == UTC_ZONE else None
+    holds_it = partition.zone == UTC_ZONE and not partition.is_hidden
+    return (partition.column, grain) if grain is not None and holds_it else None
 
 
 def _declared(draft: Draft, declaration: Declaration) -> Iterable[tuple[str, DeclaredReach]]:

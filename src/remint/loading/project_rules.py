@@ -340,6 +340,8 @@ def _partition(draft: Draft, declaration: Declaration, columns: dict[str, Column
         check_zone(spec.zone)
     except InvalidKey as error:
         yield draft.mistake(declaration, f"{declaration.name}: {error.message}", error.hint)
+    if spec.is_hidden:
+        yield from _hidden(draft, declaration, columns)
     column = columns.get(spec.column)
     if column is None:
         yield draft.mistake(
@@ -352,6 +354,23 @@ def _partition(draft: Draft, declaration: Declaration, columns: dict[str, Column
             f"{declaration.name}: the partition column {spec.column} is {column.type}; it must be {spec.type}",
             f"partitions by {spec.grain} are cut from a column of type {spec.type}",
         )
+
+
+def _hidden(draft: Draft, declaration: Declaration, columns: dict[str, Column]) -> Iterator[ProjectError]:
+    """Yield why a hidden cut cannot be: Iceberg has it, of UTC, and nothing is written for it but the column."""
+    spec, name = declaration.partition, declaration.name
+    column, folder = spec.column, spec.folders[0]
+    plain = f"add a {'TIMESTAMPTZ' if spec.grain is Grain.HOUR else 'DATE'} column, and cut by its values"
+    if draft.format != "iceberg":
+        yield draft.mistake(declaration, f"{name}: {draft.format} tables have no hidden cut of {column}", plain)
+    if declaration.layer is Layer.BRONZE:
+        yield draft.mistake(declaration, f"{name}: Bronze is cut by the column that ingest fills in", plain)
+    if spec.label or declaration.version.column:
+        yield draft.mistake(declaration, f"{name}: a hidden cut of {column} takes no further column", plain)
+    if spec.zone != UTC_ZONE:
+        yield draft.mistake(declaration, f"{name}: a hidden cut is by UTC, and not by {spec.zone}", plain)
+    if folder in columns:
+        yield draft.mistake(declaration, f"{name}: the hidden cut of {column} needs the name {folder} for itself")
 
 
 def _metrics(draft: Draft, declaration: Declaration, columns: tuple[str, ...]) -> Iterator[ProjectError]:

@@ -22,6 +22,14 @@ def has_quarantine(declaration: Declaration) -> bool:
     return declaration.source is not None or declaration.parse is not None
 
 
+def quarantine_cut(partition: PartitionSpec) -> PartitionSpec:
+    """Return how the quarantine of a dataset is cut: by a column of its own where the dataset's cut is hidden.
+
+    A rejected row has no value to cut it by, and no time but that which stands beside it.
+    """
+    return replace(partition, column=partition.folders[0], label=None, is_hidden=False)
+
+
 def line_columns(partition: PartitionSpec) -> tuple[Column, ...]:
     """Return the columns of the quarantine of a Bronze dataset: one row per rejected line."""
     return (
@@ -46,8 +54,8 @@ def line_quarantine(dataset: Dataset) -> Dataset:
         name=quarantine_name(dataset.name),
         layer=dataset.layer,
         location=f"{dataset.location}_quarantine",
-        partition=replace(dataset.partition, label=None),  # a line that is no row has no value to cut it by
-        columns=line_columns(dataset.partition),
+        partition=quarantine_cut(dataset.partition),
+        columns=line_columns(quarantine_cut(dataset.partition)),
         key=(),
         quarantine_of=dataset.name,
         description=f"Lines that {dataset.name} rejected",
@@ -94,8 +102,8 @@ def payload_quarantine(dataset: Dataset, entry: Input, raw: Shape, transform: Tr
         name=quarantine_name(dataset.name),
         layer=dataset.layer,
         location=f"{dataset.location}_quarantine",
-        partition=replace(dataset.partition, label=None),
-        columns=payload_columns(dataset.partition, raw.columns),
+        partition=quarantine_cut(dataset.partition),
+        columns=payload_columns(quarantine_cut(dataset.partition), raw.columns),
         key=(),
         inputs=(entry,),
         transform=transform,

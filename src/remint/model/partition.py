@@ -65,23 +65,30 @@ class PartitionSpec:
     """Columns and grain by which a table is cut."""
 
     column: str
-    """Output column: TIMESTAMPTZ for hour (its start), DATE for day, week and month (the first day), VARCHAR for
-    identity."""
+    """Output column: TIMESTAMPTZ for hour (its start) and wherever the cut is hidden, DATE for day, week and month (the
+    first day), VARCHAR for identity."""
     grain: Grain
     label: str | None = None
     """A further VARCHAR column that cuts every time partition by its value: a tenant, or the logic version."""
     zone: str = UTC_ZONE
     """Zone whose days, weeks or months these are; hours are always those of UTC."""
+    is_hidden: bool = False
+    """The column holds any instant, and the partition is the hour, day or month of UTC that it falls in."""
 
     @property
     def type(self) -> str:
         """SQL type of the partition column."""
-        return _TYPES.get(self.grain, "DATE")
+        return "TIMESTAMPTZ" if self.is_hidden else _TYPES.get(self.grain, "DATE")
 
     @property
     def columns(self) -> tuple[str, ...]:
         """The partition columns, in table order."""
         return (self.column, self.label) if self.label else (self.column,)
+
+    @property
+    def folders(self) -> tuple[str, ...]:
+        """What the folders of files are named for, in table order."""
+        return (f"{self.column}_{self.grain}",) if self.is_hidden else self.columns
 
     def parse(self, text: str) -> PartitionKey:
         """Return ``text`` as a canonical key of this cut.

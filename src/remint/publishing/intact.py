@@ -165,7 +165,7 @@ def _files(
 def _key(dataset: Dataset, path: str) -> PartitionKey | None:
     """Return the partition that the folders of a path name; None where they name none."""
     named = dict(part.split("=", 1) for part in path.split("/")[:-1] if "=" in part)
-    values = [named.get(column) for column in dataset.partition.columns]
+    values = [named.get(name) for name in dataset.partition.folders]
     try:
         return dataset.partition.key_of([None if v is None else unquote(v) for v in values])
     except (InvalidKey, ValueError):
