@@ -18,6 +18,9 @@ from pyiceberg.table import Table, Transaction
 from pyiceberg.table.snapshots import Operation
 from pyiceberg.table.update.snapshot import _FastAppendFiles
 
+from remint.storage.base import Storage
+from remint.storage.local import LOCAL
+
 _B85 = string.digits + string.ascii_uppercase + string.ascii_lowercase + "!#$%&()*+-;<=>?@^_`{|}~"
 _Z85 = string.digits + string.ascii_lowercase + string.ascii_uppercase + ".-:+=^!/*?&<>()[]{}@%$#"
 _MAGIC, _NO_RUNS = 1681511377, 12346
@@ -34,12 +37,12 @@ def vector(positions: Sequence[int]) -> dict[str, Any]:
     return {"storageType": "i", "pathOrInlineDv": text, "sizeInBytes": len(content), "cardinality": len(positions)}
 
 
-def mask_delta(table: str, within: str, positions: Sequence[int]) -> None:
-    """Delete rows of the one file of a Delta table on this machine whose path has ``within``."""
-    log = Path(table) / "_delta_log"
-    entries = sorted(log.glob("*.json"))
+def mask_delta(table: str, within: str, positions: Sequence[int], storage: Storage = LOCAL) -> None:
+    """Delete rows of the one file of a Delta table whose path has ``within``."""
+    log = f"{table}/_delta_log"
+    entries = [name for name in storage.names(log) if name.endswith(".json")]
     live: dict[str, dict[str, Any]] = {}
-    for action in (json.loads(line) for entry in entries for line in entry.read_text().splitlines()):
+    for action in (json.loads(line) for e in entries for line in storage.read(f"{log}/{e}").decode().splitlines()):
         if "remove" in action:
             live.pop(action["remove"]["path"], None)
         elif "add" in action:
@@ -53,7 +56,8 @@ def mask_delta(table: str, within: str, positions: Sequence[int]) -> None:
         {"add": {**add, "deletionVector": vector(positions)}},
     ]
     actions[1]["protocol"]["writerFeatures"] = _FEATURES
-    (log / f"{int(entries[-1].stem) + 1:020d}.json").write_text("".join(f"{json.dumps(a)}\n" for a in actions))
+    content = "".join(f"{json.dumps(action)}\n" for action in actions)
+    assert storage.create(f"{log}/{int(entries[-1].removesuffix('.json')) + 1:020d}.json", content.encode())
 
 
 class _DeletesWriter(ManifestWriterV2):

@@ -14,6 +14,8 @@ from deltalake.transaction import RemoveAction
 from remint.errors import LogDamaged, PublishConflict, RunError
 from remint.formats.base import Table
 from remint.model.provenance import DataFile
+from remint.storage.places import storage_of
+from tests.buckets import Bucket
 from tests.formats.kinds import Kind, delta_in
 from tests.masks import mask_delta
 
@@ -72,9 +74,10 @@ def test_a_table_that_allows_deletion_vectors_and_has_none_is_published_to(kind:
     assert rows_of(table) == [(1, "a")]
 
 
-def rows_of(table: Table) -> list[tuple[object, ...]]:
+def rows_of(table: Table, kind: Kind | None = None) -> list[tuple[object, ...]]:
     """Return the rows as delta-rs reads them, without those that vectors delete."""
-    return sorted((row["n"], row["region"]) for row in pa.table(DeltaTable(table.location).scan()).to_pylist())
+    opened = DeltaTable(table.location, storage_options=dict(kind.storage.options) if kind else None)
+    return sorted((row["n"], row["region"]) for row in pa.table(opened.scan()).to_pylist())
 
 
 def masked(kind: Kind) -> tuple[Table, list[DataFile]]:
@@ -83,7 +86,7 @@ def masked(kind: Kind) -> tuple[Table, list[DataFile]]:
     (old,) = kind.staged(table, [(1, "a b"), (2, "a b"), (3, "a b")])
     kind.publish(table, "r1", [old])
     kind.publish(table, "r2", kind.staged(table, [(4, "b")], "r2-0"))
-    mask_delta(table.location, old.path.partition("/")[2], [0, 2])
+    mask_delta(table.location, old.path.partition("/")[2], [0, 2], kind.storage)
     live = kind.format.live_files(table)["a b"]
     return table, [replace(old, path=p, size_bytes=old.size_bytes * (p == old.path), stats="{}") for p in sorted(live)]
 
@@ -117,6 +120,17 @@ def test_a_file_that_others_take_out_without_its_vector_is_live_still(kind: Kind
 
     assert rows_of(table) == [(2, "a b"), (4, "b")]
     assert kind.format.live_files(table)["a b"] == {f.path for f in live}
+
+
+@pytest.mark.slow
+def test_a_file_with_a_deletion_vector_is_taken_out_of_a_bucket(tmp_path: Path, at_bucket: Bucket) -> None:
+    place = at_bucket.new_lake()
+    kind = delta_in(tmp_path, place, storage_of(place, lambda _: None))
+    table, live = masked(kind)
+
+    kind.publish(table, "r3", kind.staged(table, [(7, "a b")], "r3-0"), live)
+
+    assert rows_of(table, kind) == [(4, "b"), (7, "a b")]
 
 
 def test_a_lost_race_for_an_entry_of_ours_is_tried_again(kind: Kind, monkeypatch: pytest.MonkeyPatch) -> None:

@@ -83,6 +83,16 @@ FILES = {
     "contracts/gold.months.yaml": _contract("month DATE *\nregion VARCHAR *\nearliest TIMESTAMPTZ"),
     "contracts/gold.regions.yaml": _contract("region VARCHAR\nid VARCHAR *\nday DATE"),
 }
+HIDDEN = {
+    "datasets.py": f"""{DATASETS}
+
+@gold("instants", partition=day("taken", hidden=True), inputs={{"days": same("silver.readings")}})
+def instants() -> str:
+    return "SELECT id, taken, region FROM days"
+""",
+    "contracts/gold.instants.yaml": _contract("id VARCHAR *\ntaken TIMESTAMPTZ\nregion VARCHAR"),
+}
+"""A cut that only Iceberg has: by the day of an instant that no column holds the start of."""
 UNUSED = ("sql/events.sql", "sql/monthly.sql", "contracts/bronze.events.yaml", "contracts/silver.events.yaml")
 UNUSED += ("contracts/gold.daily.yaml", "contracts/gold.trend.yaml", "contracts/gold.monthly.yaml")
 
@@ -116,10 +126,16 @@ def project_of(root: Path, table_format: str) -> Project:
     """Return the project, in which nothing is published yet."""
     held, projects.tables_in = projects.tables_in, table_format
     try:
-        project = write_project(root, {**dict.fromkeys(UNUSED), **FILES})
+        more = HIDDEN if table_format == "iceberg" else {}
+        project = write_project(root, {**dict.fromkeys(UNUSED), **FILES, **more})
     finally:
         projects.tables_in = held
     return project
+
+
+def tables_of(project: Project) -> tuple[str, ...]:
+    """Return every table of the project."""
+    return (*TABLES, "gold.instants") if project.format == "iceberg" else TABLES
 
 
 def in_spark(project: Project, table: str) -> str:
