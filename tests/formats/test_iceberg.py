@@ -171,6 +171,18 @@ def test_a_column_that_was_renamed_and_widened_makes_a_partition_not_plain(kind:
     assert pa.table(kind.format.rows(after, "a")).to_pylist() == [{"k": 1, "region": "a"}]
 
 
+def test_a_column_that_somebody_renamed_is_not_added_beside_its_values(kind: Kind, catalog: Catalog) -> None:
+    table = kind.created()
+    kind.publish(table, "r1", kind.staged(table, [(1, "a")]))
+    with catalog.load_table(table.name).update_schema() as update:
+        update.rename_column("n", "k")
+
+    with pytest.raises(RunError, match="column n was in the table, and somebody dropped or renamed it"):
+        kind.format.create(table)
+
+    assert catalog.load_table(table.name).schema().column_names == ["k", "region"]
+
+
 def test_a_column_that_was_dropped_and_added_anew_is_another_one(kind: Kind, catalog: Catalog) -> None:
     """Read by names, the rows of before would have the dropped column's values."""
     table = kind.created(columns="n BIGINT, m VARCHAR, region VARCHAR")

@@ -89,6 +89,7 @@ class IcebergFormat:
             wanted = [c for c in table.columns if c.name not in loaded.schema().column_names]
             if not wanted:
                 return _version(loaded)
+            _refuse_lost(table, loaded, [column.name for column in wanted])
             transaction = Transaction(loaded)
             with transaction.update_schema() as update:
                 for column in wanted:
@@ -392,6 +393,16 @@ def _refuse_unsupported(loaded: IcebergTable, table: Table) -> None:
         raise RunError(
             f"{table.name}: {'; '.join(found)}",
             hint="rewrite the table's data files with the tool that wrote them, or declare it under another location",
+        )
+
+
+def _refuse_lost(table: Table, loaded: IcebergTable, names: Sequence[str]) -> None:
+    """Refuse to add a column that the table had before: under a new id, every reader but ours would lose its values."""
+    lost = sorted(set(names) & {name for schema in loaded.metadata.schemas for name in schema.column_names})
+    if lost and loaded.metadata.current_snapshot() is not None:
+        raise RunError(
+            f"{table.name}: column {', '.join(lost)} was in the table, and somebody dropped or renamed it",
+            hint=f"take that back, or change contracts/{table.name}.yaml likewise and plan with --rebuild",
         )
 
 
