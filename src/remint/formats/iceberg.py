@@ -10,19 +10,18 @@ Rules:
 
 from __future__ import annotations
 
-from collections.abc import Collection, Iterator, Mapping, Sequence
+from collections.abc import Collection, Mapping, Sequence, Set
 from contextlib import suppress
-from functools import cached_property
 from pathlib import Path
 from typing import Any
 
 from pyarrow import parquet
 from pyiceberg.exceptions import NoSuchNamespaceError, NoSuchTableError, TableAlreadyExistsError
-from pyiceberg.manifest import DataFileContent, ManifestContent, ManifestEntry, ManifestEntryStatus, ManifestFile
+from pyiceberg.manifest import DataFileContent, ManifestContent
 from pyiceberg.table import Table as IcebergTable
 from pyiceberg.table import Transaction
 from pyiceberg.table.snapshots import Operation
-from pyiceberg.table.update.snapshot import _OverwriteFiles
+from pyiceberg.table.update.snapshot import ManageSnapshots
 
 from remint.errors import CatalogRefused, CatalogUnavailable, LogDamaged, PublishConflict, PublishUnverified, RunError
 from remint.failures import machine_failure
@@ -39,6 +38,7 @@ from remint.formats.iceberg_files import (
     spec_of,
 )
 from remint.formats.iceberg_log import read_log
+from remint.formats.iceberg_swap import FileSwap
 from remint.model.partition import PartitionKey
 from remint.model.provenance import Layout
 from remint.storage.base import Storage, below
@@ -49,6 +49,8 @@ _DATA = "data"
 """Where Iceberg keeps data files unless a table says otherwise; some catalogs accept no other place."""
 _POSITION_DELETE = {"file_path", "pos"}
 _RUN, _ATTEMPT = "remint.run", "remint.attempt"
+_TAG = "remint-"
+"""Before the run's id: its state can be asked for by name, and nobody else's clean-up takes its files."""
 
 
 class IcebergFormat:
@@ -174,9 +176,26 @@ class IcebergFormat:
     def remove(self, table: Table, paths: Collection[str]) -> list[str]:
         """Delete files that the newest version does not name; a file that is gone already counts as deleted."""
         live = set().union(*self.live_files(table).values())
-        gone = [below(table.location, path) for path in sorted(set(paths) - live)]
-        self._storage.delete(gone, durably=True)
+        going = set(paths) - live
+        self._untag(table, going)
+        self._storage.delete([below(table.location, path) for path in sorted(going)], durably=True)
         return sorted(live & set(paths))
+
+    def _untag(self, table: Table, going: Set[str]) -> None:
+        """Drop the tags of runs whose state names a file that goes: what they named could not be read any more."""
+        for _ in tries():
+            loaded = self._loaded(table)
+            if loaded is None:
+                return
+            transaction = Transaction(loaded)
+            with ManageSnapshots(transaction) as tags:
+                for name, ref in loaded.metadata.refs.items():
+                    held = self._manifests.live(table, loaded.metadata, loaded.io, ref.snapshot_id)
+                    if name.startswith(_TAG) and any(file.path in going for file in held):
+                        tags.remove_tag(name)
+            if not transaction._updates or self._catalog.commit([Pending(transaction, ())]):
+                return
+        raise busy(table)
 
     def damaged_commits(self, table: Table) -> list[str]:
         """Return what of the table's metadata cannot be read."""
@@ -267,7 +286,7 @@ class IcebergFormat:
         _refuse_deletes(table, loaded, replacement)
         transaction = Transaction(loaded)
         said = {_RUN: replacement.run_id, _ATTEMPT: str(replacement.attempt)}
-        producer = _Replacing(Operation.OVERWRITE, transaction, loaded.io, snapshot_properties=said)
+        producer = FileSwap(Operation.OVERWRITE, transaction, loaded.io, snapshot_properties=said)
         gone = {f.path for f in replacement.removes}
         for file in live:
             if file.path in gone and not file.deletes:
@@ -275,6 +294,9 @@ class IcebergFormat:
         for added in replacement.adds:
             producer.append_data_file(iceberg_file(table, loaded.metadata, added))
         producer.commit()
+        if replacement.keys:
+            with ManageSnapshots(transaction) as tags:
+                tags.create_tag(producer.snapshot_id, f"{_TAG}{replacement.run_id}")
         transaction.set_properties({f"{_RUN}.{replacement.run_id}": str(replacement.attempt)})
         return Pending(transaction, (*producer._written_manifests, *producer._written_manifest_lists))
 
@@ -297,69 +319,6 @@ class IcebergFormat:
                 hint="remint doctor    # compares ledger, log and disk",
             )
         return Landed(version=int(snapshot.sequence_number or 0), after=_version(before))
-
-
-class _Replacing(_OverwriteFiles):
-    """Takes files out by name, wherever they lie: no predicate, which takes pyiceberg seconds for many partitions."""
-
-    @cached_property
-    def _decoded(self) -> dict[str, list[ManifestEntry]]:
-        return {}
-
-    def _build_delete_files_partition_predicate(self) -> None:
-        return
-
-    def _existing_manifests(self) -> list[ManifestFile]:
-        return [kept for manifest in self._parents() for kept in self._without_gone(manifest)]
-
-    def _deleted_entries(self) -> list[ManifestEntry]:
-        found = []
-        for manifest in self._parents():
-            if manifest.content is ManifestContent.DATA:
-                entries = self._entries(manifest)
-                found += [self._marked(e, ManifestEntryStatus.DELETED) for e in entries if self._is_gone(e)]
-        self._validate_required_deletes(found)
-        return found
-
-    def _parents(self) -> list[ManifestFile]:
-        number = self._parent_snapshot_id
-        parent = None if number is None else self._transaction.table_metadata.snapshot_by_id(number)
-        return [] if parent is None else parent.manifests(self._io)
-
-    def _without_gone(self, manifest: ManifestFile) -> Iterator[ManifestFile]:
-        """Yield the manifest, anew without the files that go; one that names none that are live is dropped."""
-        if manifest.content is ManifestContent.DELETES:
-            yield manifest
-            return
-        entries = self._entries(manifest)
-        kept = [entry for entry in entries if not self._is_gone(entry)]
-        if len(kept) == len(entries):
-            if entries:
-                yield manifest
-        elif kept:
-            with self.new_manifest_writer(self.spec(manifest.partition_spec_id)) as writer:
-                for entry in kept:
-                    writer.add_entry(self._marked(entry, ManifestEntryStatus.EXISTING))
-            yield writer.to_manifest_file()
-
-    def _entries(self, manifest: ManifestFile) -> list[ManifestEntry]:
-        """Return what a manifest names that is live; each is asked for twice, and decoding one takes long."""
-        place = manifest.manifest_path
-        if place not in self._decoded:
-            self._decoded[place] = manifest.fetch_manifest_entry(self._io, discard_deleted=True)
-        return self._decoded[place]
-
-    def _is_gone(self, entry: ManifestEntry) -> bool:
-        return entry.data_file.content is DataFileContent.DATA and entry.data_file in self._deleted_data_files
-
-    def _marked(self, entry: ManifestEntry, status: ManifestEntryStatus) -> ManifestEntry:
-        return ManifestEntry.from_args(
-            status=status,
-            snapshot_id=self._snapshot_id if status is ManifestEntryStatus.DELETED else entry.snapshot_id,
-            sequence_number=entry.sequence_number,
-            file_sequence_number=entry.file_sequence_number,
-            data_file=entry.data_file,
-        )
 
 
 def _identifier(table: Table) -> tuple[str, ...]:
