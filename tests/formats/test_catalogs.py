@@ -119,6 +119,7 @@ def test_a_commit_that_was_expired_is_still_known(kind: Kind) -> None:
     kind.format.publish([change])
     kind.stranger.append(table, [{"n": 9, "region": "b"}])
     loaded = kind.library().load_table(table.name)
+    loaded.manage_snapshots().remove_tag("remint-r1").commit()
     loaded.maintenance.expire_snapshots().by_id(loaded.metadata.snapshots[0].snapshot_id).commit()
 
     assert kind.format.published_version(table, "r1", 1) == 2
@@ -137,6 +138,24 @@ def test_a_table_that_somebody_set_back_has_its_older_version(kind: Kind) -> Non
     (landed,) = kind.format.publish([kind.replacement(table, "r3", (3, "c"))])
     assert (landed.version, landed.after) == (3, 1)
     assert kind.rows(table) == [(1, "a"), (3, "c")]
+
+
+def test_the_state_after_each_run_has_a_name_until_its_files_go(kind: Kind) -> None:
+    table = kind.created()
+    changes = [kind.replacement(table, "r1", (1, "a"), (2, "b")), kind.replacement(table, "r2", (3, "a"))]
+    kind.format.publish([changes[0]])
+    (gone,) = (f for f in changes[0][1].adds if f.key == "a")
+    kind.format.publish([(table, replace(changes[1][1], removes=(gone,)))])
+    loaded = kind.library().load_table(table.name)
+    assert loaded.metadata.refs.keys() == {"main", "remint-r1", "remint-r2"}
+    assert sorted(loaded.scan().use_ref("remint-r1").to_arrow()["n"].to_pylist()) == [1, 2]
+    with pytest.raises(ValueError, match="protected"):
+        loaded.maintenance.expire_snapshots().by_id(loaded.metadata.snapshots[0].snapshot_id)
+
+    assert kind.format.remove(table, [gone.path]) == []
+
+    assert kind.library().load_table(table.name).metadata.refs.keys() == {"main", "remint-r2"}
+    assert kind.rows(table) == [(2, "b"), (3, "a")]
 
 
 def test_a_catalog_that_never_answers_a_commit_is_given_up(kind: Kind, monkeypatch: pytest.MonkeyPatch) -> None:

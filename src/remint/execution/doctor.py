@@ -26,7 +26,7 @@ from remint.model.graph import DatasetGraph
 from remint.model.observation import behind
 from remint.model.run import Run, RunState
 from remint.model.subset import Subset
-from remint.model.wording import moved_on
+from remint.model.wording import counted, moved_on
 from remint.publishing.lease import at_work
 from remint.publishing.tools import Tools
 from remint.publishing.unrecorded import unrecorded_runs
@@ -77,7 +77,7 @@ def examine(
             found.append(_failed(dataset.name, Kind.LOG_UNREADABLE, error))
         if not found:
             count = sum(len(r.files) for r in tools.store.records(dataset.name).values())
-            words = f"{count} files as published" + (_hashed(subset) if read_data else "")
+            words = f"{counted(count, 'file')} as published" + (_hashed(subset) if read_data else "")
             found = [Symptom(subject=dataset.name, health=Health.OK, detail=words)]
         symptoms += found
     symptoms = _state_first(symptoms)

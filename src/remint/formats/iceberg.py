@@ -11,7 +11,7 @@ Rules:
 from __future__ import annotations
 
 import importlib
-from collections.abc import Collection, Mapping, Sequence
+from collections.abc import Collection, Mapping, Sequence, Set
 from contextlib import suppress
 from pathlib import Path
 from typing import Any
@@ -22,6 +22,7 @@ from pyiceberg.manifest import DataFileContent, ManifestContent
 from pyiceberg.table import Table as IcebergTable
 from pyiceberg.table import Transaction
 from pyiceberg.table.snapshots import Operation
+from pyiceberg.table.update.snapshot import ManageSnapshots
 
 from remint.errors import CatalogRefused, CatalogUnavailable, LogDamaged, PublishConflict, PublishUnverified, RunError
 from remint.failures import machine_failure
@@ -38,7 +39,7 @@ from remint.formats.iceberg_files import (
     spec_of,
 )
 from remint.formats.iceberg_log import read_log
-from remint.formats.iceberg_replacing import Replacing
+from remint.formats.iceberg_swap import FileSwap
 from remint.model.partition import PartitionKey
 from remint.model.provenance import Layout
 from remint.storage.base import Storage, below
@@ -52,6 +53,8 @@ _UNMEASURED = ("", "{}")
 _RUN, _ATTEMPT = "remint.run", "remint.attempt"
 _ROWS = "remint.formats.iceberg_rows"
 """Needs Arrow's data sets, whose import takes seconds."""
+_TAG = "remint-"
+"""Before the run's id: its state can be asked for by name, and nobody else's clean-up takes its files."""
 
 
 class IcebergFormat:
@@ -197,9 +200,26 @@ class IcebergFormat:
     def remove(self, table: Table, paths: Collection[str]) -> list[str]:
         """Delete files that the newest version does not name; a file that is gone already counts as deleted."""
         live = set().union(*self.live_files(table).values())
-        gone = [below(table.location, path) for path in sorted(set(paths) - live)]
-        self._storage.delete(gone, durably=True)
+        going = set(paths) - live
+        self._untag(table, going)
+        self._storage.delete([below(table.location, path) for path in sorted(going)], durably=True)
         return sorted(live & set(paths))
+
+    def _untag(self, table: Table, going: Set[str]) -> None:
+        """Drop the tags of runs whose state names a file that goes: what they named could not be read any more."""
+        for _ in tries():
+            loaded = self._loaded(table)
+            if loaded is None:
+                return
+            transaction = Transaction(loaded)
+            with ManageSnapshots(transaction) as tags:
+                for name, ref in loaded.metadata.refs.items():
+                    held = self._manifests.live(table, loaded.metadata, loaded.io, ref.snapshot_id)
+                    if name.startswith(_TAG) and any(file.path in going for file in held):
+                        tags.remove_tag(name)
+            if not transaction._updates or self._catalog.commit([Pending(transaction, ())]):
+                return
+        raise busy(table)
 
     def damaged_commits(self, table: Table) -> list[str]:
         """Return what of the table's metadata cannot be read."""
@@ -288,7 +308,7 @@ class IcebergFormat:
         _refuse_deletes(table, loaded, replacement)
         transaction = Transaction(loaded)
         said = {_RUN: replacement.run_id, _ATTEMPT: str(replacement.attempt)}
-        producer = Replacing(Operation.OVERWRITE, transaction, loaded.io, snapshot_properties=said)
+        producer = FileSwap(Operation.OVERWRITE, transaction, loaded.io, snapshot_properties=said)
         gone = {f.path for f in replacement.removes}
         for file in live:
             if file.path in gone:
@@ -296,6 +316,9 @@ class IcebergFormat:
         for added in replacement.adds:
             producer.append_data_file(iceberg_file(table, loaded.metadata, added))
         producer.commit()
+        if replacement.keys:
+            with ManageSnapshots(transaction) as tags:
+                tags.create_tag(producer.snapshot_id, f"{_TAG}{replacement.run_id}")
         transaction.set_properties({f"{_RUN}.{replacement.run_id}": str(replacement.attempt)})
         return Pending(transaction, (*producer._written_manifests, *producer._written_manifest_lists))
 

@@ -27,7 +27,7 @@ class _DeletesWriter(ManifestWriterV2):
         return {**super()._meta, "content": "deletes"}
 
 
-class Replacing(_OverwriteFiles):
+class FileSwap(_OverwriteFiles):
     """Takes files out by name, wherever they lie: no predicate, which takes pyiceberg seconds for many partitions."""
 
     @cached_property
