@@ -194,6 +194,9 @@ def test_a_column_that_was_dropped_and_added_anew_is_another_one(kind: Kind, cat
 
     assert kind.format.not_plain(table, ["a"])["a"].startswith("column m is another one in ")
     assert pa.table(kind.format.rows(table, "a"))["m"].to_pylist() == [None]
+    (path,) = kind.format.live_files(table)["a"]
+    Path(f"{table.location}/{path}").unlink()
+    assert kind.format.not_plain(table, ["a"]) == {}
 
 
 def test_equality_deletes_are_refused(kind: Kind, catalog: Catalog) -> None:

@@ -30,9 +30,15 @@ def rows_of(loaded: IcebergTable, paths: Collection[str]) -> pa.RecordBatchReade
 
 
 def column_flaw(loaded: IcebergTable, place: str) -> str | None:
-    """Return in words how a file holds a column of the newest schema otherwise than by its name and in its type."""
-    with loaded.io.new_input(place).open() as file:
-        held = parquet.read_schema(file)
+    """Return in words how a file holds a column of the newest schema otherwise than by its name and in its type.
+
+    Of a file that is gone or no Parquet there is nothing to say: who reads its rows next refuses it.
+    """
+    try:
+        with loaded.io.new_input(place).open() as file:
+            held = parquet.read_schema(file)
+    except (FileNotFoundError, pa.ArrowInvalid):
+        return None
     ids = {int(field.metadata[_FIELD_ID]): field for field in held if _FIELD_ID in (field.metadata or {})}
     wanted = schema_to_pyarrow(loaded.schema(), include_field_ids=False)
     for field in loaded.schema().fields:
