@@ -14,6 +14,7 @@ from tests.e2e import projects
 from tests.e2e.crashes import Fuse, Killed, When, armed
 from tests.e2e.projects import Project, built, day_at, remint
 from tests.e2e.test_crash import UNTOUCHED, left_behind, unnamed
+from tests.proof import proof, report, size
 
 LEFT = [(day_at(1), "t1", 1, 20)]
 """The row of gold.daily on that day that is not deleted."""
@@ -95,6 +96,7 @@ def test_bronze_that_was_ingested_is_never_written_anew(project: Project) -> Non
     assert project.outstanding() == []
 
 
+@proof
 @pytest.mark.slow
 @pytest.mark.parametrize("when", When)
 def test_an_adoption_killed_at_any_step_is_finished_or_given_up_and_made_again(project: Project, when: When) -> None:
@@ -104,8 +106,8 @@ def test_an_adoption_killed_at_any_step_is_finished_or_given_up_and_made_again(p
     reference = {name: found for name, found in left_behind(whole).items() if name not in ("audit", "runs")}
     summary = json.loads(reference.pop("summaries")[0])
 
-    finished = 0
-    for number, step in enumerate(fuse.calls):
+    finished, chosen = 0, list(enumerate(fuse.calls))[:: size(3, 1)]
+    for number, step in chosen:
         hurt = project.clone(project.root.parent / f"{number}")
         with pytest.raises(Killed):
             armed(hurt.open(), Fuse(number, when)).adopt("gold.daily", hurt.ask(), compact=True)
@@ -126,3 +128,4 @@ def test_an_adoption_killed_at_any_step_is_finished_or_given_up_and_made_again(p
         assert newest.keys() == summary.keys()
         assert {p for p in unnamed(hurt) if "/part-r-" in p} == set(), f"killed {when} call {number}, {step}"
     assert finished
+    report("steps", cases=len(chosen), part=f"adopting-{project.format}-{when}")
