@@ -14,7 +14,7 @@ from typing import Any
 import pytest
 from pyspark.sql import SparkSession
 
-from remint.engines.base import Engine
+from remint.engines.base import Maker
 from remint.engines.duckdb import DuckDBEngine
 from remint.engines.portable_digest import PORTABLE_SCHEME
 from remint.engines.spark import SparkEngine
@@ -58,7 +58,7 @@ def spark_session() -> Any:
     return session
 
 
-def make_engine(name: str, folder: Path, *, threads: int = 2, scheme: str = "") -> Engine:
+def make_engine(name: str, folder: Path, *, threads: int = 2, scheme: str = "") -> Maker:
     """Return a new engine that may read and write below ``folder``."""
     embedded = DuckDBEngine(
         memory_limit="512MB",
@@ -70,4 +70,4 @@ def make_engine(name: str, folder: Path, *, threads: int = 2, scheme: str = "") 
     if name == "duckdb":
         return embedded
     spark_session()
-    return SparkEngine(target=HERE, folder=folder / "tmp", embedded=embedded)
+    return SparkEngine(HERE, folder / "tmp")

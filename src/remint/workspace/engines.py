@@ -3,15 +3,11 @@
 from __future__ import annotations
 
 from pathlib import Path
-from typing import TYPE_CHECKING
 
-from remint.engines.base import Engine
+from remint.engines.base import Engine, Maker
 from remint.errors import EngineUnavailable
 from remint.loading.project import Project
 from remint.storage.base import Storage
-
-if TYPE_CHECKING:
-    from remint.engines.duckdb import DuckDBEngine
 
 
 def start_engine(project: Project, scratch: Path, storage: Storage, only: str) -> Engine:
@@ -45,11 +41,11 @@ def start_engine(project: Project, scratch: Path, storage: Storage, only: str) -
         )
     from remint.engines.chosen import ChosenEngine
 
-    starts = {"duckdb": lambda: embedded, "spark": lambda: _spark(project, scratch, embedded)}
-    return ChosenEngine(starts, only or settings.engine, {} if only else project.engines)
+    starts = {"spark": lambda: _spark(project, scratch)}
+    return ChosenEngine(embedded, starts, only or settings.engine, {} if only else project.engines)
 
 
-def _spark(project: Project, scratch: Path, embedded: DuckDBEngine) -> Engine:
+def _spark(project: Project, scratch: Path) -> Maker:
     from remint.engines.spark import SparkEngine
     from remint.engines.spark_session import SparkTarget
 
@@ -61,4 +57,4 @@ def _spark(project: Project, scratch: Path, embedded: DuckDBEngine) -> Engine:
         memory_limit=settings.memory_limit,
         threads=settings.threads,
     )
-    return SparkEngine(target=target, folder=scratch, embedded=embedded)
+    return SparkEngine(target, scratch)
