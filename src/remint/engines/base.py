@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any, Protocol, TypeVar
@@ -189,6 +189,14 @@ class Maker(Protocol):
     """What makes datasets: it reads pinned files and writes staged ones; it never touches a table's log."""
 
     name: str
+
+    def start_for(self, datasets: Iterable[DatasetName]) -> None:
+        """Start what makes these datasets: asked before anything is written, so that nothing is half done without it.
+
+        Raises:
+            EngineUnavailable: it is not installed, or does not start.
+        """
+        ...
 
     @property
     def digest_scheme(self) -> str:

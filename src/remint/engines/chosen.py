@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -44,6 +44,14 @@ class ChosenEngine:
     def maker_of(self, dataset: DatasetName) -> str:
         """Return the name of the engine that makes a dataset."""
         return self._chosen.get(dataset, self.name)
+
+    def start_for(self, datasets: Iterable[DatasetName]) -> None:
+        """Start what makes these datasets."""
+        by_maker: dict[str, list[DatasetName]] = {}
+        for dataset in datasets:
+            by_maker.setdefault(self.maker_of(dataset), []).append(dataset)
+        for name, mine in sorted(by_maker.items()):
+            self._engine(name).start_for(mine)
 
     @property
     def digest_scheme(self) -> str:

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import os
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from functools import cached_property
 from pathlib import Path
@@ -90,6 +90,9 @@ class DuckDBEngine(Staging[str]):
         """Return the name of the engine that makes a dataset: its own."""
         del dataset
         return self.name
+
+    def start_for(self, datasets: Iterable[DatasetName]) -> None:
+        """Do nothing: it is there."""
 
     def digests(self, scan: Scan, columns: Sequence[str] | None = None) -> Mapping[PartitionKey, ContentDigest]:
         """Return the digest of each partition of published files, over some columns or all."""

@@ -6,7 +6,7 @@ depend on the engine; what Spark would compute otherwise is refused before anyth
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from functools import cached_property
 from pathlib import Path
@@ -18,6 +18,7 @@ from remint.checks.spark_sql import spark_expressions, spark_query
 from remint.engines.base import Scan, StageWork, literal
 from remint.engines.duckdb_types import made_types
 from remint.engines.portable_digest import PORTABLE_SCHEME
+from remint.engines.spark_files import write_partitioned
 from remint.engines.spark_function import returned_frame
 from remint.engines.spark_parse import REASON, parsed_frame, rejected_names, valid_names
 from remint.engines.spark_rows import (
@@ -33,7 +34,6 @@ from remint.engines.spark_rows import (
     scan_frame,
     text_sql,
     type_sql,
-    write_partitioned,
 )
 from remint.engines.spark_session import SparkTarget, first_line, start_spark
 from remint.engines.spark_types import require_same_types
@@ -48,10 +48,12 @@ from remint.engines.staging import (
     written_scan,
 )
 from remint.errors import NotOnSpark, RemintError, TransformFailed
-from remint.model.dataset import Column, Dataset, Parse
+from remint.model.dataset import Column, Dataset, DatasetName, Parse
 from remint.model.digest import ContentDigest
 from remint.model.partition import PartitionKey
 from remint.model.provenance import DataFile
+from remint.storage.base import Storage, below
+from remint.storage.local import LOCAL
 
 if TYPE_CHECKING:
     from pyspark.sql import DataFrame, SparkSession
@@ -65,14 +67,15 @@ class SparkEngine(Staging["DataFrame"]):
     name = "spark"
     digest_scheme = PORTABLE_SCHEME
 
-    def __init__(self, target: SparkTarget, folder: Path) -> None:
+    def __init__(self, target: SparkTarget, folder: Path, storage: Storage = LOCAL) -> None:
         """Prepare an engine; Spark is started by the first work that needs it.
 
         Args:
             target: where Spark is.
             folder: for what Spark spills, where it is started here.
+            storage: where the tables lie.
         """
-        self._target, self._folder = target, folder
+        self._target, self._folder, self._storage = target, folder, storage
         self._parsed: dict[tuple[Scan, Parse], DataFrame] = {}
         self._kept: list[DataFrame] = []
         self._views = 0
@@ -80,6 +83,11 @@ class SparkEngine(Staging["DataFrame"]):
     @cached_property
     def _spark(self) -> SparkSession:
         return start_spark(self._target, self._folder / "spill" / "spark")
+
+    def start_for(self, datasets: Iterable[DatasetName]) -> None:
+        """Start Spark, or reach it."""
+        del datasets
+        _ = self._spark
 
     def digests(self, scan: Scan, columns: Sequence[str] | None = None) -> Mapping[PartitionKey, ContentDigest]:
         """Return the digest of each partition of published files, over some columns or all."""
@@ -94,7 +102,7 @@ class SparkEngine(Staging["DataFrame"]):
         if by_event:
             arrivals = dataset.arrivals
             part = event_key_text(arrivals.column, arrivals.label, arrivals.grain) if arrivals else "''"
-        uris = {file_uri(str(Path(scan.root) / path)): path for path in scan.paths}
+        uris = {file_uri(below(scan.root, path)): path for path in scan.paths}
         place = f"concat({name_sql(FILE)}, '\\n', coalesce({part}, ''))"
         try:
             found = self._sums(scan_frame(self._spark, scan, with_file=True), place, scan.columns)
@@ -235,8 +243,8 @@ class SparkEngine(Staging["DataFrame"]):
 
     def _write(self, work: StageWork, rows: DataFrame) -> list[DataFile]:
         """Write rows as partitioned files."""
-        Path(work.root).mkdir(parents=True, exist_ok=True)
-        return write_partitioned(rows, work.target)
+        self._storage.prepare(work.root)
+        return write_partitioned(rows, work.target, self._storage)
 
     def _digests(self, rows: DataFrame, dataset: Dataset) -> Mapping[PartitionKey, ContentDigest]:
         return self._sums(rows, key_text(dataset.partition), dataset.columns)
