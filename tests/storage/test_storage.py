@@ -67,6 +67,17 @@ def test_a_file_is_put_whole_in_the_place_of_another_and_copied_and_deleted(
     assert Path(out).exists()
 
 
+def test_files_are_moved_and_a_folder_is_cleared(storage: Storage, lake: str) -> None:
+    storage.move([(below(lake, "t/a=1/x"), below(lake, "u/b=1/x"))])
+    assert storage.read(below(lake, "u/b=1/x")) == b"t/a=1/x"
+    assert [f.path for f in storage.files(below(lake, "t"))] == ["y"]
+
+    storage.clear(below(lake, "u"))
+    storage.clear(below(lake, "never"))
+
+    assert storage.names(lake) == ["t"]
+
+
 def test_what_is_sealed_is_named_by_its_bytes(storage: Storage, lake: str) -> None:
     place = below(lake, "t/y")
     sha256 = hashlib.sha256(b"t/y").hexdigest()
