@@ -129,6 +129,7 @@ def session(master: str, memory: str) -> Any:
         "spark.ui.enabled": "false",
         "spark.log.level": "ERROR",
         "spark.sql.session.timeZone": "UTC",
+        "spark.sql.shuffle.partitions": "8",
         "spark.sql.parquet.outputTimestampType": "TIMESTAMP_MICROS",
         "spark.sql.parquet.compression.codec": "zstd",
         "spark.sql.sources.parallelPartitionDiscovery.threshold": "1000",

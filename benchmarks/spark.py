@@ -111,15 +111,14 @@ def main() -> None:
     theirs, ours = map(median, costs.values())
     bench.note("full rebuild, wall", f"{ours.wall_s / theirs.wall_s:.2f}x | |", f"{BAR}x")
     bench.note("full rebuild, CPU", f"{ours.cpu_s / theirs.cpu_s:.2f}x | |")
+    kept = f"{os.cpu_count()} cores, Python {platform.python_version()}, PySpark {version('pyspark')}"
     head = [
         "# Results on Spark",
         "",
-        f"{datetime.now(UTC):%Y-%m-%d}: {asked.events:,} events over {asked.days} days, {asked.master} of "
-        f"{os.cpu_count()} cores, Python {platform.python_version()}, PySpark {version('pyspark')}, {asked.runs} runs of "
-        "each job, taking turns; medians, with the range of",
-        "the wall times. Each job starts a Spark of its own, with a heap of "
-        f"{MEMORY_MB:,} MB. The same small job varied by {before} before and {noise()} after",
-        "the measurements. Written by `benchmarks/spark.py`.",
+        f"{datetime.now(UTC):%Y-%m-%d}: {asked.events:,} events over {asked.days} days, {asked.master} of {kept}.",
+        f"{asked.runs} runs of each job, taking turns; medians, with the range of the wall times. Each job starts a",
+        f"Spark of its own with a heap of {MEMORY_MB:,} MB. The same small job varied by {before} before and {noise()}",
+        "after the measurements. Written by `benchmarks/spark.py`.",
         "",
         "| job | wall | CPU | peak memory of a process | bar |",
         "|---|---|---|---|---|",

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import os
-from collections.abc import Iterable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from functools import cached_property
 from pathlib import Path
@@ -32,6 +32,7 @@ from remint.engines.duckdb_versions import repeated_reads, rival_arrivals, rival
 from remint.engines.duckdb_views import define, undefine, write_views
 from remint.engines.promised_columns import check_columns
 from remint.engines.staging import (
+    Count,
     Measured,
     Staging,
     parsed_scan,
@@ -250,7 +251,7 @@ class DuckDBEngine(Staging[str]):
         check_columns(work.dataset, {row[0]: row[1] for row in rows}, function.place if function else "")
         return sql
 
-    def _latest(self, work: StageWork, rows: str) -> tuple[str, int]:
+    def _latest(self, work: StageWork, rows: str) -> tuple[str, Count]:
         """Return a SELECT of the latest row of every key, reading only the keys that occur twice in full.
 
         Latest within a partition, or across all where an input brings every version of what it reads: so a unit alone
@@ -284,19 +285,25 @@ class DuckDBEngine(Staging[str]):
         return (
             f"SELECT * FROM ({rows}) WHERE hash({key}) NOT IN (SELECT h FROM __twice) UNION ALL "
             f"SELECT * FROM __rivals QUALIFY row_number() OVER (PARTITION BY {key} ORDER BY {order}, hash({whole})) = 1"
-        ), lost
+        ), lambda: lost
 
     def _where(self, dataset: Dataset, rows: str, condition: str) -> str:
         """Return the SELECT of the rows that a condition holds of."""
         del dataset
         return f"SELECT * FROM ({rows}) WHERE {condition}"
 
+    def _counted(self, dataset: Dataset, rows: str, condition: str) -> tuple[str, Count]:
+        """Return the SELECT, and of how many of its rows a condition holds."""
+        found = self._count(self._where(dataset, rows, condition))
+        return rows, lambda: found
+
     def _count(self, rows: str) -> int:
         """Return how many rows a SELECT gives."""
         return int(self._con.execute(f"SELECT count(*) FROM ({rows})").fetchall()[0][0])
 
-    def _write(self, work: StageWork, rows: str) -> list[DataFile]:
-        """Write rows as partitioned files."""
+    def _write(self, work: StageWork, rows: str, settle: Callable[[], object]) -> list[DataFile]:
+        """Write rows as partitioned files; a tie was refused before."""
+        del settle
         self._storage.prepare(work.root)
         files = copy_partitioned(self._con, rows, work.target, self._storage)
         for table in ("__twice", "__rivals"):

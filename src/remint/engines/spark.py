@@ -6,15 +6,16 @@ depend on the engine; what Spark would compute otherwise is refused before anyth
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
-from functools import cached_property
+from functools import cache, cached_property
+from itertools import count
 from pathlib import Path
 from typing import TYPE_CHECKING
 
 from remint.checks.judge import UNIQUE_KEY
 from remint.checks.run_now import bind_run_now
-from remint.checks.spark_sql import spark_expressions, spark_query
+from remint.checks.spark_sql import spark_expressions, spark_query, tables_read
 from remint.engines.base import Scan, StageWork, literal
 from remint.engines.duckdb_types import made_types
 from remint.engines.portable_digest import PORTABLE_SCHEME
@@ -39,8 +40,11 @@ from remint.engines.spark_session import SparkTarget, first_line, start_spark
 from remint.engines.spark_types import require_same_types
 from remint.engines.spark_versions import repeated_reads, rival_partitions
 from remint.engines.staging import (
+    Count,
     Measured,
     Staging,
+    meets,
+    parse_of,
     parsed_scan,
     refuse_tie,
     transform_of,
@@ -56,7 +60,8 @@ from remint.storage.base import Storage, below
 from remint.storage.local import LOCAL
 
 if TYPE_CHECKING:
-    from pyspark.sql import DataFrame, SparkSession
+    from pyspark.sql import Column as PySparkColumn
+    from pyspark.sql import DataFrame, Observation, SparkSession
 
 _PLACE, _RANK = "remint place", "remint rank"
 
@@ -76,9 +81,9 @@ class SparkEngine(Staging["DataFrame"]):
             storage: where the tables lie.
         """
         self._target, self._folder, self._storage = target, folder, storage
-        self._parsed: dict[tuple[Scan, Parse], DataFrame] = {}
-        self._kept: list[DataFrame] = []
-        self._views = 0
+        self._parsed: dict[tuple[Scan, Parse], tuple[int, int]] = {}
+        self._parsing: Observation | None = None
+        self._names = count(1)
 
     @cached_property
     def _spark(self) -> SparkSession:
@@ -112,11 +117,8 @@ class SparkEngine(Staging["DataFrame"]):
         return {(uris[uri], key): digest for (uri, key), digest in split.items()}
 
     def forget(self) -> None:
-        """Drop what was kept between the steps of a batch."""
-        for frame in (*self._parsed.values(), *self._kept):
-            frame.unpersist()
+        """Drop what is known of parsed inputs."""
         self._parsed.clear()
-        self._kept.clear()
 
     @contextmanager
     def _prepared(self, work: StageWork) -> Iterator[DataFrame]:
@@ -135,10 +137,6 @@ class SparkEngine(Staging["DataFrame"]):
                 f"{dataset.name} {work.keys.describe()}: {first_line(error)}",
                 hint=f"the transform of {dataset.name} does not run on this data; correct it and plan again",
             ) from error
-        finally:
-            for frame in self._kept:
-                frame.unpersist()
-            self._kept.clear()
 
     def _made_by(self, work: StageWork) -> DataFrame:
         """Return what the transform's SELECT, or its function, makes, its columns checked."""
@@ -149,27 +147,25 @@ class SparkEngine(Staging["DataFrame"]):
             frames = {alias: self._input(work, alias) for alias in work.inputs}
             return returned_frame(self._spark, work.function, work, frames)
         types = made_types(work)
-        relations = {alias: relation(self._view(frame), columns) for alias, frame, columns in self._bound(work)}
         sql = bind_run_now(transform.sql, f"TIMESTAMPTZ {literal(work.now)}")
+        relations = {alias: relation(self._view(frame), columns) for alias, frame, columns in self._bound(work, sql)}
         made = self._spark.sql(spark_query(sql, relations))
         require_same_types(work.dataset, types, dict(made.dtypes))
         return made
 
-    def _bound(self, work: StageWork) -> Iterator[tuple[str, DataFrame, Sequence[Column]]]:
+    def _bound(self, work: StageWork, sql: str) -> Iterator[tuple[str, DataFrame, Sequence[Column]]]:
         """Yield what the SQL reads: each input, and the rows that parsing rejected."""
-        parse = work.dataset.parse
+        parse, read = work.dataset.parse, tables_read(sql)
         for alias, scan in work.inputs.items():
-            frame = self._input(work, alias)
             if parse is None or parse.alias != alias:
-                yield alias, frame, scan.columns
+                yield alias, scan_frame(self._spark, scan), scan.columns
                 continue
             shape = {c.name: c for c in (*scan.columns, *parse.fields)}
-            yield alias, frame, [shape[name] for name in valid_names(parse, scan.columns)]
-            names = rejected_names(parse, scan.columns)
-            columns = [*scan.columns, Column(name=REASON, type="VARCHAR")]
-            chosen = [f"{name_sql(here)} AS {name_sql(own)}" for here, own in names]
-            rejected = self._parsed_frame(work, scan).where(f"{name_sql(REASON)} IS NOT NULL").selectExpr(*chosen)
-            yield f"{alias}_rejected", rejected, columns
+            if alias.lower() in read:
+                yield alias, self._input(work, alias), [shape[name] for name in valid_names(parse, scan.columns)]
+            if f"{alias}_rejected".lower() in read:
+                columns = [*scan.columns, Column(name=REASON, type="VARCHAR")]
+                yield f"{alias}_rejected", self._rejected(work, scan), columns
 
     def _input(self, work: StageWork, alias: str) -> DataFrame:
         scan, parse = work.inputs[alias], work.dataset.parse
@@ -178,50 +174,79 @@ class SparkEngine(Staging["DataFrame"]):
         valid = self._parsed_frame(work, scan).where(f"{name_sql(REASON)} IS NULL")
         return valid.selectExpr(*map(name_sql, valid_names(parse, scan.columns)))
 
+    def _rejected(self, work: StageWork, scan: Scan) -> DataFrame:
+        parse = parse_of(work.dataset)
+        chosen = [f"{name_sql(here)} AS {name_sql(own)}" for here, own in rejected_names(parse, scan.columns)]
+        parsed = self._parsed_frame(work, scan, only_rejected=(scan, parse) in self._parsed)
+        return parsed.where(f"{name_sql(REASON)} IS NOT NULL").selectExpr(*chosen)
+
     def _view(self, frame: DataFrame) -> str:
-        self._views += 1
-        name = f"remint_input_{self._views}"
+        name = f"remint_input_{next(self._names)}"
         frame.createOrReplaceTempView(name)
         return name
 
-    def _parsed_frame(self, work: StageWork, scan: Scan) -> DataFrame:
-        """Return the parsed input, kept, unless a dataset of this batch already had it parsed."""
-        parse = work.dataset.parse
-        assert parse is not None  # noqa: S101 - the caller looked
-        if (scan, parse) not in self._parsed:
-            for frame in self._parsed.values():
-                frame.unpersist()
-            self._parsed.clear()
-            self._parsed[scan, parse] = parsed_frame(scan_frame(self._spark, scan), parse, scan.columns).persist()
-        return self._parsed[scan, parse]
+    def _parsed_frame(self, work: StageWork, scan: Scan, *, only_rejected: bool = False) -> DataFrame:
+        """Return the parsed input; its rows are counted as they pass, unless they were before in this batch.
+
+        It is parsed again for the dataset of the rejected rows, which takes less than to keep it: only those come back.
+        """
+        parse = parse_of(work.dataset)
+        frame = parsed_frame(scan_frame(self._spark, scan), parse, scan.columns, only_rejected=only_rejected)
+        if (scan, parse) in self._parsed:
+            return frame
+        frame, self._parsing = self._observed(frame, "count(*)", f"count({name_sql(REASON)})")
+        return frame
+
+    def _observed(self, frame: DataFrame, *aggregates: str) -> tuple[DataFrame, Observation]:
+        """Return rows whose aggregates are known once they are made; what Spark need not make has none."""
+        from pyspark.sql import Observation  # noqa: PLC0415 - an extra, and slow
+        from pyspark.sql.functions import expr  # noqa: PLC0415 - an extra, and slow
+
+        observation = Observation(f"remint_{next(self._names)}")
+        columns = [expr(f"{sql} AS n{i}") for i, sql in enumerate(aggregates)]
+        return frame.observe(observation, *columns), observation
 
     def _parse_counts(self, work: StageWork) -> tuple[int, int, int]:
         """Return the rows read, those rejected of them, and how often rows are read beyond once."""
-        scan = parsed_scan(work)
-        counts = self._parsed_frame(work, scan).selectExpr("count(*)", f"count({name_sql(REASON)})")
-        total, rejected = counts.collect()[0]
-        return total, rejected, repeated_reads(self._spark, scan)
+        scan, parse = parsed_scan(work), parse_of(work.dataset)
+        if (scan, parse) not in self._parsed:
+            assert self._parsing is not None  # noqa: S101 - it was read
+            total, rejected = seen(self._parsing, 2)
+            self._parsed[scan, parse] = total, rejected
+        return *self._parsed[scan, parse], repeated_reads(self._spark, scan)
 
     def _rivals(self, work: StageWork) -> list[PartitionKey]:
         """Return the partitions of the rivals that are read."""
         return [key for scan in work.inputs.values() for key in rival_partitions(self._spark, scan)]
 
-    def _latest(self, work: StageWork, rows: DataFrame) -> tuple[DataFrame, int]:
-        """Return the latest row of every key, and how many rows that leaves out."""
-        dataset = work.dataset
-        names = version_key(work)
+    def _latest(self, work: StageWork, rows: DataFrame) -> tuple[DataFrame, Count]:
+        """Return the latest row of every key, and how many rows that leaves out, known once the rows are made."""
+        dataset, names = work.dataset, version_key(work)
         key = ", ".join(map(name_sql, names))
         order = ", ".join(f"{name_sql(c)} DESC NULLS LAST" for c in dataset.keep)
         over = f"OVER (PARTITION BY {key} ORDER BY {order})"
-        ranked = rows.selectExpr(
-            "*", f"row_number() {over} AS {name_sql(_PLACE)}", f"rank() {over} AS {name_sql(_RANK)}"
-        ).persist()
-        self._kept.append(ranked)
         place, rank = name_sql(_PLACE), name_sql(_RANK)
-        lost, level = ranked.selectExpr(f"count_if({place} > 1)", f"count_if({place} > 1 AND {rank} = 1)").collect()[0]
-        if level:
-            self._refuse_ties(ranked.where(f"{rank} = 1"), dataset, names)
-        return ranked.where(f"{name_sql(_PLACE)} = 1").select(*map(name_sql, dataset.column_names)), lost
+        gathered = self._gathered(work, rows)
+        ranked = gathered.selectExpr("*", f"row_number() {over} AS {place}", f"rank() {over} AS {rank}")
+        passed, lost = self._observed(ranked, f"count_if({place} > 1)", f"count_if({place} > 1 AND {rank} = 1)")
+
+        @cache
+        def superseded() -> int:
+            number, level = seen(lost, 2)
+            if level:
+                self._refuse_ties(ranked.where(f"{rank} = 1"), dataset, names)
+            return number
+
+        return passed.where(f"{place} = 1").select(*map(name_sql, dataset.column_names)), superseded
+
+    def _gathered(self, work: StageWork, rows: DataFrame) -> DataFrame:
+        """Return rows put together by partition where that suffices: one shuffle then serves ``keep`` and the files."""
+        return rows.repartition(*_partition(work)) if self._is_gathered(work) else rows
+
+    def _is_gathered(self, work: StageWork) -> bool:
+        """Return whether there are partitions enough for all tasks, and no version is in another one."""
+        tasks = int(self._spark.conf.get("spark.sql.shuffle.partitions") or 0)
+        return bool(work.dataset.keep) and not meets(work) and len(work.keys) >= tasks
 
     def _refuse_ties(self, first: DataFrame, dataset: Dataset, names: Sequence[str]) -> None:
         """Refuse different rows of one key that are all the latest."""
@@ -237,14 +262,17 @@ class SparkEngine(Staging["DataFrame"]):
         """Return the rows that a condition holds of."""
         return rows.where(spark_expressions([condition], relation("r", dataset.columns))[0])
 
-    def _count(self, rows: DataFrame) -> int:
-        """Return how many rows there are."""
-        return int(rows.count())
+    def _counted(self, dataset: Dataset, rows: DataFrame, condition: str) -> tuple[DataFrame, Count]:
+        """Return the rows, and of how many a condition holds, known once they are made."""
+        (sql,) = spark_expressions([condition], relation("r", dataset.columns))
+        passed, found = self._observed(rows, f"count_if({sql})")
+        return passed, lambda: seen(found, 1)[0]
 
-    def _write(self, work: StageWork, rows: DataFrame) -> list[DataFile]:
+    def _write(self, work: StageWork, rows: DataFrame, settle: Callable[[], object]) -> list[DataFile]:
         """Write rows as partitioned files."""
         self._storage.prepare(work.root)
-        return write_partitioned(rows, work.target, self._storage)
+        cut = rows if self._is_gathered(work) else rows.hint("rebalance", *_partition(work))
+        return write_partitioned(cut, work.target, self._storage, settle)
 
     def _digests(self, rows: DataFrame, dataset: Dataset) -> Mapping[PartitionKey, ContentDigest]:
         return self._sums(rows, key_text(dataset.partition), dataset.columns)
@@ -286,6 +314,19 @@ class SparkEngine(Staging["DataFrame"]):
             f"GROUP BY remint_key, {key} HAVING count(*) > 1) GROUP BY remint_key"
         ).collect()
         return {key: int(count) for key, count in sorted(map(tuple, rows))}
+
+
+def _partition(work: StageWork) -> list[PySparkColumn]:
+    """Return the columns by which a dataset is cut."""
+    from pyspark.sql.functions import col  # noqa: PLC0415 - an extra, and slow
+
+    return [col(name_sql(name)) for name in work.dataset.partition.columns]
+
+
+def seen(observation: Observation, number: int) -> list[int]:
+    """Return what was observed: nothing of rows that Spark found it need not make."""
+    found = observation.get
+    return [int(found.get(f"n{i}") or 0) for i in range(number)]
 
 
 def _checks(dataset: Dataset) -> list[str]:

@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import posixpath
 import uuid
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from datetime import UTC, date, datetime
 from decimal import Decimal
 from typing import TYPE_CHECKING, Any
@@ -29,11 +29,14 @@ if TYPE_CHECKING:
 
 _PART = "remint_part_{}"
 """Column, and so folder, of the value of a partition column, in hex: no file system nor locale changes it."""
+_NO_DATE = "__HIVE_DEFAULT_PARTITION__"
 _FIELD_ID = "parquet.field.id"
 """Metadata of a column by which Spark names it in a file."""
 
 
-def write_partitioned(frame: DataFrame, target: Target, storage: Storage) -> list[DataFile]:
+def write_partitioned(
+    frame: DataFrame, target: Target, storage: Storage, settle: Callable[[], object] = lambda: None
+) -> list[DataFile]:
     """Write rows as Parquet files below the target, one folder a partition, and return the files by path.
 
     Spark writes into a folder of its own and commits there, so that what it holds afterwards is of exactly one attempt
@@ -56,7 +59,6 @@ def write_partitioned(frame: DataFrame, target: Target, storage: Storage) -> lis
     try:
         (
             frame.selectExpr(*rows, *parts)
-            .hint("rebalance", *names)
             .write.mode("error")
             .partitionBy(*names)
             .option("compression", "zstd")
@@ -64,13 +66,19 @@ def write_partitioned(frame: DataFrame, target: Target, storage: Storage) -> lis
             .option("mapreduce.fileoutputcommitter.marksuccessfuljobs", "false")
             .parquet(spark_uri(aside))
         )
+        settle()
         return _moved(aside, target, storage)
     finally:
         storage.clear(aside)
 
 
 def _part_sql(frame: DataFrame, name: str) -> str:
-    """Return the SQL of a partition value as a folder's name: ``n`` for NULL, else ``x`` and its UTF-8 in hex."""
+    """Return the SQL of a partition value as a folder's name: a date, else ``n`` for NULL or ``x`` and UTF-8 in hex.
+
+    A date is left as it is, so that Spark sees that rows which are ordered by it need not be sorted once more.
+    """
+    if dict(frame.dtypes)[name] == "date":
+        return name_sql(name)
     text = f"CAST({name_sql(name)} AS STRING)"
     if dict(frame.dtypes)[name] == "timestamp":
         text = f"concat({text}, '+00')"
@@ -119,7 +127,10 @@ def _moved(aside: str, target: Target, storage: Storage) -> list[DataFile]:
 
 
 def _value(folder: str) -> str | None:
-    return bytes.fromhex(folder[1:]).decode() if folder.startswith("x") else None
+    """Return the value that a folder names; None for NULL."""
+    if folder.startswith("x"):
+        return bytes.fromhex(folder[1:]).decode()
+    return None if folder in ("n", _NO_DATE) else folder
 
 
 def _key(spec: PartitionSpec, values: Sequence[str | None]) -> PartitionKey | None:

@@ -178,10 +178,8 @@ def digest_columns(columns: Sequence[Column], suffix: str = "") -> tuple[str, st
     if not columns:
         return f"0L AS hi{suffix}", f"0L AS lo{suffix}"  # a consumer that only counts rows sees the row count
     row = f"md5(concat_ws('|', {', '.join(_canonical(c) for c in columns)}))"
-    return (
-        f"CAST(conv(substring({row}, 1, 8), 16, 10) AS BIGINT) AS hi{suffix}",
-        f"CAST(conv(substring({row}, 9, 8), 16, 10) AS BIGINT) AS lo{suffix}",
-    )
+    bits = f"CAST(conv(substring({row}, 1, 16), 16, -10) AS BIGINT)"
+    return f"({bits} >>> 32) AS hi{suffix}", f"({bits} & 4294967295) AS lo{suffix}"
 
 
 def digest_sums(suffix: str = "") -> str:

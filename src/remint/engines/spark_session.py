@@ -7,6 +7,8 @@ give the known answers before it is given any work.
 from __future__ import annotations
 
 import logging
+import os
+import re
 import sys
 import warnings
 from dataclasses import dataclass
@@ -40,6 +42,8 @@ _MEANING = {
     # Below it the files of a scan are listed by the driver, at once; above it by a job of its own.
     "spark.sql.sources.parallelPartitionDiscovery.threshold": "1000",
 }
+_LOCAL = re.compile(r"local(?:\[(\*|\d+)[^]]*\])?$")
+_PARTS_A_THREAD = 4
 _S3A = "org.apache.hadoop.fs.s3a.S3AFileSystem"
 _S3A_PACKAGES = "org.apache.hadoop:hadoop-aws, of the version of Spark's Hadoop,"
 _DATES = "VALUES (DATE '2026-01-01', 1), (DATE '2026-01-05', 2), (DATE '2026-02-05', 4) AS t(d, n)"
@@ -94,8 +98,6 @@ class SparkTarget:
     """Of the driver, when it is started here: ``4GB``."""
     threads: int = 0
     """0: all cores."""
-    shuffle_partitions: int = 0
-    """0: as Spark has it."""
     bucket: BucketAccess | None = None
     """How a lake in a bucket is reached."""
 
@@ -113,8 +115,6 @@ def start_spark(target: SparkTarget, folder: Path) -> SparkSession:
         session = _session(target, folder)
         for name, value in _MEANING.items():
             session.conf.set(name, value)
-        if target.shuffle_partitions:
-            session.conf.set("spark.sql.shuffle.partitions", str(target.shuffle_partitions))
         if target.remote:
             _require_spark(session, target.remote)
         if target.bucket:
@@ -145,7 +145,8 @@ def _session(target: SparkTarget, folder: Path) -> SparkSession:
         return taken.newSession()
     if not target.submitted:
         folder.mkdir(parents=True, exist_ok=True)
-        builder = builder.master(target.master or f"local[{target.threads or '*'}]")
+        master = target.master or f"local[{target.threads or '*'}]"
+        builder = builder.master(master)
         quiet = Path(__file__).with_name("spark_log4j2.properties")
         for name, value in {
             "spark.ui.enabled": "false",
@@ -156,6 +157,7 @@ def _session(target: SparkTarget, folder: Path) -> SparkSession:
             "spark.local.dir": str(folder),
             "spark.sql.warehouse.dir": str(folder / "warehouse"),
             "spark.driver.memory": _memory(target.memory_limit),
+            **_shuffles(master),
             **({f"spark.hadoop.{k}": v for k, v in target.bucket.settings.items()} if target.bucket else {}),
         }.items():
             builder = builder.config(name, value)
@@ -163,6 +165,15 @@ def _session(target: SparkTarget, folder: Path) -> SparkSession:
     if not target.submitted:
         started.sparkContext.pythonExec = sys.executable
     return started.newSession()
+
+
+def _shuffles(master: str) -> dict[str, str]:
+    """Return into how many parts rows are shuffled on this machine: 200, as Spark has it, is for a cluster."""
+    threads = _LOCAL.match(master)
+    if threads is None:
+        return {}
+    number = os.cpu_count() or 1 if threads[1] == "*" else int(threads[1] or 1)
+    return {"spark.sql.shuffle.partitions": str(_PARTS_A_THREAD * number)}
 
 
 def _active() -> SparkSession | None:

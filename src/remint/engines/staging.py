@@ -7,7 +7,7 @@ where versions meet across partitions, after it; what is said of the rows is rea
 from __future__ import annotations
 
 from abc import ABC, abstractmethod
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from contextlib import AbstractContextManager
 from dataclasses import dataclass, field
 from typing import Any, Generic, TypeVar
@@ -15,13 +15,15 @@ from typing import Any, Generic, TypeVar
 from remint.engines.base import Scan, Staged, StageWork
 from remint.engines.duckdb_rows import UnusablePartition, keys_condition
 from remint.errors import TieInKeep, TransformFailed
-from remint.model.dataset import Dataset, Transform
+from remint.model.dataset import Dataset, Parse, Transform
 from remint.model.digest import ContentDigest
 from remint.model.partition import PartitionKey, PartitionSet
 from remint.model.provenance import DataFile
 
 Relation = TypeVar("Relation")
 """Rows before they are written: the text of a SELECT for DuckDB, a DataFrame for Spark."""
+Count = Callable[[], int]
+"""A number of rows, asked for once they are written: an engine may count while it makes them."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -31,6 +33,10 @@ class Measured:
     digests: Mapping[PartitionKey, ContentDigest] = field(default_factory=dict)
     projections: Mapping[tuple[str, ...], Mapping[PartitionKey, ContentDigest]] = field(default_factory=dict)
     violations: Mapping[str, Mapping[PartitionKey, int]] = field(default_factory=dict)
+
+
+def _none() -> int:
+    return 0
 
 
 class Staging(ABC, Generic[Relation]):
@@ -45,14 +51,14 @@ class Staging(ABC, Generic[Relation]):
         """Run the transform, write its units, read them back with digests and checks."""
         dataset = work.dataset
         with self._prepared(work) as made:
-            rows_read, rows_rejected, rows_repeated = self._parse_counts(work) if dataset.parse else (0, 0, 0)
             rivals = PartitionSet.of(work.keys.grain, self._rivals(work))
-            latest, rows_superseded = self._latest_of(work, made)
-            rows_elsewhere = 0
+            latest, superseded = self._latest_of(work, made)
+            elsewhere = _none
             if rivals and dataset.parse:
-                rows_elsewhere = self._count(self._where(dataset, latest, _inside(work, rivals)))
+                latest, elsewhere = self._counted(dataset, latest, _inside(work, rivals))
             mine = self._without(latest, work, work.context | rivals) if meets(work) else latest
-            files = self._written(work, mine)
+            files = self._written(work, mine, superseded)
+            rows_read, rows_rejected, rows_repeated = self._parse_counts(work) if dataset.parse else (0, 0, 0)
             measured = self._measured(work, files) if files else Measured()
         return Staged(
             files=tuple(files),
@@ -63,14 +69,16 @@ class Staging(ABC, Generic[Relation]):
             rows_read=rows_read,
             rows_read_by_unit=rows_read + rows_repeated,
             rows_rejected=rows_rejected,
-            rows_superseded=rows_superseded,
-            rows_elsewhere=rows_elsewhere,
+            rows_superseded=superseded(),
+            rows_elsewhere=elsewhere(),
         )
 
     def recompute(self, work: StageWork) -> Mapping[PartitionKey, ContentDigest]:
         """Return the digests of the work's units without writing."""
         with self._prepared(work) as made:
-            digests = self._digests(self._latest_of(work, made)[0], work.dataset)
+            latest, superseded = self._latest_of(work, made)
+            digests = self._digests(latest, work.dataset)
+            superseded()
         self.forget()
         return self._of_all(work, {k: d for k, d in digests.items() if k in work.keys})
 
@@ -84,27 +92,33 @@ class Staging(ABC, Generic[Relation]):
 
     @abstractmethod
     def _parse_counts(self, work: StageWork) -> tuple[int, int, int]:
-        """Return the rows read, those rejected of them, and how often rows are read beyond once."""
+        """Return the rows read, those rejected of them, and how often rows are read beyond once; all is written."""
 
     @abstractmethod
     def _rivals(self, work: StageWork) -> Sequence[PartitionKey]:
         """Return the partitions of the rivals that are read."""
 
     @abstractmethod
-    def _latest(self, work: StageWork, rows: Relation) -> tuple[Relation, int]:
-        """Return the latest row of every key, which ``version_key`` names, and how many rows that leaves out."""
+    def _latest(self, work: StageWork, rows: Relation) -> tuple[Relation, Count]:
+        """Return the latest row of every key, which ``version_key`` names, and how many rows that leaves out.
+
+        A tie is refused here, or when the count is asked for.
+        """
 
     @abstractmethod
     def _where(self, dataset: Dataset, rows: Relation, condition: str) -> Relation:
         """Return the rows of a dataset that a condition, in DuckDB's SQL, holds of."""
 
     @abstractmethod
-    def _count(self, rows: Relation) -> int:
-        """Return how many rows there are."""
+    def _counted(self, dataset: Dataset, rows: Relation, condition: str) -> tuple[Relation, Count]:
+        """Return the rows, and of how many of them a condition, in DuckDB's SQL, holds."""
 
     @abstractmethod
-    def _write(self, work: StageWork, rows: Relation) -> list[DataFile]:
-        """Write rows as partitioned files; raises UnusablePartition."""
+    def _write(self, work: StageWork, rows: Relation, settle: Callable[[], object]) -> list[DataFile]:
+        """Write rows as partitioned files; raises UnusablePartition.
+
+        ``settle`` is called when all rows are made, and may refuse them: no file is left then.
+        """
 
     @abstractmethod
     def _measured(self, work: StageWork, files: Sequence[DataFile]) -> Measured:
@@ -114,18 +128,18 @@ class Staging(ABC, Generic[Relation]):
     def _digests(self, rows: Relation, dataset: Dataset) -> Mapping[PartitionKey, ContentDigest]:
         """Return the content digest of each partition of a dataset's rows."""
 
-    def _latest_of(self, work: StageWork, made: Relation) -> tuple[Relation, int]:
+    def _latest_of(self, work: StageWork, made: Relation) -> tuple[Relation, Count]:
         # Where versions meet across partitions, one in the context may be the latest: it goes after ``keep``.
         rows = made if meets(work) else self._without(made, work, work.context)
-        return self._latest(work, rows) if work.dataset.keep else (rows, 0)
+        return self._latest(work, rows) if work.dataset.keep else (rows, _none)
 
     def _without(self, rows: Relation, work: StageWork, keys: PartitionSet) -> Relation:
         """Return the rows that are not of ``keys``, which are other units' business."""
         return self._where(work.dataset, rows, f"NOT {_inside(work, keys)}") if keys else rows
 
-    def _written(self, work: StageWork, rows: Relation) -> list[DataFile]:
+    def _written(self, work: StageWork, rows: Relation, settle: Callable[[], object]) -> list[DataFile]:
         try:
-            return self._write(work, rows)
+            return self._write(work, rows, settle)
         except UnusablePartition as error:
             raise TransformFailed(
                 f"{work.dataset.name} {work.keys.describe()}: {error}",
@@ -157,8 +171,13 @@ def transform_of(dataset: Dataset) -> Transform:
 
 def parsed_scan(work: StageWork) -> Scan:
     """Return the input whose payloads the dataset, which parses, has parsed."""
-    assert work.dataset.parse is not None  # noqa: S101 - the caller looked
-    return work.inputs[work.dataset.parse.alias]
+    return work.inputs[parse_of(work.dataset).alias]
+
+
+def parse_of(dataset: Dataset) -> Parse:
+    """Return how a dataset that parses does so."""
+    assert dataset.parse is not None  # noqa: S101 - the caller looked
+    return dataset.parse
 
 
 def written_scan(work: StageWork, files: Sequence[DataFile]) -> Scan:
