@@ -45,7 +45,6 @@ _MEANING = {
 _LOCAL = re.compile(r"local(?:\[(\*|\d+)[^]]*\])?$")
 _PARTS_A_THREAD = 4
 _S3A = "org.apache.hadoop.fs.s3a.S3AFileSystem"
-_S3A_PACKAGES = "org.apache.hadoop:hadoop-aws, of the version of Spark's Hadoop,"
 _DATES = "VALUES (DATE '2026-01-01', 1), (DATE '2026-01-05', 2), (DATE '2026-02-05', 4) AS t(d, n)"
 _RANGE = "sum(n) OVER (ORDER BY d RANGE BETWEEN INTERVAL '7' DAY PRECEDING AND CURRENT ROW)"
 _PROBES = {
@@ -216,12 +215,19 @@ def _require_bucket(session: SparkSession, lake: str) -> None:
         if _S3A in said or 'No FileSystem for scheme "s3a"' in said:
             raise EngineUnavailable(
                 f"Spark reaches {lake} through the S3A file system, and this session has none",
-                hint=f"add {_S3A_PACKAGES} to the session (see docs/engines.md); or: --engine duckdb",
+                hint=f"export PYSPARK_SUBMIT_ARGS='--packages org.apache.hadoop:hadoop-aws:{_hadoop(session)} "
+                "pyspark-shell' (docs/engines.md has a smaller set of jars); or: --engine duckdb",
             ) from None
         raise EngineUnavailable(
             f"Spark does not reach {lake}: {first_line(error)}",
             hint="give Spark the credentials and the endpoint that remint has: AWS_PROFILE, AWS_ENDPOINT_URL",
         ) from None
+
+
+def _hadoop(session: SparkSession) -> str:
+    """Return the version of Spark's Hadoop, which the jars must have; of a server it cannot be asked."""
+    machine: Any = None if session.conf.get("spark.remote", "") else getattr(session, "_jvm", None)
+    return str(machine.org.apache.hadoop.util.VersionInfo.getVersion()) if machine else "VERSION-OF-ITS-HADOOP"
 
 
 def first_line(error: Exception) -> str:
