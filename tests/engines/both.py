@@ -23,7 +23,7 @@ REMOTE = os.environ.get("REMINT_TEST_SPARK_REMOTE", "")
 """A Spark Connect server to run the suite on, in the place of a session of this process."""
 HERE = SparkTarget(remote=REMOTE, master="local[2,2]")
 """A task may fail once."""
-_CHEAP = {
+CHEAP = {
     "spark.ui.enabled": "false",
     "spark.ui.showConsoleProgress": "false",
     "spark.log.level": "OFF",
@@ -55,7 +55,7 @@ def spark_session() -> Any:
     from pyspark.sql import SparkSession
 
     builder: Any = SparkSession.builder.master(HERE.master)
-    for name, value in {**_CHEAP, "spark.local.dir": tempfile.mkdtemp()}.items():
+    for name, value in {**CHEAP, "spark.local.dir": tempfile.mkdtemp()}.items():
         builder = builder.config(name, value)
     with warnings.catch_warnings():
         warnings.simplefilter("ignore")

@@ -61,7 +61,7 @@ from remint.storage.local import LOCAL
 
 if TYPE_CHECKING:
     from pyspark.sql import Column as PySparkColumn
-    from pyspark.sql import DataFrame, Observation, SparkSession
+    from pyspark.sql import DataFrame, SparkSession
 
 _PLACE, _RANK = "remint place", "remint rank"
 
@@ -82,7 +82,7 @@ class SparkEngine(Staging["DataFrame"]):
         """
         self._target, self._folder, self._storage = target, folder, storage
         self._parsed: dict[tuple[Scan, Parse], tuple[int, int]] = {}
-        self._parsing: Observation | None = None
+        self._parsing: Callable[[], list[int]] | None = None
         self._names = count(1)
 
     @cached_property
@@ -197,21 +197,31 @@ class SparkEngine(Staging["DataFrame"]):
         frame, self._parsing = self._observed(frame, "count(*)", f"count({name_sql(REASON)})")
         return frame
 
-    def _observed(self, frame: DataFrame, *aggregates: str) -> tuple[DataFrame, Observation]:
-        """Return rows whose aggregates are known once they are made; what Spark need not make has none."""
+    def _observed(self, frame: DataFrame, *aggregates: str) -> tuple[DataFrame, Callable[[], list[int]]]:
+        """Return rows, and their aggregates, which are asked for once the rows are made.
+
+        What passes is counted as it does. Spark tells nothing of rows that it found it need not make, nor to who asked
+        for them through Spark Connect by the name of a view: then they are counted by a job of their own.
+        """
         from pyspark.sql import Observation  # noqa: PLC0415 - an extra, and slow
         from pyspark.sql.functions import expr  # noqa: PLC0415 - an extra, and slow
 
         observation = Observation(f"remint_{next(self._names)}")
         columns = [expr(f"{sql} AS n{i}") for i, sql in enumerate(aggregates)]
-        return frame.observe(observation, *columns), observation
+
+        @cache
+        def counts() -> list[int]:
+            found = observation.get or frame.select(*columns).collect()[0].asDict()
+            return [int(found[f"n{i}"] or 0) for i in range(len(aggregates))]
+
+        return frame.observe(observation, *columns), counts
 
     def _parse_counts(self, work: StageWork) -> tuple[int, int, int]:
         """Return the rows read, those rejected of them, and how often rows are read beyond once."""
         scan, parse = parsed_scan(work), parse_of(work.dataset)
         if (scan, parse) not in self._parsed:
             assert self._parsing is not None  # noqa: S101 - it was read
-            total, rejected = seen(self._parsing, 2)
+            total, rejected = self._parsing()
             self._parsed[scan, parse] = total, rejected
         return *self._parsed[scan, parse], repeated_reads(self._spark, scan)
 
@@ -232,7 +242,7 @@ class SparkEngine(Staging["DataFrame"]):
 
         @cache
         def superseded() -> int:
-            number, level = seen(lost, 2)
+            number, level = lost()
             if level:
                 self._refuse_ties(ranked.where(f"{rank} = 1"), dataset, names)
             return number
@@ -266,7 +276,7 @@ class SparkEngine(Staging["DataFrame"]):
         """Return the rows, and of how many a condition holds, known once they are made."""
         (sql,) = spark_expressions([condition], relation("r", dataset.columns))
         passed, found = self._observed(rows, f"count_if({sql})")
-        return passed, lambda: seen(found, 1)[0]
+        return passed, lambda: found()[0]
 
     def _write(self, work: StageWork, rows: DataFrame, settle: Callable[[], object]) -> list[DataFile]:
         """Write rows as partitioned files."""
@@ -321,12 +331,6 @@ def _partition(work: StageWork) -> list[PySparkColumn]:
     from pyspark.sql.functions import col  # noqa: PLC0415 - an extra, and slow
 
     return [col(name_sql(name)) for name in work.dataset.partition.columns]
-
-
-def seen(observation: Observation, number: int) -> list[int]:
-    """Return what was observed: nothing of rows that Spark found it need not make."""
-    found = observation.get
-    return [int(found.get(f"n{i}") or 0) for i in range(number)]
 
 
 def _checks(dataset: Dataset) -> list[str]:
