@@ -20,7 +20,7 @@ from tests.engines.both import CHEAP, what_spark_lacks
 
 pytestmark = pytest.mark.slow
 
-MADE = ("silver.events", "gold.daily")
+MADE = ("silver.events",)
 ASKED = ["run", *MADE, "--engine", "spark", "--reason", "test"]
 _PATIENCE_S = 120
 

@@ -4,12 +4,13 @@ from __future__ import annotations
 
 import subprocess
 import sys
+from dataclasses import replace
 from pathlib import Path
 
 import pytest
 
 from remint.engines.spark_needs import require_spark_here
-from remint.engines.spark_session import SparkTarget, _require_spark, first_line, start_spark
+from remint.engines.spark_session import BucketAccess, SparkTarget, _require_spark, first_line, start_spark
 from remint.errors import EngineRefused, EngineUnavailable
 from tests.engines.both import HERE, spark_session
 
@@ -67,6 +68,16 @@ def test_a_process_without_what_connect_needs_is_told_what_to_install(
         start_spark(SparkTarget(remote="sc://host.invalid:1"), tmp_path)
 
     assert "remint[spark-connect]" in (raised.value.hint or "")
+
+
+def test_a_session_that_cannot_reach_a_bucket_is_refused_with_the_jars_that_it_lacks(tmp_path: Path) -> None:
+    spark_session()
+    bucket = BucketAccess(lake="s3://lake/tables", endpoint="http://127.0.0.1:1", region="us-east-1")
+
+    with pytest.raises(EngineUnavailable, match="this session has none") as raised:
+        start_spark(replace(HERE, bucket=bucket), tmp_path)
+
+    assert "--packages org.apache.hadoop:hadoop-aws:" in (raised.value.hint or "")
 
 
 def java(folder: Path, version: str) -> str:

@@ -319,6 +319,10 @@ class SparkEngine(Staging["DataFrame"]):
 
     def _duplicates(self, view: str, dataset: Dataset) -> dict[PartitionKey, int]:
         key = ", ".join(map(name_sql, dataset.key))
+        # Distinct hashes prove distinct keys, and are shuffled as numbers; equal ones are settled by the exact count.
+        level = f"SELECT 1 FROM {view} GROUP BY xxhash64(remint_key, {key}) HAVING count(*) > 1 LIMIT 1"
+        if not self._spark.sql(level).collect():
+            return {}
         rows = self._spark.sql(
             f"SELECT remint_key, sum(n - 1) FROM (SELECT remint_key, count(*) AS n FROM {view} "
             f"GROUP BY remint_key, {key} HAVING count(*) > 1) GROUP BY remint_key"
