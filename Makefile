@@ -48,10 +48,11 @@ fmt: setup ## Format the code.
 	$(BIN)/ruff check --fix .
 	$(BIN)/ruff format .
 
-bench: setup ## Measure against the hand-written scripts, side by side, then plans over a million units.
+bench: setup ## Measure against the hand-written scripts, side by side, then plans over a million units, then Spark.
 	$(BIN)/python -m pip install --quiet --disable-pip-version-check --require-hashes -r requirements/bench.txt
 	$(BIN)/python benchmarks/run.py
 	$(BIN)/python benchmarks/scale.py
+	$(BIN)/python benchmarks/spark.py
 
 requirements: setup ## Lock the dependencies, with hashes and without registry hosts.
 	$(BIN)/python -m pip install --quiet uv

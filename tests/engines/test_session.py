@@ -28,6 +28,7 @@ def test_a_session_that_is_there_is_taken_as_it_is_and_left_as_it_was(tmp_path: 
 
 
 def test_what_gives_other_answers_than_spark_is_refused_with_every_one_of_them(tmp_path: Path) -> None:
+    spark_session()
     other = start_spark(HERE, tmp_path)
     _require_spark(other, "sc://here:1")
     other.conf.set("spark.sql.ansi.enabled", "false")
