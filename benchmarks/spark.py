@@ -116,7 +116,7 @@ def main() -> None:
         "# Results on Spark",
         "",
         f"{datetime.now(UTC):%Y-%m-%d}: {asked.events:,} events over {asked.days} days, {asked.master} of {kept}.",
-        f"{asked.runs} runs of each job, taking turns; medians, with the range of the wall times. Each job starts a",
+        f"{asked.runs} of each job, taking turns; medians, with the range of the wall times. Each job starts a",
         f"Spark of its own with a heap of {MEMORY_MB:,} MB. The same small job varied by {before} before and {noise()}",
         "after the measurements. Written by `benchmarks/spark.py`.",
         "",
