@@ -185,7 +185,7 @@ def _journalled(tools: Tools, graph: DatasetGraph, run_id: str, *, again: bool) 
     for entry in steps:
         if entry.kind is StepKind.INGEST_STAGED:
             source = SourceFileRecord(**entry.payload["source"])
-            if entry.payload["newest"] != newest[source.dataset]:
+            if entry.payload["newest"] != intake.newest[source.dataset]:
                 continue
             place = Place(**entry.payload["place"])
             _same_counting(graph[source.dataset], entry.payload["counted"])
