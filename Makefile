@@ -51,11 +51,12 @@ fmt: setup ## Format the code.
 	$(BIN)/ruff check --fix .
 	$(BIN)/ruff format .
 
-bench: setup ## Measure against hand-written scripts, side by side: rebuilds, commits; then plans over a million units.
+bench: setup ## Measure against hand-written scripts, side by side: rebuilds, commits, Spark; and plans over a million units.
 	$(BIN)/python -m pip install --quiet --disable-pip-version-check --require-hashes -r requirements/bench.txt
 	$(BIN)/python benchmarks/run.py
 	$(BIN)/python benchmarks/publish.py
 	$(BIN)/python benchmarks/scale.py
+	$(BIN)/python benchmarks/spark.py
 
 requirements: setup ## Lock the dependencies, with hashes and without registry hosts.
 	$(BIN)/python -m pip install --quiet uv

@@ -25,6 +25,7 @@ PROOFS = {
     "resume-killed": ("Killed again while it is resumed", "tests/faults"),
     "power-loss": ("Power lost at every mutating system call: what was not synced is gone", "tests/faults"),
     "steps": ("Killed before and after every durable step of a run, then resumed", "tests/e2e"),
+    "restaged-ingest": ("An ingest killed at every step, and gone on with under another digest scheme", "tests/e2e"),
     "clean-failure": ("Disk full, read-only, no memory, locked database", "tests/faults"),
     "simulator": ("Random histories with an oracle after each step, tables in memory", "tests/sim"),
     "histories-delta": ("The same histories on real Delta tables and DuckDB", "tests/sim"),

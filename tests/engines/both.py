@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import os
-import shutil
 import sys
 import tempfile
 import warnings
@@ -12,12 +11,11 @@ from pathlib import Path
 from typing import Any
 
 import pytest
-from pyspark.sql import SparkSession
 
-from remint.engines.base import Engine
+from remint.engines.base import Maker
 from remint.engines.duckdb import DuckDBEngine
-from remint.engines.portable_digest import PORTABLE_SCHEME
 from remint.engines.spark import SparkEngine
+from remint.engines.spark_needs import missing_java, missing_library
 from remint.engines.spark_session import SparkTarget, start_spark
 
 ENGINES = ["duckdb", "spark"]
@@ -25,7 +23,7 @@ REMOTE = os.environ.get("REMINT_TEST_SPARK_REMOTE", "")
 """A Spark Connect server to run the suite on, in the place of a session of this process."""
 HERE = SparkTarget(remote=REMOTE, master="local[2,2]")
 """A task may fail once."""
-_CHEAP = {
+CHEAP = {
     "spark.ui.enabled": "false",
     "spark.ui.showConsoleProgress": "false",
     "spark.log.level": "OFF",
@@ -42,14 +40,22 @@ _CHEAP = {
 
 
 @cache
+def what_spark_lacks() -> str:
+    """Return in words what is missing for Spark on this machine; empty where nothing is."""
+    return missing_library("pyspark.sql") or missing_java(os.environ.get("JAVA_HOME", ""))
+
+
+@cache
 def spark_session() -> Any:
     """The one Spark of this process, started as a user's own program would; engines take it as it is."""
     if REMOTE:
         return start_spark(HERE, Path(tempfile.mkdtemp()))
-    if shutil.which("java") is None:
-        pytest.skip("Spark needs Java 17, and there is no java on the PATH")
+    if missing := what_spark_lacks():
+        pytest.skip(f"Spark cannot run here: {missing}")
+    from pyspark.sql import SparkSession
+
     builder: Any = SparkSession.builder.master(HERE.master)
-    for name, value in {**_CHEAP, "spark.local.dir": tempfile.mkdtemp()}.items():
+    for name, value in {**CHEAP, "spark.local.dir": tempfile.mkdtemp()}.items():
         builder = builder.config(name, value)
     with warnings.catch_warnings():
         warnings.simplefilter("ignore")
@@ -58,16 +64,14 @@ def spark_session() -> Any:
     return session
 
 
-def make_engine(name: str, folder: Path, *, threads: int = 2, scheme: str = "") -> Engine:
+def make_engine(name: str, folder: Path, *, threads: int = 2, scheme: str = "") -> Maker:
     """Return a new engine that may read and write below ``folder``."""
-    embedded = DuckDBEngine(
-        memory_limit="512MB",
-        threads=threads,
-        folder=folder / "tmp",
-        allowed=(folder,),
-        scheme=PORTABLE_SCHEME if name == "spark" else scheme,
-    )
     if name == "duckdb":
-        return embedded
+        return make_embedded(folder, threads=threads, scheme=scheme)
     spark_session()
-    return SparkEngine(target=HERE, folder=folder / "tmp", embedded=embedded)
+    return SparkEngine(HERE, folder / "tmp")
+
+
+def make_embedded(folder: Path, *, threads: int = 2, scheme: str = "") -> DuckDBEngine:
+    """Return the engine that looks at single files and answers people, whichever made the rows."""
+    return DuckDBEngine(memory_limit="512MB", threads=threads, folder=folder / "tmp", allowed=(folder,), scheme=scheme)

@@ -18,9 +18,11 @@ from remint.engines.base import Engine, Scan, StageWork, Target
 from remint.engines.duckdb_rows import copy_partitioned, open_connection
 from remint.engines.portable_digest import PORTABLE_SCHEME
 from remint.engines.spark import SparkEngine
+from remint.engines.spark_files import write_partitioned
 from remint.errors import TransformFailed
 from remint.model.dataset import Arrivals, Column, Dataset, Layer, Logic, Parse, Transform
 from remint.model.partition import Grain, PartitionSet, PartitionSpec
+from remint.storage.local import LOCAL
 from tests.engines.both import ENGINES, make_engine
 from tests.engines.test_rows import HOSTILE, VALUES
 
@@ -260,7 +262,7 @@ class TestSparkAlone:
         doomed = frame.coalesce(1).mapInArrow(dies_once, "n BIGINT, region STRING")
 
         into = Target(root=str(tmp_path / "out"), spec=REGION, token="r-20261121-180000-abcd")
-        files = spark_rows.write_partitioned(doomed, into)
+        files = write_partitioned(doomed, into, LOCAL)
 
         assert Path(marker).exists()
         assert sum(f.rows for f in files) == 9000

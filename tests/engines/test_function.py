@@ -17,7 +17,7 @@ import pytest
 from remint.engines.base import Scan, StageWork
 from remint.errors import RemintError, SchemaMismatch, TieInKeep, TransformFailed
 from remint.model.dataset import Column, Dataset, LogicVersion, Parse
-from tests.engines.both import ENGINES, make_engine
+from tests.engines.both import ENGINES, make_embedded, make_engine
 from tests.engines.test_stage import COLUMNS, Bench, dataset, days
 
 Function = Callable[..., Any]
@@ -54,7 +54,7 @@ def rows_of(bench: Bench, of: StageWork) -> list[tuple[Any, ...]]:
     staged = bench.engine.stage(of)
     paths = tuple(f.path for f in staged.files)
     scan = Scan(root=of.root, paths=paths, columns=of.dataset.columns, partition=of.dataset.partition)
-    return sorted(bench.engine.query("SELECT * FROM t", {"t": scan}, 100).rows)
+    return sorted(make_embedded(bench.root).query("SELECT * FROM t", {"t": scan}, 100).rows)
 
 
 EVERY = (

@@ -4,11 +4,13 @@ from __future__ import annotations
 
 import subprocess
 import sys
+from dataclasses import replace
 from pathlib import Path
 
 import pytest
 
-from remint.engines.spark_session import SparkTarget, _require_spark, first_line, start_spark
+from remint.engines.spark_needs import require_spark_here
+from remint.engines.spark_session import BucketAccess, SparkTarget, _require_spark, first_line, start_spark
 from remint.errors import EngineRefused, EngineUnavailable
 from tests.engines.both import HERE, spark_session
 
@@ -26,6 +28,7 @@ def test_a_session_that_is_there_is_taken_as_it_is_and_left_as_it_was(tmp_path: 
 
 
 def test_what_gives_other_answers_than_spark_is_refused_with_every_one_of_them(tmp_path: Path) -> None:
+    spark_session()
     other = start_spark(HERE, tmp_path)
     _require_spark(other, "sc://here:1")
     other.conf.set("spark.sql.ansi.enabled", "false")
@@ -66,6 +69,58 @@ def test_a_process_without_what_connect_needs_is_told_what_to_install(
         start_spark(SparkTarget(remote="sc://host.invalid:1"), tmp_path)
 
     assert "remint[spark-connect]" in (raised.value.hint or "")
+
+
+def test_a_session_that_cannot_reach_a_bucket_is_refused_with_the_jars_that_it_lacks(tmp_path: Path) -> None:
+    spark_session()
+    bucket = BucketAccess(lake="s3://lake/tables", endpoint="http://127.0.0.1:1", region="us-east-1")
+
+    with pytest.raises(EngineUnavailable, match="this session has none") as raised:
+        start_spark(replace(HERE, bucket=bucket), tmp_path)
+
+    assert "--packages org.apache.hadoop:hadoop-aws:" in (raised.value.hint or "")
+
+
+def java(folder: Path, version: str) -> str:
+    """Return a JAVA_HOME whose java says that it is of a version."""
+    command = folder / "bin" / "java"
+    command.parent.mkdir(parents=True)
+    command.write_text(f"#!/bin/sh\nprintf 'openjdk version \"{version}\"\\n' >&2\n")
+    command.chmod(0o755)
+    return str(folder)
+
+
+@pytest.mark.parametrize(
+    ("version", "found"),
+    [("11.0.2", "found Java 11: "), ("1.8.0_402", "found Java 8: "), ("what", "found one of no version that is known")],
+)
+def test_a_java_that_is_too_old_is_named(tmp_path: Path, version: str, found: str) -> None:
+    with pytest.raises(EngineUnavailable, match="Java 17 or newer is needed") as raised:
+        require_spark_here(java(tmp_path, version))
+
+    assert found in raised.value.message
+    assert "openjdk-17" in (raised.value.hint or "")
+
+
+def test_a_java_home_without_java_is_named(tmp_path: Path) -> None:
+    with pytest.raises(EngineUnavailable, match=f"JAVA_HOME is {tmp_path}, and it does not start"):
+        require_spark_here(str(tmp_path))
+
+
+def test_all_that_is_missing_is_said_at_once(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setitem(sys.modules, "pyspark.sql", None)
+    monkeypatch.setenv("PATH", str(tmp_path))
+
+    with pytest.raises(EngineUnavailable, match=r"pyspark is not installed .* no java is on the PATH") as raised:
+        require_spark_here("")
+
+    assert "remint[spark]" in (raised.value.hint or "")
+    assert "openjdk-17" in (raised.value.hint or "")
+
+
+@pytest.mark.parametrize("version", ["17.0.15", "21", "25-ea"])
+def test_a_java_that_will_do_is_no_matter(tmp_path: Path, version: str) -> None:
+    require_spark_here(java(tmp_path, version))
 
 
 def test_of_a_workers_error_the_last_words_are_shown() -> None:

@@ -43,6 +43,9 @@ class RowEngine:
         del dataset
         return self.name
 
+    def start_for(self, datasets: Iterable[str]) -> None:
+        """Do nothing: it is there."""
+
     def stage(self, work: StageWork) -> Staged:
         assert work.dataset.transform
         table = self._known[work.dataset.name, work.dataset.transform.logic.digest]

@@ -77,6 +77,17 @@ def test_a_file_is_created_where_none_is_and_no_other_is_replaced(storage: Stora
     assert storage.names(below(lake, "t")) == ["a=1", "new", "y"]
 
 
+def test_files_are_moved_and_a_folder_is_cleared(storage: Storage, lake: str) -> None:
+    storage.move([(below(lake, "t/a=1/x"), below(lake, "u/b=1/x"))])
+    assert storage.read(below(lake, "u/b=1/x")) == b"t/a=1/x"
+    assert [f.path for f in storage.files(below(lake, "t"))] == ["y"]
+
+    storage.clear(below(lake, "u"))
+    storage.clear(below(lake, "never"))
+
+    assert list(storage.files(below(lake, "u"))) == []
+
+
 def test_what_is_sealed_is_named_by_its_bytes(storage: Storage, lake: str) -> None:
     place = below(lake, "t/y")
     sha256 = hashlib.sha256(b"t/y").hexdigest()

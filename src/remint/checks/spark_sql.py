@@ -59,6 +59,11 @@ def spark_query(sql: str, relations: Mapping[str, Relation]) -> str:
     return tree.sql(dialect=_SPARK, comments=False)
 
 
+def tables_read(sql: str) -> frozenset[str]:
+    """Return the names of tables, in lower case, that a SELECT of DuckDB's may read."""
+    return frozenset(table.name.lower() for table in _parsed(sql).find_all(exp.Table))
+
+
 def spark_expressions(expressions: Iterable[str], relation: Relation) -> list[str]:
     """Return expressions over one relation's columns (aggregates or conditions) as Spark's, in order.
 

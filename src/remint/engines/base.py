@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, Protocol, TypeVar
@@ -183,18 +183,22 @@ class Rows:
     truncated: bool = False
 
 
-class Engine(Protocol):
-    """One engine. It reads and writes files; it never touches a table's log."""
+class Maker(Protocol):
+    """What makes datasets: it reads pinned files and writes staged ones; it never touches a table's log."""
 
     name: str
+
+    def start_for(self, datasets: Iterable[DatasetName]) -> None:
+        """Start what makes these datasets: asked before anything is written, so that nothing is half done without it.
+
+        Raises:
+            EngineUnavailable: it is not installed, or does not start.
+        """
+        ...
 
     @property
     def digest_scheme(self) -> str:
         """Name of the row hash that its digests are made of."""
-        ...
-
-    def maker_of(self, dataset: DatasetName) -> str:
-        """Return the name of the engine that makes a dataset: its own, but for several engines as one."""
         ...
 
     def stage(self, work: StageWork) -> Staged:
@@ -219,6 +223,18 @@ class Engine(Protocol):
         self, dataset: Dataset, scan: Scan, *, by_event: bool
     ) -> Mapping[tuple[str, PartitionKey], ContentDigest]:
         """Return the content digest of each file, by path and key: of its partition, or of the event (Bronze)."""
+        ...
+
+    def forget(self) -> None:
+        """Drop what was kept between the steps of a batch (parsed inputs)."""
+        ...
+
+
+class Engine(Maker, Protocol):
+    """What a command has: it makes every dataset, looks at single files, and answers people."""
+
+    def maker_of(self, dataset: DatasetName) -> str:
+        """Return the name of the engine that makes a dataset: its own, but for several engines as one."""
         ...
 
     def ingest(self, work: IngestWork) -> Ingested:
@@ -286,10 +302,6 @@ class Engine(Protocol):
         Raises:
             ReadError: the file cannot be written.
         """
-        ...
-
-    def forget(self) -> None:
-        """Drop what was kept between the steps of a batch (parsed inputs)."""
         ...
 
 

@@ -2,11 +2,11 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
-from remint.engines.base import Comparison, Engine, Ingested, IngestWork, Rows, Scan, Staged, StageWork, Target
+from remint.engines.base import Comparison, Engine, Ingested, IngestWork, Maker, Rows, Scan, Staged, StageWork, Target
 from remint.model.dataset import Column, Dataset, DatasetName
 from remint.model.digest import ContentDigest
 from remint.model.partition import PartitionKey
@@ -14,40 +14,49 @@ from remint.model.provenance import Arrival, DataFile
 
 
 class ChosenEngine:
-    """Hands each piece of work to the engine that its dataset has; what has no dataset goes to the project's own."""
+    """Hands each piece of work to the engine that its dataset has; what has no dataset goes to the project's own.
 
-    def __init__(self, starts: Mapping[str, Callable[[], Engine]], own: str, chosen: Mapping[DatasetName, str]) -> None:
+    What looks at single files, or answers people, is done by the embedded engine: it needs no cluster.
+    """
+
+    def __init__(
+        self, embedded: Engine, starts: Mapping[str, Callable[[], Maker]], own: str, chosen: Mapping[DatasetName, str]
+    ) -> None:
         """Prepare engines that digest alike.
 
         Args:
-            starts: by the name of the engine, how it is started; it is, once, when it is first needed.
+            embedded: the engine of this process.
+            starts: by the name of every other engine, how it is started; it is, once, when it is first needed.
             own: engine of every dataset that has none of its own, and of what concerns no dataset.
             chosen: engine by dataset.
         """
-        self._started: dict[str, Engine] = {}
-        self._starts, self.name, self._chosen = starts, own, chosen
+        self._embedded, self._starts, self.name, self._chosen = embedded, starts, own, chosen
+        self._started: dict[str, Maker] = {embedded.name: embedded}
 
-    def _engine(self, name: str) -> Engine:
+    def _engine(self, name: str) -> Maker:
         if name not in self._started:
             self._started[name] = self._starts[name]()
         return self._started[name]
 
-    def _of(self, dataset: Dataset) -> Engine:
+    def _of(self, dataset: Dataset) -> Maker:
         return self._engine(self.maker_of(dataset.name))
 
     def maker_of(self, dataset: DatasetName) -> str:
         """Return the name of the engine that makes a dataset."""
         return self._chosen.get(dataset, self.name)
 
+    def start_for(self, datasets: Iterable[DatasetName]) -> None:
+        """Start what makes these datasets."""
+        by_maker: dict[str, list[DatasetName]] = {}
+        for dataset in datasets:
+            by_maker.setdefault(self.maker_of(dataset), []).append(dataset)
+        for name, mine in sorted(by_maker.items()):
+            self._engine(name).start_for(mine)
+
     @property
     def digest_scheme(self) -> str:
         """Name of the row hash of all of them."""
         return self._embedded.digest_scheme
-
-    @property
-    def _embedded(self) -> Engine:
-        """The engine that looks at single files and answers people."""
-        return self._engine("duckdb")
 
     def stage(self, work: StageWork) -> Staged:
         """Run the transform on its dataset's engine and write its units as Parquet files."""
@@ -68,35 +77,35 @@ class ChosenEngine:
         return self._of(dataset).file_digests(dataset, scan, by_event=by_event)
 
     def ingest(self, work: IngestWork) -> Ingested:
-        """Turn one source file into Bronze and quarantine files: always embedded."""
+        """Turn one source file into Bronze and quarantine files, embedded."""
         return self._embedded.ingest(work)
 
     def write(self, rows: Any, columns: Sequence[Column], target: Target) -> list[DataFile]:
-        """Write Arrow rows as files: always embedded."""
+        """Write Arrow rows as files, embedded."""
         return self._embedded.write(rows, columns, target)
 
     def rivals(self, dataset: Dataset, known: Scan, new: Scan) -> tuple[Arrival, ...]:
-        """Return which rows count for other event partitions than their own: always embedded."""
+        """Return which rows count for other event partitions than their own, embedded."""
         return self._embedded.rivals(dataset, known, new)
 
     def compare(self, before: Scan, after: Scan, key: Sequence[str], sample: int) -> Comparison:
-        """Return what differs between two states of a table: always embedded."""
+        """Return what differs between two states of a table, embedded."""
         return self._embedded.compare(before, after, key, sample)
 
     def query(self, sql: str, scans: Mapping[str, Scan], limit: int) -> Rows:
-        """Run one read-only SELECT: always embedded."""
+        """Run one read-only SELECT, embedded."""
         return self._embedded.query(sql, scans, limit)
 
     def arrow(self, sql: str, scans: Mapping[str, Scan]) -> Any:
-        """Run one read-only SELECT and return all of its rows: always embedded."""
+        """Run one read-only SELECT and return all of its rows, embedded."""
         return self._embedded.arrow(sql, scans)
 
     def connection(self, scans: Mapping[str, Scan]) -> Any:
-        """Return a connection in which every scan is a view: always embedded."""
+        """Return a connection in which every scan is a view, embedded."""
         return self._embedded.connection(scans)
 
     def write_views(self, path: Path, scans: Mapping[str, Scan], about: Mapping[str, str]) -> None:
-        """Write the scans as views: always embedded."""
+        """Write the scans as views, embedded."""
         self._embedded.write_views(path, scans, about)
 
     def forget(self) -> None:

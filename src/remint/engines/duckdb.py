@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import os
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from functools import cached_property
 from pathlib import Path
@@ -13,18 +13,7 @@ import duckdb
 
 from remint.checks.judge import UNIQUE_KEY
 from remint.checks.run_now import bind_run_now
-from remint.engines.base import (
-    Comparison,
-    Ingested,
-    IngestWork,
-    Rows,
-    Scan,
-    Staged,
-    StageWork,
-    Target,
-    literal,
-    quoted,
-)
+from remint.engines.base import Comparison, Ingested, IngestWork, Rows, Scan, StageWork, Target, literal, quoted
 from remint.engines.duckdb_compare import compare
 from remint.engines.duckdb_function import RETURNED, call_function
 from remint.engines.duckdb_ingest import ingest_file, measured, row_event_key
@@ -37,7 +26,6 @@ from remint.engines.duckdb_rows import (
     digest_scheme,
     fetched,
     key_sql,
-    keys_condition,
     open_connection,
     parts_sql,
     scan_sql,
@@ -45,11 +33,22 @@ from remint.engines.duckdb_rows import (
 from remint.engines.duckdb_versions import repeated_reads, rival_arrivals, rival_partitions
 from remint.engines.duckdb_views import define, undefine, write_views
 from remint.engines.promised_columns import check_columns
-from remint.errors import RefusedQuery, TieInKeep, TransformFailed
+from remint.engines.staging import (
+    Count,
+    Measured,
+    Staging,
+    meets,
+    parsed_scan,
+    refuse_tie,
+    transform_of,
+    version_key,
+    written_scan,
+)
+from remint.errors import RefusedQuery, TransformFailed
 from remint.failures import machine_failure
 from remint.model.dataset import Column, Dataset, DatasetName
 from remint.model.digest import ContentDigest
-from remint.model.partition import PartitionKey, PartitionSet
+from remint.model.partition import PartitionKey
 from remint.model.provenance import Arrival, DataFile
 from remint.storage.base import Storage
 from remint.storage.local import LOCAL
@@ -58,7 +57,7 @@ _GIVEN = "__given"
 """Relation of the rows that ``write`` is given."""
 
 
-class DuckDBEngine:
+class DuckDBEngine(Staging[str]):
     """Embedded engine; one connection for the life of a command."""
 
     name = "duckdb"
@@ -99,41 +98,8 @@ class DuckDBEngine:
         del dataset
         return self.name
 
-    def stage(self, work: StageWork) -> Staged:
-        """Run the transform, write its units, read them back with digests and checks."""
-        with self._prepared(work) as made:
-            rows_read, rows_rejected, rows_repeated = self._parse_counts(work)
-            rivals = self._rivals(work)
-            latest, rows_superseded = self._latest(work, made) if work.dataset.keep else (made, 0)
-            rows_elsewhere = 0
-            if rivals and work.dataset.parse:
-                rows_elsewhere = self._count(f"SELECT * FROM ({latest}) WHERE {_inside(work, rivals)}")
-            select = _without(latest, work, work.context | rivals) if _meets(work) else latest
-            files = self._copy(work, select)
-        measured = self._measure(work, files)
-        return Staged(
-            files=tuple(files),
-            digests={**_empty(work, self.digest_scheme), **measured.digests},
-            projections={
-                columns: {**_empty(work, self.digest_scheme), **found}
-                for columns, found in measured.projections.items()
-            },
-            violations=measured.violations,
-            strays={f.key: f.rows for f in files if f.key not in work.keys},
-            rows_read=rows_read,
-            rows_read_by_unit=rows_read + rows_repeated,
-            rows_rejected=rows_rejected,
-            rows_superseded=rows_superseded,
-            rows_elsewhere=rows_elsewhere,
-        )
-
-    def recompute(self, work: StageWork) -> Mapping[PartitionKey, ContentDigest]:
-        """Return the digests of the work's units without writing."""
-        with self._prepared(work) as made:
-            select = self._latest(work, made)[0] if work.dataset.keep else made
-            digests = self._digests(select, work.dataset)
-        self.forget()
-        return {**_empty(work, self.digest_scheme), **{k: d for k, d in digests.items() if k in work.keys}}
+    def start_for(self, datasets: Iterable[DatasetName]) -> None:
+        """Do nothing: it is there."""
 
     def digests(self, scan: Scan, columns: Sequence[str] | None = None) -> Mapping[PartitionKey, ContentDigest]:
         """Return the digest of each partition of published files, over some columns or all."""
@@ -233,16 +199,12 @@ class DuckDBEngine:
     @contextmanager
     def _prepared(self, work: StageWork) -> Iterator[str]:
         """Bind the inputs, check the transform's columns and yield its SELECT in table order and types."""
-        transform = work.dataset.transform
-        if transform is None:
-            raise TransformFailed(f"{work.dataset.name} has no transform")
+        transform = transform_of(work.dataset)
         try:
             self._bind(work)
             # Adding floating point numbers on several threads gives another last digit every time.
             self._con.execute(f"SET threads = {1 if transform.single_thread else self._threads or _cores()}")
-            made = f"SELECT {', '.join(_casts(work.dataset))} FROM ({self._made_by(work)}\n)"
-            # Where versions meet across partitions, one in the context may be the latest: it goes after ``keep``.
-            yield made if _meets(work) else _without(made, work, work.context)
+            yield f"SELECT {', '.join(_casts(work.dataset))} FROM ({self._made_by(work)}\n)"
         except duckdb.Error as error:
             raise TransformFailed(
                 f"{work.dataset.name} {work.keys.describe()}: {_first_line(error)}",
@@ -284,22 +246,18 @@ class DuckDBEngine:
 
     def _parse_counts(self, work: StageWork) -> tuple[int, int, int]:
         """Return the rows read, those rejected of them, and how often rows are read beyond once."""
-        if work.dataset.parse is None:
-            return 0, 0, 0
-        scan = work.inputs[work.dataset.parse.alias]
+        scan = parsed_scan(work)
         table = self._parsed_table(work, scan)
         total, rejected = self._con.execute(f"SELECT count(*), count({REASON}) FROM {table}").fetchall()[0]
         return total, rejected, repeated_reads(self._con, scan)
 
-    def _rivals(self, work: StageWork) -> PartitionSet:
+    def _rivals(self, work: StageWork) -> list[PartitionKey]:
         """Return the partitions of the rivals that are read."""
-        found = [key for scan in work.inputs.values() for key in rival_partitions(self._con, scan)]
-        return PartitionSet.of(work.keys.grain, found)
+        return [key for scan in work.inputs.values() for key in rival_partitions(self._con, scan)]
 
     def _made_by(self, work: StageWork) -> str:
         """Return the transform's SELECT, or that of what its function returned, its columns checked."""
-        transform, function = work.dataset.transform, work.function
-        assert transform is not None  # noqa: S101 - the caller looked
+        transform, function = transform_of(work.dataset), work.function
         if transform.function:
             if function is None:
                 raise TransformFailed(f"{work.dataset.name}: {transform.function} is not loaded")
@@ -311,7 +269,7 @@ class DuckDBEngine:
         check_columns(work.dataset, {row[0]: row[1] for row in rows}, function.place if function else "")
         return sql
 
-    def _latest(self, work: StageWork, made: str) -> tuple[str, int]:
+    def _latest(self, work: StageWork, rows: str) -> tuple[str, Count]:
         """Return a SELECT of the latest row of every key, reading only the keys that occur twice in full.
 
         Latest within a partition, or across all where an input brings every version of what it reads: so a unit alone
@@ -321,20 +279,19 @@ class DuckDBEngine:
             The SELECT, and how many rows it leaves out.
         """
         dataset = work.dataset
-        cut = dataset.partition
-        names = dataset.key if _meets(work) else (*cut.folders, *dataset.key)
-        parts = () if _meets(work) else parts_sql(cut)
+        names = version_key(work)
+        parts = () if meets(work) else parts_sql(dataset.partition)
         key = ", ".join((*parts, *(quoted(c) for c in dataset.key)))
         order = ", ".join(f"{quoted(c)} DESC" for c in dataset.keep)
         whole = ", ".join(quoted(c.name) for c in dataset.columns)
         # Equal keys have equal hashes: a collision only sends a row through the slower path.
         self._con.execute(
             f"CREATE OR REPLACE TEMP TABLE __twice AS "
-            f"SELECT hash({key}) AS h FROM ({made}) GROUP BY 1 HAVING count(*) > 1"
+            f"SELECT hash({key}) AS h FROM ({rows}) GROUP BY 1 HAVING count(*) > 1"
         )
         self._con.execute(
             f"CREATE OR REPLACE TEMP TABLE __rivals AS "
-            f"SELECT * FROM ({made}) WHERE hash({key}) IN (SELECT h FROM __twice)"
+            f"SELECT * FROM ({rows}) WHERE hash({key}) IN (SELECT h FROM __twice)"
         )
         ties = self._con.execute(
             f"SELECT {key}, count(DISTINCT hash({whole})) AS versions FROM (SELECT * FROM __rivals "
@@ -342,30 +299,32 @@ class DuckDBEngine:
             f"HAVING count(DISTINCT hash({whole})) > 1 ORDER BY {key} LIMIT 1"
         ).fetchall()
         if ties:
-            shown = ", ".join(f"{c}={v}" for c, v in zip(names, ties[0], strict=False))
-            raise TieInKeep(
-                f"{dataset.name}: {ties[0][-1]} different rows of {shown} share the same {', '.join(dataset.keep)}; "
-                "none of them is the latest",
-                hint="add a column to keep=(...) that orders them, for example an offset",
-            )
+            refuse_tie(dataset, names, ties[0])
         lost = self._count("FROM __rivals") - self._count(f"SELECT DISTINCT {key} FROM __rivals")
         return (
-            f"SELECT * FROM ({made}) WHERE hash({key}) NOT IN (SELECT h FROM __twice) UNION ALL "
+            f"SELECT * FROM ({rows}) WHERE hash({key}) NOT IN (SELECT h FROM __twice) UNION ALL "
             f"SELECT * FROM __rivals QUALIFY row_number() OVER (PARTITION BY {key} ORDER BY {order}, hash({whole})) = 1"
-        ), lost
+        ), lambda: lost
 
-    def _count(self, select: str) -> int:
-        return int(self._con.execute(f"SELECT count(*) FROM ({select})").fetchall()[0][0])
+    def _where(self, dataset: Dataset, rows: str, condition: str) -> str:
+        """Return the SELECT of the rows that a condition holds of."""
+        del dataset
+        return f"SELECT * FROM ({rows}) WHERE {condition}"
 
-    def _copy(self, work: StageWork, select: str) -> list[DataFile]:
+    def _counted(self, dataset: Dataset, rows: str, condition: str) -> tuple[str, Count]:
+        """Return the SELECT, and of how many of its rows a condition holds."""
+        found = self._count(self._where(dataset, rows, condition))
+        return rows, lambda: found
+
+    def _count(self, rows: str) -> int:
+        """Return how many rows a SELECT gives."""
+        return int(self._con.execute(f"SELECT count(*) FROM ({rows})").fetchall()[0][0])
+
+    def _write(self, work: StageWork, rows: str, settle: Callable[[], object]) -> list[DataFile]:
+        """Write rows as partitioned files; a tie was refused before."""
+        del settle
         self._storage.prepare(work.root)
-        try:
-            files = copy_partitioned(self._con, select, work.target, self._storage)
-        except UnusablePartition as error:
-            raise TransformFailed(
-                f"{work.dataset.name} {work.keys.describe()}: {error}",
-                hint="give every row a partition value in the transform, for example 'unknown'",
-            ) from None
+        files = copy_partitioned(self._con, rows, work.target, self._storage)
         for table in ("__twice", "__rivals"):
             self._con.execute(f"DROP TABLE IF EXISTS {table}")
         return files
@@ -374,9 +333,9 @@ class DuckDBEngine:
         rows, total, parity = digest_aggregates(columns, self.digest_scheme)
         return f"{rows} AS n{suffix}, {total} AS total{suffix}, {parity} AS parity{suffix}"
 
-    def _digests(self, select: str, dataset: Dataset) -> Mapping[PartitionKey, ContentDigest]:
+    def _digests(self, rows: str, dataset: Dataset) -> Mapping[PartitionKey, ContentDigest]:
         key = key_sql(dataset.partition)
-        return self._digest_rows(f"SELECT {key} AS k, {self._sums(dataset.columns)} FROM ({select}) GROUP BY 1")
+        return self._digest_rows(f"SELECT {key} AS k, {self._sums(dataset.columns)} FROM ({rows}) GROUP BY 1")
 
     def _digest_rows(self, sql: str) -> dict[PartitionKey, ContentDigest]:
         return {
@@ -384,17 +343,9 @@ class DuckDBEngine:
             for k, n, total, parity in self._con.execute(sql).fetchall()
         }
 
-    def _measure(self, work: StageWork, files: Sequence[DataFile]) -> Staged:
+    def _measured(self, work: StageWork, files: Sequence[DataFile]) -> Measured:
         """Read the written files back: digests and every check, by partition, in one pass."""
-        dataset = work.dataset
-        if not files:
-            return _measured({}, {}, {columns: {} for columns in dataset.read_as})
-        scan = Scan(
-            root=work.root,
-            paths=tuple(f.path for f in files),
-            columns=dataset.columns,
-            partition=dataset.partition,
-        )
+        dataset, scan = work.dataset, written_scan(work, files)
         checks = {c.name: c.sql for c in dataset.checks}
         if dataset.key:
             key = ", ".join(quoted(c) for c in dataset.key)
@@ -422,7 +373,7 @@ class DuckDBEngine:
                 broken = self._duplicates(scan, dataset)
             if broken:
                 violations[name] = broken
-        return _measured(digests, violations, projections)
+        return Measured(digests=digests, projections=projections, violations=violations)
 
     def _duplicates(self, scan: Scan, dataset: Dataset) -> dict[PartitionKey, int]:
         key = ", ".join(quoted(c) for c in dataset.key)
@@ -434,49 +385,8 @@ class DuckDBEngine:
         return {k: int(n) for k, n in rows}
 
 
-def _measured(
-    digests: Mapping[PartitionKey, ContentDigest],
-    violations: Mapping[str, Mapping[PartitionKey, int]],
-    projections: Mapping[tuple[str, ...], Mapping[PartitionKey, ContentDigest]],
-) -> Staged:
-    return Staged(
-        files=(),
-        digests=digests,
-        projections=projections,
-        violations=violations,
-        strays={},
-        rows_read=0,
-        rows_read_by_unit=0,
-        rows_rejected=0,
-        rows_superseded=0,
-        rows_elsewhere=0,
-    )
-
-
-def _empty(work: StageWork, scheme: str) -> dict[PartitionKey, ContentDigest]:
-    return {key: ContentDigest.empty(scheme) for key in work.keys}
-
-
 def _digest(scheme: str, rows: int, total: int, parity: int) -> ContentDigest:
     return ContentDigest(scheme, int(rows), int(total) & ((1 << 64) - 1), int(parity) & ((1 << 64) - 1))
-
-
-def _meets(work: StageWork) -> bool:
-    """Return whether the units see every version of what they hold, whichever partition it names."""
-    return any(scan.key for scan in work.inputs.values())
-
-
-def _without(select: str, work: StageWork, keys: PartitionSet) -> str:
-    """Return ``select`` without the rows of ``keys``, which are other units' business."""
-    return f"SELECT * FROM ({select}) WHERE NOT {_inside(work, keys)}" if keys else select
-
-
-def _inside(work: StageWork, keys: PartitionSet) -> str:
-    """Return the condition that a row belongs to one of ``keys``; never NULL."""
-    spec = work.dataset.partition
-    label = None if work.dataset.fixed_value else spec.label
-    inside = keys_condition(keys, spec.column, label, is_instant=spec.type == "TIMESTAMPTZ")
-    return f"coalesce({inside}, false)"
 
 
 def _casts(dataset: Dataset) -> list[str]:

@@ -1,27 +1,25 @@
 """Spark: the same transforms, digests and files as DuckDB's, made by a Spark session.
 
 Rules: the SQL is DuckDB's, and DuckDB binds it first, so that what is refused and what a column's type is do not
-depend on the engine; what Spark would compute otherwise is refused before anything is written. What looks at one
-fetched file, or answers people, is done by the embedded engine.
+depend on the engine; what Spark would compute otherwise is refused before anything is written.
 """
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
-from dataclasses import dataclass, replace
-from functools import cached_property
+from functools import cache, cached_property
+from itertools import count
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING
 
 from remint.checks.judge import UNIQUE_KEY
 from remint.checks.run_now import bind_run_now
-from remint.checks.spark_sql import spark_expressions, spark_query
-from remint.engines.base import Comparison, Ingested, IngestWork, Rows, Scan, Staged, StageWork, Target, literal
-from remint.engines.duckdb import DuckDBEngine
-from remint.engines.duckdb_rows import UnusablePartition
+from remint.checks.spark_sql import spark_expressions, spark_query, tables_read
+from remint.engines.base import Scan, StageWork, literal
 from remint.engines.duckdb_types import made_types
 from remint.engines.portable_digest import PORTABLE_SCHEME
+from remint.engines.spark_files import write_partitioned
 from remint.engines.spark_function import returned_frame
 from remint.engines.spark_parse import REASON, parsed_frame, rejected_names, valid_names
 from remint.engines.spark_rows import (
@@ -32,102 +30,75 @@ from remint.engines.spark_rows import (
     event_key_text,
     file_uri,
     key_text,
-    keys_sql,
     name_sql,
+    parts_text,
     relation,
     scan_frame,
     text_sql,
     type_sql,
-    write_partitioned,
 )
 from remint.engines.spark_session import SparkTarget, first_line, start_spark
 from remint.engines.spark_types import require_same_types
 from remint.engines.spark_versions import repeated_reads, rival_partitions
-from remint.errors import NotOnSpark, RemintError, TieInKeep, TransformFailed
+from remint.engines.staging import (
+    Count,
+    Measured,
+    Staging,
+    meets,
+    parse_of,
+    parsed_scan,
+    refuse_tie,
+    transform_of,
+    version_key,
+    written_scan,
+)
+from remint.errors import NotOnSpark, RemintError, TransformFailed
 from remint.model.dataset import Column, Dataset, DatasetName, Parse
 from remint.model.digest import ContentDigest
-from remint.model.partition import PartitionKey, PartitionSet
-from remint.model.provenance import Arrival, DataFile
+from remint.model.partition import PartitionKey
+from remint.model.provenance import DataFile
+from remint.storage.base import Storage, below
+from remint.storage.local import LOCAL
 
 if TYPE_CHECKING:
+    from pyspark.sql import Column as PySparkColumn
     from pyspark.sql import DataFrame, SparkSession
 
 _PLACE, _RANK = "remint place", "remint rank"
 
 
-@dataclass(frozen=True, slots=True)
-class _Made:
-    """What a transform made, before it is written."""
-
-    frame: DataFrame
-    checks: tuple[str, ...]
-    """The dataset's checks, as Spark's SQL."""
-
-
-class SparkEngine:
+class SparkEngine(Staging["DataFrame"]):
     """One session for the life of a command."""
 
     name = "spark"
     digest_scheme = PORTABLE_SCHEME
 
-    def __init__(self, *, target: SparkTarget, folder: Path, embedded: DuckDBEngine) -> None:
+    def __init__(self, target: SparkTarget, folder: Path, storage: Storage = LOCAL) -> None:
         """Prepare an engine; Spark is started by the first work that needs it.
 
         Args:
             target: where Spark is.
             folder: for what Spark spills, where it is started here.
-            embedded: reads fetched files and answers queries; its digests must be portable too.
+            storage: where the tables lie.
         """
-        self._target, self._folder, self._embedded = target, folder, embedded
-        self._parsed: dict[tuple[Scan, Parse], DataFrame] = {}
-        self._kept: list[DataFrame] = []
-        self._views = 0
+        self._target, self._folder, self._storage = target, folder, storage
+        self._parsed: dict[tuple[Scan, Parse], tuple[int, int]] = {}
+        self._parsing: Callable[[], list[int]] | None = None
+        self._names = count(1)
 
     @cached_property
     def _spark(self) -> SparkSession:
         return start_spark(self._target, self._folder / "spill" / "spark")
 
-    def maker_of(self, dataset: DatasetName) -> str:
-        """Return the name of the engine that makes a dataset: its own."""
-        del dataset
-        return self.name
-
-    def stage(self, work: StageWork) -> Staged:
-        """Run the transform, write its units, read them back with digests and checks."""
-        with self._prepared(work) as made:
-            rows_read, rows_rejected, rows_repeated = self._parse_counts(work)
-            rivals = self._rivals(work)
-            latest, rows_superseded = self._latest(work, made.frame) if work.dataset.keep else (made.frame, 0)
-            rows_elsewhere = 0
-            if rivals and work.dataset.parse:
-                rows_elsewhere = latest.where(_inside(work, rivals)).count()
-            files = self._write(work, _without(latest, work, work.context | rivals) if _meets(work) else latest)
-            measured = self._measure(work, files, made.checks)
-        return replace(
-            measured,
-            files=tuple(files),
-            digests={**_empty(work), **measured.digests},
-            projections={columns: {**_empty(work), **found} for columns, found in measured.projections.items()},
-            strays={f.key: f.rows for f in files if f.key not in work.keys},
-            rows_read=rows_read,
-            rows_read_by_unit=rows_read + rows_repeated,
-            rows_rejected=rows_rejected,
-            rows_superseded=rows_superseded,
-            rows_elsewhere=rows_elsewhere,
-        )
-
-    def recompute(self, work: StageWork) -> Mapping[PartitionKey, ContentDigest]:
-        """Return the digests of the work's units without writing."""
-        with self._prepared(work) as made:
-            frame = self._latest(work, made.frame)[0] if work.dataset.keep else made.frame
-            digests = self._digests(frame, key_text(work.dataset.partition), work.dataset.columns)
-        self.forget()
-        return {**_empty(work), **{k: d for k, d in digests.items() if k in work.keys}}
+    def start_for(self, datasets: Iterable[DatasetName]) -> None:
+        """Start Spark, or reach it."""
+        del datasets
+        _ = self._spark
 
     def digests(self, scan: Scan, columns: Sequence[str] | None = None) -> Mapping[PartitionKey, ContentDigest]:
         """Return the digest of each partition of published files, over some columns or all."""
         over = [c for c in scan.columns if columns is None or c.name in columns]
-        return self._digests(scan_frame(self._spark, scan), key_text(scan.partition), over)
+        return self._sums(scan_frame(self._spark, scan), key_text(scan.partition), over)
 
     def file_digests(
         self, dataset: Dataset, scan: Scan, *, by_event: bool
@@ -137,67 +108,27 @@ class SparkEngine:
         if by_event:
             arrivals = dataset.arrivals
             part = event_key_text(arrivals.column, arrivals.label, arrivals.grain) if arrivals else "''"
-        uris = {file_uri(str(Path(scan.root) / path)): path for path in scan.paths}
+        uris = {file_uri(below(scan.root, path)): path for path in scan.paths}
         place = f"concat({name_sql(FILE)}, '\\n', coalesce({part}, ''))"
         try:
-            found = self._digests(scan_frame(self._spark, scan, with_file=True), place, scan.columns)
+            found = self._sums(scan_frame(self._spark, scan, with_file=True), place, scan.columns)
         except Exception as error:
             raise TransformFailed(f"{dataset.name}: its files cannot be read: {first_line(error)}") from error
         split = {tuple(place.split("\n", 1)): digest for place, digest in found.items()}
         return {(uris[uri], key): digest for (uri, key), digest in split.items()}
 
-    def ingest(self, work: IngestWork) -> Ingested:
-        """Turn one source file into Bronze and quarantine files: the embedded engine does."""
-        return self._embedded.ingest(work)
-
-    def write(self, rows: Any, columns: Sequence[Column], target: Target) -> list[DataFile]:
-        """Write Arrow rows as files: the embedded engine does."""
-        return self._embedded.write(rows, columns, target)
-
-    def rivals(self, dataset: Dataset, known: Scan, new: Scan) -> tuple[Arrival, ...]:
-        """Return which rows count for other event partitions than their own: the embedded engine does."""
-        return self._embedded.rivals(dataset, known, new)
-
-    def compare(self, before: Scan, after: Scan, key: Sequence[str], sample: int) -> Comparison:
-        """Return what differs between two states of a table: the embedded engine does."""
-        return self._embedded.compare(before, after, key, sample)
-
-    def query(self, sql: str, scans: Mapping[str, Scan], limit: int) -> Rows:
-        """Run one read-only SELECT: the embedded engine does."""
-        return self._embedded.query(sql, scans, limit)
-
-    def arrow(self, sql: str, scans: Mapping[str, Scan]) -> Any:
-        """Run one read-only SELECT and return all of its rows: the embedded engine does."""
-        return self._embedded.arrow(sql, scans)
-
-    def connection(self, scans: Mapping[str, Scan]) -> Any:
-        """Return a connection in which every scan is a view: the embedded engine's."""
-        return self._embedded.connection(scans)
-
-    def write_views(self, path: Path, scans: Mapping[str, Scan], about: Mapping[str, str]) -> None:
-        """Write the scans as views for the embedded engine."""
-        self._embedded.write_views(path, scans, about)
-
     def forget(self) -> None:
-        """Drop what was kept between the steps of a batch, here and in the embedded engine."""
-        for frame in (*self._parsed.values(), *self._kept):
-            frame.unpersist()
+        """Drop what is known of parsed inputs."""
         self._parsed.clear()
-        self._kept.clear()
-        self._embedded.forget()
 
     @contextmanager
-    def _prepared(self, work: StageWork) -> Iterator[_Made]:
+    def _prepared(self, work: StageWork) -> Iterator[DataFrame]:
         """Bind the inputs, check the transform's columns, and yield its rows in table order and types."""
         dataset = work.dataset
-        if dataset.transform is None:
-            raise TransformFailed(f"{dataset.name} has no transform")
+        transform_of(dataset)
         try:
-            columns = relation("r", dataset.columns)
-            checks = tuple(spark_expressions([c.sql for c in dataset.checks], columns))
-            made = self._made_by(work).selectExpr(*_casts(dataset))
-            # Where versions meet across partitions, one in the context may be the latest: it goes after ``keep``.
-            yield _Made(made if _meets(work) else _without(made, work, work.context), checks)
+            _checks(dataset)
+            yield self._made_by(work).selectExpr(*_casts(dataset))
         except NotOnSpark as error:
             raise type(error)(f"{dataset.name}: {error.message}", hint=error.hint) from None
         except RemintError:
@@ -207,42 +138,35 @@ class SparkEngine:
                 f"{dataset.name} {work.keys.describe()}: {first_line(error)}",
                 hint=f"the transform of {dataset.name} does not run on this data; correct it and plan again",
             ) from error
-        finally:
-            for frame in self._kept:
-                frame.unpersist()
-            self._kept.clear()
 
     def _made_by(self, work: StageWork) -> DataFrame:
         """Return what the transform's SELECT, or its function, makes, its columns checked."""
-        transform = work.dataset.transform
-        assert transform is not None  # noqa: S101 - the caller looked
+        transform = transform_of(work.dataset)
         if transform.function:
             if work.function is None:
                 raise TransformFailed(f"{work.dataset.name}: {transform.function} is not loaded")
             frames = {alias: self._input(work, alias) for alias in work.inputs}
             return returned_frame(self._spark, work.function, work, frames)
         types = made_types(work)
-        relations = {alias: relation(self._view(frame), columns) for alias, frame, columns in self._bound(work)}
         sql = bind_run_now(transform.sql, f"TIMESTAMPTZ {literal(work.now)}")
+        relations = {alias: relation(self._view(frame), columns) for alias, frame, columns in self._bound(work, sql)}
         made = self._spark.sql(spark_query(sql, relations))
         require_same_types(work.dataset, types, dict(made.dtypes))
         return made
 
-    def _bound(self, work: StageWork) -> Iterator[tuple[str, DataFrame, Sequence[Column]]]:
+    def _bound(self, work: StageWork, sql: str) -> Iterator[tuple[str, DataFrame, Sequence[Column]]]:
         """Yield what the SQL reads: each input, and the rows that parsing rejected."""
-        parse = work.dataset.parse
+        parse, read = work.dataset.parse, tables_read(sql)
         for alias, scan in work.inputs.items():
-            frame = self._input(work, alias)
             if parse is None or parse.alias != alias:
-                yield alias, frame, scan.columns
+                yield alias, scan_frame(self._spark, scan), scan.columns
                 continue
             shape = {c.name: c for c in (*scan.columns, *parse.fields)}
-            yield alias, frame, [shape[name] for name in valid_names(parse, scan.columns)]
-            names = rejected_names(parse, scan.columns)
-            columns = [*scan.columns, Column(name=REASON, type="VARCHAR")]
-            chosen = [f"{name_sql(here)} AS {name_sql(own)}" for here, own in names]
-            rejected = self._parsed_frame(work, scan).where(f"{name_sql(REASON)} IS NOT NULL").selectExpr(*chosen)
-            yield f"{alias}_rejected", rejected, columns
+            if alias.lower() in read:
+                yield alias, self._input(work, alias), [shape[name] for name in valid_names(parse, scan.columns)]
+            if f"{alias}_rejected".lower() in read:
+                columns = [*scan.columns, Column(name=REASON, type="VARCHAR")]
+                yield f"{alias}_rejected", self._rejected(work, scan), columns
 
     def _input(self, work: StageWork, alias: str) -> DataFrame:
         scan, parse = work.inputs[alias], work.dataset.parse
@@ -251,96 +175,134 @@ class SparkEngine:
         valid = self._parsed_frame(work, scan).where(f"{name_sql(REASON)} IS NULL")
         return valid.selectExpr(*map(name_sql, valid_names(parse, scan.columns)))
 
+    def _rejected(self, work: StageWork, scan: Scan) -> DataFrame:
+        parse = parse_of(work.dataset)
+        chosen = [f"{name_sql(here)} AS {name_sql(own)}" for here, own in rejected_names(parse, scan.columns)]
+        parsed = self._parsed_frame(work, scan, only_rejected=(scan, parse) in self._parsed)
+        return parsed.where(f"{name_sql(REASON)} IS NOT NULL").selectExpr(*chosen)
+
     def _view(self, frame: DataFrame) -> str:
-        self._views += 1
-        name = f"remint_input_{self._views}"
+        name = f"remint_input_{next(self._names)}"
         frame.createOrReplaceTempView(name)
         return name
 
-    def _parsed_frame(self, work: StageWork, scan: Scan) -> DataFrame:
-        """Return the parsed input, kept, unless a dataset of this batch already had it parsed."""
-        parse = work.dataset.parse
-        assert parse is not None  # noqa: S101 - the caller looked
-        if (scan, parse) not in self._parsed:
-            for frame in self._parsed.values():
-                frame.unpersist()
-            self._parsed.clear()
-            self._parsed[scan, parse] = parsed_frame(scan_frame(self._spark, scan), parse, scan.columns).persist()
-        return self._parsed[scan, parse]
+    def _parsed_frame(self, work: StageWork, scan: Scan, *, only_rejected: bool = False) -> DataFrame:
+        """Return the parsed input; its rows are counted as they pass, unless they were before in this batch.
+
+        It is parsed again for the dataset of the rejected rows, which takes less than to keep it: only those come back.
+        """
+        parse = parse_of(work.dataset)
+        frame = parsed_frame(scan_frame(self._spark, scan), parse, scan.columns, only_rejected=only_rejected)
+        if (scan, parse) in self._parsed:
+            return frame
+        frame, self._parsing = self._observed(frame, "count(*)", f"count({name_sql(REASON)})")
+        return frame
+
+    def _observed(self, frame: DataFrame, *aggregates: str) -> tuple[DataFrame, Callable[[], list[int]]]:
+        """Return rows, and their aggregates, which are asked for once the rows are made.
+
+        What passes is counted as it does. Spark tells nothing of rows that it found it need not make, nor to who asked
+        for them through Spark Connect by the name of a view: then they are counted by a job of their own.
+        """
+        from pyspark.sql import Observation  # noqa: PLC0415 - an extra, and slow
+        from pyspark.sql.functions import expr  # noqa: PLC0415 - an extra, and slow
+
+        observation = Observation(f"remint_{next(self._names)}")
+        columns = [expr(f"{sql} AS n{i}") for i, sql in enumerate(aggregates)]
+
+        @cache
+        def counts() -> list[int]:
+            found = observation.get or frame.select(*columns).collect()[0].asDict()
+            return [int(found[f"n{i}"] or 0) for i in range(len(aggregates))]
+
+        return frame.observe(observation, *columns), counts
 
     def _parse_counts(self, work: StageWork) -> tuple[int, int, int]:
         """Return the rows read, those rejected of them, and how often rows are read beyond once."""
-        if work.dataset.parse is None:
-            return 0, 0, 0
-        scan = work.inputs[work.dataset.parse.alias]
-        counts = self._parsed_frame(work, scan).selectExpr("count(*)", f"count({name_sql(REASON)})")
-        total, rejected = counts.collect()[0]
-        return total, rejected, repeated_reads(self._spark, scan)
+        scan, parse = parsed_scan(work), parse_of(work.dataset)
+        if (scan, parse) not in self._parsed:
+            assert self._parsing is not None  # noqa: S101 - it was read
+            total, rejected = self._parsing()
+            self._parsed[scan, parse] = total, rejected
+        return *self._parsed[scan, parse], repeated_reads(self._spark, scan)
 
-    def _rivals(self, work: StageWork) -> PartitionSet:
+    def _rivals(self, work: StageWork) -> list[PartitionKey]:
         """Return the partitions of the rivals that are read."""
-        found = [key for scan in work.inputs.values() for key in rival_partitions(self._spark, scan)]
-        return PartitionSet.of(work.keys.grain, found)
+        return [key for scan in work.inputs.values() for key in rival_partitions(self._spark, scan)]
 
-    def _latest(self, work: StageWork, made: DataFrame) -> tuple[DataFrame, int]:
-        """Return the latest row of every key, and how many rows that leaves out."""
-        dataset = work.dataset
-        names = dataset.key if _meets(work) else (*dataset.partition.columns, *dataset.key)
-        key = ", ".join(map(name_sql, names))
+    def _latest(self, work: StageWork, rows: DataFrame) -> tuple[DataFrame, Count]:
+        """Return the latest row of every key, and how many rows that leaves out, known once the rows are made."""
+        dataset, key = work.dataset, _version_text(work)
         order = ", ".join(f"{name_sql(c)} DESC NULLS LAST" for c in dataset.keep)
         over = f"OVER (PARTITION BY {key} ORDER BY {order})"
-        ranked = made.selectExpr(
-            "*", f"row_number() {over} AS {name_sql(_PLACE)}", f"rank() {over} AS {name_sql(_RANK)}"
-        ).persist()
-        self._kept.append(ranked)
         place, rank = name_sql(_PLACE), name_sql(_RANK)
-        lost, level = ranked.selectExpr(f"count_if({place} > 1)", f"count_if({place} > 1 AND {rank} = 1)").collect()[0]
-        if level:
-            self._refuse_ties(ranked.where(f"{rank} = 1"), dataset, names)
-        return ranked.where(f"{name_sql(_PLACE)} = 1").select(*map(name_sql, dataset.column_names)), lost
+        gathered = self._gathered(work, rows)
+        ranked = gathered.selectExpr("*", f"row_number() {over} AS {place}", f"rank() {over} AS {rank}")
+        passed, lost = self._observed(ranked, f"count_if({place} > 1)", f"count_if({place} > 1 AND {rank} = 1)")
 
-    def _refuse_ties(self, first: DataFrame, dataset: Dataset, names: Sequence[str]) -> None:
+        @cache
+        def superseded() -> int:
+            number, level = lost()
+            if level:
+                self._refuse_ties(ranked.where(f"{rank} = 1"), work)
+            return number
+
+        return passed.where(f"{place} = 1").select(*map(name_sql, dataset.column_names)), superseded
+
+    def _gathered(self, work: StageWork, rows: DataFrame) -> DataFrame:
+        """Return rows put together by partition where that suffices: one shuffle then serves ``keep`` and the files."""
+        return rows.repartition(*_partition(work)) if self._is_gathered(work) else rows
+
+    def _is_gathered(self, work: StageWork) -> bool:
+        """Return whether there are partitions enough for all tasks, and no version is in another one."""
+        tasks = int(self._spark.conf.get("spark.sql.shuffle.partitions") or 0)
+        return bool(work.dataset.keep) and not meets(work) and len(work.keys) >= tasks
+
+    def _refuse_ties(self, first: DataFrame, work: StageWork) -> None:
         """Refuse different rows of one key that are all the latest."""
-        key, whole = ", ".join(map(name_sql, names)), ", ".join(map(name_sql, dataset.column_names))
+        dataset, key = work.dataset, _version_text(work)
+        whole = ", ".join(map(name_sql, dataset.column_names))
         found = self._spark.sql(
             f"SELECT {key}, count(DISTINCT struct({whole})) AS versions FROM {self._view(first)} GROUP BY {key} "
             f"HAVING count(DISTINCT struct({whole})) > 1 ORDER BY {key} LIMIT 1"
         ).collect()
         if found:
-            shown = ", ".join(f"{c}={v}" for c, v in zip(names, found[0], strict=False))
-            raise TieInKeep(
-                f"{dataset.name}: {found[0][-1]} different rows of {shown} share the same {', '.join(dataset.keep)}; "
-                "none of them is the latest",
-                hint="add a column to keep=(...) that orders them, for example an offset",
-            )
+            refuse_tie(dataset, version_key(work), found[0])
 
-    def _write(self, work: StageWork, frame: DataFrame) -> list[DataFile]:
-        Path(work.root).mkdir(parents=True, exist_ok=True)
-        try:
-            return write_partitioned(frame, work.target)
-        except UnusablePartition as error:
-            raise TransformFailed(
-                f"{work.dataset.name} {work.keys.describe()}: {error}",
-                hint="give every row a partition value in the transform, for example 'unknown'",
-            ) from None
+    def _where(self, dataset: Dataset, rows: DataFrame, condition: str) -> DataFrame:
+        """Return the rows that a condition holds of."""
+        return rows.where(spark_expressions([condition], relation("r", dataset.columns))[0])
 
-    def _digests(self, frame: DataFrame, key: str, columns: Sequence[Column]) -> dict[PartitionKey, ContentDigest]:
+    def _counted(self, dataset: Dataset, rows: DataFrame, condition: str) -> tuple[DataFrame, Count]:
+        """Return the rows, and of how many a condition holds, known once they are made."""
+        (sql,) = spark_expressions([condition], relation("r", dataset.columns))
+        passed, found = self._observed(rows, f"count_if({sql})")
+        return passed, lambda: found()[0]
+
+    def _write(self, work: StageWork, rows: DataFrame, settle: Callable[[], object]) -> list[DataFile]:
+        """Write rows as partitioned files."""
+        self._storage.prepare(work.root)
+        cut = rows if self._is_gathered(work) else rows.hint("rebalance", *_partition(work))
+        return write_partitioned(cut, work.target, self._storage, settle)
+
+    def _digests(self, rows: DataFrame, dataset: Dataset) -> Mapping[PartitionKey, ContentDigest]:
+        return self._sums(rows, key_text(dataset.partition), dataset.columns)
+
+    def _sums(self, frame: DataFrame, key: str, columns: Sequence[Column]) -> dict[PartitionKey, ContentDigest]:
         halves = frame.selectExpr(f"{key} AS remint_key", *digest_columns(columns))
         view = self._view(halves)
         rows = self._spark.sql(f"SELECT remint_key, {digest_sums()} FROM {view} GROUP BY remint_key").collect()
         return {row[0]: digest_of(self.digest_scheme, row[1:]) for row in rows}
 
-    def _measure(self, work: StageWork, files: Sequence[DataFile], checks: Sequence[str]) -> Staged:
+    def _measured(self, work: StageWork, files: Sequence[DataFile]) -> Measured:
         """Read the written files back: digests and every check, by partition."""
-        dataset = work.dataset
-        paths = tuple(f.path for f in files)
-        scan = Scan(root=work.root, paths=paths, columns=dataset.columns, partition=dataset.partition)
+        dataset, scan = work.dataset, written_scan(work, files)
         over = [dataset.columns, *([c for c in dataset.columns if c.name in names] for names in dataset.read_as)]
         halves = [text for i, columns in enumerate(over) for text in digest_columns(columns, f"_{i}")]
         frame = scan_frame(self._spark, scan).selectExpr("*", f"{key_text(dataset.partition)} AS remint_key", *halves)
-        sums = ", ".join([*(digest_sums(f"_{i}") for i in range(len(over))), *checks])
+        sums = ", ".join([*(digest_sums(f"_{i}") for i in range(len(over))), *_checks(dataset)])
         view = self._view(frame)
-        rows = self._spark.sql(f"SELECT remint_key, {sums} FROM {view} GROUP BY remint_key").collect() if files else []
+        rows = self._spark.sql(f"SELECT remint_key, {sums} FROM {view} GROUP BY remint_key").collect()
         digests = [
             {r[0]: digest_of(self.digest_scheme, r[1 + 5 * i : 6 + 5 * i]) for r in rows} for i in range(len(over))
         ]
@@ -350,24 +312,18 @@ class SparkEngine:
             broken = {r[0]: int(r[first + index]) for r in rows if r[first + index]}
             if broken:
                 violations[check.name] = broken
-        duplicates = self._duplicates(view, dataset) if files and dataset.key else {}
+        duplicates = self._duplicates(view, dataset) if dataset.key else {}
         if duplicates:
             violations[UNIQUE_KEY] = duplicates
-        return Staged(
-            files=(),
-            digests=digests[0],
-            projections=dict(zip(dataset.read_as, digests[1:], strict=True)),
-            violations=violations,
-            strays={},
-            rows_read=0,
-            rows_read_by_unit=0,
-            rows_rejected=0,
-            rows_superseded=0,
-            rows_elsewhere=0,
-        )
+        projections = dict(zip(dataset.read_as, digests[1:], strict=True))
+        return Measured(digests=digests[0], projections=projections, violations=violations)
 
     def _duplicates(self, view: str, dataset: Dataset) -> dict[PartitionKey, int]:
         key = ", ".join(map(name_sql, dataset.key))
+        # Distinct hashes prove distinct keys, and are shuffled as numbers; equal ones are settled by the exact count.
+        level = f"SELECT 1 FROM {view} GROUP BY xxhash64(remint_key, {key}) HAVING count(*) > 1 LIMIT 1"
+        if not self._spark.sql(level).collect():
+            return {}
         rows = self._spark.sql(
             f"SELECT remint_key, sum(n - 1) FROM (SELECT remint_key, count(*) AS n FROM {view} "
             f"GROUP BY remint_key, {key} HAVING count(*) > 1) GROUP BY remint_key"
@@ -375,24 +331,22 @@ class SparkEngine:
         return {key: int(count) for key, count in sorted(map(tuple, rows))}
 
 
-def _empty(work: StageWork) -> dict[PartitionKey, ContentDigest]:
-    return {key: ContentDigest.empty(PORTABLE_SCHEME) for key in work.keys}
+def _version_text(work: StageWork) -> str:
+    """Return the SQL of that in which the versions of one row are equal."""
+    parts = () if meets(work) else parts_text(work.dataset.partition)
+    return ", ".join((*parts, *map(name_sql, work.dataset.key)))
 
 
-def _meets(work: StageWork) -> bool:
-    """Return whether the units see every version of what they hold, whichever partition it names."""
-    return any(scan.key for scan in work.inputs.values())
+def _partition(work: StageWork) -> list[PySparkColumn]:
+    """Return the columns by which a dataset is cut."""
+    from pyspark.sql.functions import expr  # noqa: PLC0415 - an extra, and slow
+
+    return [expr(text) for text in parts_text(work.dataset.partition)]
 
 
-def _without(frame: DataFrame, work: StageWork, keys: PartitionSet) -> DataFrame:
-    """Return the rows that are not of ``keys``, which are other units' business."""
-    return frame.where(f"NOT {_inside(work, keys)}") if keys else frame
-
-
-def _inside(work: StageWork, keys: PartitionSet) -> str:
-    spec = work.dataset.partition
-    label = None if work.dataset.fixed_value else spec.label
-    return keys_sql(keys, (spec.column, label), work.dataset.columns, is_instant=spec.type == "TIMESTAMPTZ")
+def _checks(dataset: Dataset) -> list[str]:
+    """Return the dataset's checks as Spark's SQL."""
+    return spark_expressions([c.sql for c in dataset.checks], relation("r", dataset.columns))
 
 
 def _casts(dataset: Dataset) -> list[str]:

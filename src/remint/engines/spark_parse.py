@@ -24,10 +24,12 @@ REASON = "reason"
 _ROWS = "__batch"
 
 
-def parsed_frame(frame: DataFrame, parse: Parse, columns: tuple[Column, ...]) -> DataFrame:
-    """Return raw columns, typed fields and ``reason``, as ``parsed_sql`` does."""
+def parsed_frame(
+    frame: DataFrame, parse: Parse, columns: tuple[Column, ...], *, only_rejected: bool = False
+) -> DataFrame:
+    """Return raw columns, typed fields and ``reason``, as ``parsed_sql`` does, of all rows or those with a reason."""
     schema = ", ".join(f"{name_sql(name)} {type_sql(kind)}" for name, kind in _shape(parse, columns))
-    return frame.mapInArrow(_parser(parse, columns), schema)
+    return frame.mapInArrow(_parser(parse, columns, "reason IS NOT NULL" if only_rejected else "true"), schema)
 
 
 def valid_names(parse: Parse, columns: tuple[Column, ...]) -> list[str]:
@@ -52,11 +54,11 @@ def _shape(parse: Parse, columns: tuple[Column, ...]) -> list[tuple[str, str]]:
 
 
 def _parser(
-    parse: Parse, columns: tuple[Column, ...]
+    parse: Parse, columns: tuple[Column, ...], condition: str
 ) -> Callable[[Iterable[pa.RecordBatch]], Iterator[pa.RecordBatch]]:
     casts = ", ".join(f"CAST({quoted(c.name)} AS {c.type}) AS {quoted(c.name)}" for c in columns)
     made = parsed_sql(parse, f"SELECT {casts} FROM {quoted(_ROWS)}", columns)
-    sql = f"SELECT {', '.join(quoted(name) for name, _ in _shape(parse, columns))} FROM ({made})"
+    sql = f"SELECT {', '.join(quoted(name) for name, _ in _shape(parse, columns))} FROM ({made}) WHERE {condition}"
 
     def parsed(batches: Iterable[pa.RecordBatch]) -> Iterator[pa.RecordBatch]:
         with duckdb.connect(":memory:", config={"threads": 1, "autoload_known_extensions": "false"}) as con:

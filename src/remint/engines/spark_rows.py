@@ -1,44 +1,30 @@
-"""Spark rows: scans of pinned files, content digests, and partitioned Parquet files named and laid out as DuckDB's.
+"""Spark rows: scans of pinned files, partition keys and content digests.
 
-Rules: partition values are read from the folders of a path as DuckDB writes them; a file counts as written when Spark
-committed the task that wrote it, and its bytes are hashed and synced. What Spark wrote and did not commit is removed.
+Rules: partition values are read from the folders of a path as DuckDB writes them.
 """
 
 from __future__ import annotations
 
-import os
 import re
-import shutil
-import uuid
-from collections.abc import Iterable, Mapping, Sequence
-from datetime import UTC, date, datetime
-from decimal import Decimal
-from pathlib import Path
+from collections.abc import Iterable, Sequence
 from typing import TYPE_CHECKING, Any
 from urllib.parse import quote
 
-import pyarrow.parquet as pq
-
 from remint.checks.spark_sql import Relation, spark_expressions
-from remint.engines.base import Scan, Target
-from remint.engines.duckdb_rows import UnusablePartition, delta_stats, keys_condition
+from remint.engines.base import Scan
+from remint.engines.duckdb_rows import keys_condition
 from remint.engines.portable_digest import double_text
-from remint.errors import InvalidKey
 from remint.model.dataset import Column
 from remint.model.digest import ContentDigest
-from remint.model.partition import Grain, PartitionKey, PartitionSet, PartitionSpec
-from remint.model.provenance import DataFile
-from remint.storage.local import LOCAL
+from remint.model.partition import Grain, PartitionSet, PartitionSpec
+from remint.storage.base import below
 
 if TYPE_CHECKING:
     from pyspark.sql import DataFrame, SparkSession
 
 FILE = "remint file"
 """Column of the URI of the file that a row is from."""
-_PART = "remint_part_{}"
-_FIELD_ID = "parquet.field.id"
-"""Metadata of a column by which Spark names it in a file."""
-"""Column, and so folder, of the value of a partition column, in hex: no file system nor locale changes it."""
+_S3 = "s3://"
 _HALF = 32
 _SPARK_TYPES = {"INTEGER": "INT", "VARCHAR": "STRING", "TIMESTAMPTZ": "TIMESTAMP"}
 _ENCODED = re.compile("%[89A-Fa-f][0-9A-Fa-f]")
@@ -132,7 +118,7 @@ def _grouped(scan: Scan, paths: Sequence[str]) -> dict[tuple[str, bool], list[st
     """
     groups: dict[tuple[str, bool], list[str]] = {}
     for path in paths:
-        whole = os.path.join(scan.root, path)
+        whole = spark_uri(below(scan.root, path))
         folders = whole.split("/")[: -1 - len(scan.partition.columns)]
         inner = whole.split("/")[len(folders) : -1]
         place = ("/".join(folders), any(_ENCODED.search(name) for name in inner))
@@ -156,14 +142,34 @@ def _read_group(
     return reader.parquet(*paths).selectExpr(*chosen)
 
 
-def file_uri(path: str) -> str:
-    """Return a local path as Spark names the file that a row is from."""
-    return "file:" + quote(path, safe="/~!$&'()*+,;=:@")
+def spark_uri(place: str) -> str:
+    """Return a path or URL as Spark reaches it: a bucket through the S3A file system."""
+    return f"s3a://{place.removeprefix(_S3)}" if place.startswith(_S3) else place
+
+
+def file_uri(place: str) -> str:
+    """Return a path or URL as Spark names the file that a row is from."""
+    scheme, _, rest = spark_uri(place).rpartition("://")
+    return (f"{scheme}://" if scheme else "file:") + quote(rest, safe="/~!$&'()*+,;=:@")
 
 
 def key_text(spec: PartitionSpec) -> str:
     """Return the SQL that spells a row's partition key canonically."""
-    return _key_text(name_sql(spec.column), spec.label, spec.grain)
+    return _key_text(begin_text(spec), spec.label, spec.grain)
+
+
+def begin_text(spec: PartitionSpec) -> str:
+    """Return the SQL of where a row's partition begins, or of its value."""
+    name = name_sql(spec.column)
+    if not spec.is_hidden:
+        return name
+    begins = f"date_trunc('{spec.grain}', {name})"
+    return begins if spec.grain is Grain.HOUR else f"CAST({begins} AS DATE)"
+
+
+def parts_text(spec: PartitionSpec) -> tuple[str, ...]:
+    """Return the SQL of what tells a row's partition: one value a column of the cut."""
+    return (begin_text(spec), *(name_sql(name) for name in spec.columns[1:]))
 
 
 def event_key_text(column: str, label: str | None, grain: Grain) -> str:
@@ -186,10 +192,8 @@ def digest_columns(columns: Sequence[Column], suffix: str = "") -> tuple[str, st
     if not columns:
         return f"0L AS hi{suffix}", f"0L AS lo{suffix}"  # a consumer that only counts rows sees the row count
     row = f"md5(concat_ws('|', {', '.join(_canonical(c) for c in columns)}))"
-    return (
-        f"CAST(conv(substring({row}, 1, 8), 16, 10) AS BIGINT) AS hi{suffix}",
-        f"CAST(conv(substring({row}, 9, 8), 16, 10) AS BIGINT) AS lo{suffix}",
-    )
+    bits = f"CAST(conv(substring({row}, 1, 16), 16, -10) AS BIGINT)"
+    return f"({bits} >>> 32) AS hi{suffix}", f"({bits} & 4294967295) AS lo{suffix}"
 
 
 def digest_sums(suffix: str = "") -> str:
@@ -224,142 +228,3 @@ def _canonical(column: Column) -> str:
         case _:
             text = f"CAST({value} AS STRING)"
     return f"coalesce({text}, '~')"
-
-
-def write_partitioned(frame: DataFrame, target: Target) -> list[DataFile]:
-    """Write rows as Parquet files below the target, one folder a partition, and return the files by path.
-
-    Spark writes into a folder of its own and commits there, so that what it holds afterwards is of exactly one attempt
-    of every task; from there the files are moved to where DuckDB would have written them.
-
-    Returns:
-        One entry a file; none when there are no rows.
-
-    Raises:
-        UnusablePartition: rows have a partition value that no unit can have; nothing was written.
-    """
-    spec, ids = target.spec, target.layout.field_ids
-    aside = Path(target.root) / f"part-{target.token}-spark"  # of the run, as the names of its files
-    parts = [f"{_part_sql(frame, name)} AS {_PART.format(i)}" for i, name in enumerate(spec.columns)]
-    rows = [name_sql(name) for name in frame.columns if ids or name not in spec.columns]
-    for name in ids:
-        frame = frame.withMetadata(name, {_FIELD_ID: ids[name]}) if name in frame.columns else frame
-    names = [_PART.format(i) for i in range(len(spec.columns))]
-    shutil.rmtree(aside, ignore_errors=True)  # of an attempt that was killed
-    try:
-        (
-            frame.selectExpr(*rows, *parts)
-            .hint("rebalance", *names)
-            .write.mode("error")
-            .partitionBy(*names)
-            .option("compression", "zstd")
-            .option("mapreduce.fileoutputcommitter.algorithm.version", "1")
-            .option("mapreduce.fileoutputcommitter.marksuccessfuljobs", "false")
-            .parquet(str(aside))
-        )
-        return _moved(aside, target)
-    finally:
-        shutil.rmtree(aside, ignore_errors=True)
-
-
-def _part_sql(frame: DataFrame, name: str) -> str:
-    """Return the SQL of a partition value as a folder's name: ``n`` for NULL, else ``x`` and its UTF-8 in hex."""
-    text = f"CAST({name_sql(name)} AS STRING)"
-    if dict(frame.dtypes)[name] == "timestamp":
-        text = f"concat({text}, '+00')"
-    return f"coalesce(concat('x', hex(encode({text}, 'UTF-8'))), 'n')"
-
-
-def _moved(aside: Path, target: Target) -> list[DataFile]:
-    root, spec = target.root, target.spec
-    # What it commits is not hidden, whatever it is called; a checksum or a mark of success is.
-    written = sorted(p for p in aside.rglob("*") if p.is_file() and not p.name.startswith((".", "_")))
-    values = [[_value(folder.partition("=")[2]) for folder in p.relative_to(aside).parts[:-1]] for p in written]
-    keys = [_key(spec, found) for found in values]
-    footers = [pq.read_metadata(p) for p in written]
-    unusable: dict[str, int] = {}
-    for key, found, footer in zip(keys, values, footers, strict=True):
-        if key is None:
-            shown = ", ".join("NULL" if value is None else repr(value) for value in found)
-            unusable[shown] = unusable.get(shown, 0) + footer.num_rows
-    if unusable:
-        raise UnusablePartition(spec.column, unusable)
-    paths = []
-    for place, found in zip(written, values, strict=True):
-        folders = (f"{quote(c, safe='')}={quote(v or '', safe='')}" for c, v in zip(spec.columns, found, strict=True))
-        path = Path(root, target.layout.folder, *folders, f"part-{target.token}-{uuid.uuid4()}.parquet")
-        path.parent.mkdir(parents=True, exist_ok=True)
-        os.replace(place, path)
-        paths.append(str(path))
-    files = [
-        DataFile(
-            path=os.path.relpath(path, root),
-            key=key,
-            rows=footer.num_rows,
-            size_bytes=os.path.getsize(path),
-            sha256=seal.sha256,
-            stats=_stats(footer, target.layout.field_ids),
-        )
-        for path, key, footer, seal in zip(paths, keys, footers, LOCAL.seal(paths, root), strict=True)
-        if key is not None
-    ]
-    return sorted(files, key=lambda f: f.path)
-
-
-def _value(folder: str) -> str | None:
-    return bytes.fromhex(folder[1:]).decode() if folder.startswith("x") else None
-
-
-def _key(spec: PartitionSpec, values: Sequence[str | None]) -> PartitionKey | None:
-    """Return the canonical key; None for a value that no unit can have."""
-    try:
-        return spec.key_of(values)
-    except InvalidKey:
-        return None
-
-
-def _stats(footer: pq.FileMetaData, field_ids: Mapping[str, int]) -> str:
-    """Return Delta's statistics from a file's footer."""
-    found: dict[str, dict[str, str]] = {}
-    types: dict[str, str] = {}
-    for index in range(footer.num_columns):
-        chunks = [footer.row_group(g).column(index).statistics for g in range(footer.num_row_groups)]
-        name = footer.schema.column(index).name
-        about: dict[str, str] = {}
-        if all(c is not None and c.has_null_count for c in chunks):
-            about["null_count"] = str(sum(c.null_count for c in chunks))
-        held = [c for c in chunks if c is not None and c.has_min_max]
-        empty = [c for c in chunks if c is not None and not c.has_min_max and c.num_values == 0]
-        if held and len(held) + len(empty) == len(chunks):
-            low, high = min(c.min for c in held), max(c.max for c in held)
-            if low == low and high == high:  # noqa: PLR0124 - a bound that is no number bounds nothing
-                about |= {"min": _stat_text(low), "max": _stat_text(high)}
-                types[name] = _stat_type(low)
-        found[f'"{name.replace(chr(34), chr(34) * 2)}"'] = about
-    return delta_stats(footer.num_rows, found, types, field_ids)
-
-
-def _stat_type(value: Any) -> str:
-    """Return the type of a statistic as DuckDB calls it."""
-    match value:
-        case bool():
-            return "BOOLEAN"
-        case int():
-            return "BIGINT"
-        case float():
-            return "DOUBLE"
-        case Decimal():
-            return "DECIMAL"
-        case datetime():
-            return "TIMESTAMP WITH TIME ZONE"
-        case date():
-            return "DATE"
-        case _:
-            return "VARCHAR"
-
-
-def _stat_text(value: Any) -> str:
-    """Return a statistic as DuckDB writes it."""
-    if isinstance(value, datetime):
-        return value.astimezone(UTC).strftime("%Y-%m-%d %H:%M:%S.%f+00")
-    return str(value)

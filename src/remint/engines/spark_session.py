@@ -6,20 +6,22 @@ give the known answers before it is given any work.
 
 from __future__ import annotations
 
-import importlib
 import logging
+import os
+import re
 import sys
 import warnings
 from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
+from remint.engines.spark_needs import require_connect, require_spark_here
+from remint.engines.spark_rows import spark_uri
 from remint.errors import EngineRefused, EngineUnavailable
 
 if TYPE_CHECKING:
     from pyspark.sql import SparkSession
 
-_INSTALL = "pip install 'remint[spark]'; Spark also needs Java 17 or newer"
 _NEW_PANDAS = "PySpark does not yet fully support pandas"
 """Spark warns of a library that remint does not use with it."""
 _MEANING = {
@@ -40,6 +42,9 @@ _MEANING = {
     # Below it the files of a scan are listed by the driver, at once; above it by a job of its own.
     "spark.sql.sources.parallelPartitionDiscovery.threshold": "1000",
 }
+_LOCAL = re.compile(r"local(?:\[(\*|\d+)[^]]*\])?$")
+_PARTS_A_THREAD = 4
+_S3A = "org.apache.hadoop.fs.s3a.S3AFileSystem"
 _DATES = "VALUES (DATE '2026-01-01', 1), (DATE '2026-01-05', 2), (DATE '2026-02-05', 4) AS t(d, n)"
 _RANGE = "sum(n) OVER (ORDER BY d RANGE BETWEEN INTERVAL '7' DAY PRECEDING AND CURRENT ROW)"
 _PROBES = {
@@ -56,6 +61,27 @@ _PROBES = {
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
+class BucketAccess:
+    """What Spark must know of a lake on S3; credentials it finds by the standard chain of AWS, and is given none."""
+
+    lake: str
+    """``s3://bucket/prefix``."""
+    endpoint: str
+    region: str
+
+    @property
+    def settings(self) -> dict[str, str]:
+        """Settings of the S3A file system."""
+        return {
+            "fs.s3a.endpoint": self.endpoint,
+            "fs.s3a.endpoint.region": self.region,
+            "fs.s3a.path.style.access": "true",
+            "fs.s3a.connection.ssl.enabled": str(self.endpoint.startswith("https://")).lower(),
+            "fs.s3a.aws.credentials.provider": "software.amazon.awssdk.auth.credentials.DefaultCredentialsProvider",
+        }
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
 class SparkTarget:
     """Where Spark is."""
 
@@ -65,12 +91,14 @@ class SparkTarget:
     """As Spark spells it; empty: this machine, unless the process was submitted to a cluster."""
     submitted: bool = False
     """This process was started by spark-submit, which says where Spark is."""
+    java_home: str = ""
+    """Where the environment says that Java is."""
     memory_limit: str = ""
     """Of the driver, when it is started here: ``4GB``."""
     threads: int = 0
     """0: all cores."""
-    shuffle_partitions: int = 0
-    """0: as Spark has it."""
+    bucket: BucketAccess | None = None
+    """How a lake in a bucket is reached."""
 
 
 def start_spark(target: SparkTarget, folder: Path) -> SparkSession:
@@ -86,34 +114,38 @@ def start_spark(target: SparkTarget, folder: Path) -> SparkSession:
         session = _session(target, folder)
         for name, value in _MEANING.items():
             session.conf.set(name, value)
-        if target.shuffle_partitions:
-            session.conf.set("spark.sql.shuffle.partitions", str(target.shuffle_partitions))
         if target.remote:
             _require_spark(session, target.remote)
-    except ImportError as error:
-        needed = "pip install 'remint[spark-connect]'" if target.remote else _INSTALL
-        raise EngineUnavailable(f"Spark is not installed: {error}", hint=needed) from None
-    except EngineRefused:
+        if target.bucket:
+            _require_bucket(session, target.bucket.lake)
+    except (EngineRefused, EngineUnavailable):
         raise
     except Exception as error:
         where = target.remote or target.master or "on this machine"
-        raise EngineUnavailable(f"Spark does not start ({where}): {first_line(error)}", hint=_INSTALL) from error
+        raise EngineUnavailable(
+            f"Spark does not start ({where}): {first_line(error)}",
+            hint="correct [engine.spark] in remint.toml; or: --engine duckdb",
+        ) from error
     return session
 
 
 def _session(target: SparkTarget, folder: Path) -> SparkSession:
+    if target.remote:
+        require_connect()
+    elif not (target.submitted or _active()):
+        require_spark_here(target.java_home)
     from pyspark.sql import SparkSession  # noqa: PLC0415 - an extra, and slow
 
     builder: Any = SparkSession.builder
     if target.remote:
-        importlib.import_module("grpc")  # PySpark ends the process without a word where it is missing
         return builder.remote(target.remote).getOrCreate()  # type: ignore[no-any-return]
-    taken = SparkSession.getActiveSession()
+    taken = _active()
     if taken is not None:
         return taken.newSession()
     if not target.submitted:
         folder.mkdir(parents=True, exist_ok=True)
-        builder = builder.master(target.master or f"local[{target.threads or '*'}]")
+        master = target.master or f"local[{target.threads or '*'}]"
+        builder = builder.master(master)
         quiet = Path(__file__).with_name("spark_log4j2.properties")
         for name, value in {
             "spark.ui.enabled": "false",
@@ -124,12 +156,29 @@ def _session(target: SparkTarget, folder: Path) -> SparkSession:
             "spark.local.dir": str(folder),
             "spark.sql.warehouse.dir": str(folder / "warehouse"),
             "spark.driver.memory": _memory(target.memory_limit),
+            **_shuffles(master),
+            **({f"spark.hadoop.{k}": v for k, v in target.bucket.settings.items()} if target.bucket else {}),
         }.items():
             builder = builder.config(name, value)
     started: SparkSession = builder.appName("remint").getOrCreate()
     if not target.submitted:
         started.sparkContext.pythonExec = sys.executable
     return started.newSession()
+
+
+def _shuffles(master: str) -> dict[str, str]:
+    """Return into how many parts rows are shuffled on this machine: 200, as Spark has it, is for a cluster."""
+    threads = _LOCAL.match(master)
+    if threads is None:
+        return {}
+    number = os.cpu_count() or 1 if threads[1] == "*" else int(threads[1] or 1)
+    return {"spark.sql.shuffle.partitions": str(_PARTS_A_THREAD * number)}
+
+
+def _active() -> SparkSession | None:
+    """Return the session that this process has already."""
+    loaded = sys.modules.get("pyspark.sql")
+    return loaded.SparkSession.getActiveSession() if loaded else None
 
 
 def _memory(limit: str) -> str:
@@ -153,6 +202,32 @@ def _require_spark(session: SparkSession, remote: str) -> None:
             f"{remote} is not Apache Spark, or not version 4: it would give other rows\n  " + "\n  ".join(wrong),
             hint="point [engine.spark] remote at a Spark 4 Connect server; or: --engine duckdb",
         )
+
+
+def _require_bucket(session: SparkSession, lake: str) -> None:
+    """Refuse a session that does not reach the lake: it looks for a file that nobody has written."""
+    try:
+        session.read.schema("n INT").parquet(spark_uri(f"{lake}/_remint_is_reached"))
+    except Exception as error:  # noqa: BLE001 - whatever it says, it does not reach the lake
+        said = str(error)
+        if "PATH_NOT_FOUND" in said:
+            return
+        if _S3A in said or 'No FileSystem for scheme "s3a"' in said:
+            raise EngineUnavailable(
+                f"Spark reaches {lake} through the S3A file system, and this session has none",
+                hint=f"export PYSPARK_SUBMIT_ARGS='--packages org.apache.hadoop:hadoop-aws:{_hadoop(session)} "
+                "pyspark-shell' (docs/engines.md has a smaller set of jars); or: --engine duckdb",
+            ) from None
+        raise EngineUnavailable(
+            f"Spark does not reach {lake}: {first_line(error)}",
+            hint="give Spark the credentials and the endpoint that remint has: AWS_PROFILE, AWS_ENDPOINT_URL",
+        ) from None
+
+
+def _hadoop(session: SparkSession) -> str:
+    """Return the version of Spark's Hadoop, which the jars must have; of a server it cannot be asked."""
+    machine: Any = None if session.conf.get("spark.remote", "") else getattr(session, "_jvm", None)
+    return str(machine.org.apache.hadoop.util.VersionInfo.getVersion()) if machine else "VERSION-OF-ITS-HADOOP"
 
 
 def first_line(error: Exception) -> str:

@@ -99,6 +99,7 @@ def check_plan(tools: Tools, plan: Plan, run_id: str = "") -> None:
     Raises:
         PlanOutdated: lists what moved.
         PythonChanged: a function that it would call is not the one that was planned.
+        EngineUnavailable: what would make a dataset is not there.
     """
     _require(tools, plan, observe_units(tools, DatasetGraph.build(plan.datasets), {}), run_id)
 
@@ -117,6 +118,7 @@ def _require(tools: Tools, plan: Plan, observed: Observed, run_id: str) -> None:
     steps = {step.dataset for batch in plan.batches for step in batch.steps}
     for dataset in (d for d in plan.datasets if d.name in steps):
         tools.function_of(dataset)
+    tools.engine.start_for(steps)
 
 
 def _logics(piece: Workpiece) -> Iterable[tuple[DatasetName, tuple[Logic, LogicVersion]]]:

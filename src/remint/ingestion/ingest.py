@@ -38,7 +38,7 @@ from remint.publishing.publish import (
     record_success,
 )
 from remint.publishing.record import Scope, audit_entry, stopped
-from remint.publishing.scheme import in_own_scheme, require_countings
+from remint.publishing.scheme import Content, in_own_scheme, require_countings
 from remint.publishing.tools import Tools
 from remint.publishing.unrecorded import refuse_unrecorded
 from remint.sources.files import discover
@@ -163,6 +163,7 @@ def run_ingest(tools: Tools, graph: DatasetGraph, run_id: str, pending: Iterable
             for name in begun_of(tools, run_id).datasets:
                 # Their keys decide what is new; they are too many to be hashed for every few rows that arrive.
                 require_intact(tools, graph[name], _held(tools, graph[name]), Depth.SIZE)
+            intake = _in_one_scheme(tools, run_id, intake)
             due = pages_due(tools, graph, begun_of(tools, run_id).windows, tuple(intake.taken))
             _stage(tools, graph, run_id, intake, pending, due)
             intend(tools, run_id, list(_changes(graph, intake)), _fence(tools, graph, intake), newest=intake.newest)
@@ -176,10 +177,11 @@ def _journalled(tools: Tools, graph: DatasetGraph, run_id: str, *, again: bool) 
 
     ``again``: until now; otherwise until the run wrote down what it publishes, which is held to that Bronze.
     """
-    intake, steps = _Intake(), tools.store.journal(run_id)
+    steps = tools.store.journal(run_id)
     held = [e.payload for e in steps if e.kind is StepKind.INGEST_STAGED]
     names = {e["source"]["dataset"] for e in held}
-    intake.newest = {name: _newest(tools, name) for name in names} if again else intended_newest(tools, run_id)
+    newest = {name: _newest(tools, name) for name in names} if again else intended_newest(tools, run_id)
+    intake = _Intake(newest=dict(newest))
     for entry in steps:
         if entry.kind is StepKind.INGEST_STAGED:
             source = SourceFileRecord(**entry.payload["source"])
@@ -190,7 +192,24 @@ def _journalled(tools: Tools, graph: DatasetGraph, run_id: str, *, again: bool) 
             intake.add(graph[source.dataset], _from_payload(entry.payload["made"]), source, place)
         elif entry.kind is StepKind.INGEST_RIVALS:
             intake.rivals = {name: list(map(_arrival, found)) for name, found in entry.payload.items()}
+        elif entry.kind is StepKind.INGEST_RESTAGED:
+            intake = _Intake(newest=dict(newest))
     return intake
+
+
+def _in_one_scheme(tools: Tools, run_id: str, intake: _Intake) -> _Intake:
+    """Return what the run has staged, or nothing where its digests are not of the scheme of this command's engines.
+
+    Written down before the files go: whoever resumes after this holder, under whatever scheme, finds none of them.
+    """
+    scheme = tools.engine.digest_scheme
+    others = {d.scheme for d in intake.digests.values()} - {scheme}
+    if not others:
+        return intake
+    detail = f"staged again under {scheme}: {', '.join(sorted(others))} is what another engine, or release of it, made"
+    tools.store.journal_append(run_id, StepKind.INGEST_RESTAGED, {"scheme": scheme})
+    tools.emit(Event(kind=EventKind.RESTAGED, run_id=run_id, detail=detail))
+    return _Intake()
 
 
 def _same_counting(bronze: Dataset, counted: str) -> None:
@@ -378,10 +397,9 @@ def _records(
     groups = by_key(change.adds)
     earlier = tools.store.records(name, list(groups))
     for key, files in sorted(groups.items()):
-        before = earlier.get(key)
         parts = [intake.digests[name, f.path] for f in files]
-        if before:
-            parts.append(_before(tools, change.dataset, key, before))
+        added = _Added(str(ContentDigest.combine(parts[0].scheme, parts)), tuple(files))
+        held: list[Content] = [added, *(earlier[k] for k in (key,) if k in earlier)]
         yield ProvenanceRecord(
             dataset=name,
             key=key,
@@ -389,22 +407,33 @@ def _records(
             fingerprint=run_id,
             logic="",
             inputs={},
-            digest=str(ContentDigest.combine(parts[0].scheme, parts)),
-            files=(*(before.files if before else ()), *files),
+            digest=str(_union(tools, change.dataset, key, held)),
+            files=(*(earlier[key].files if key in earlier else ()), *files),
             table_version=versions[name],
         )
 
 
-def _before(tools: Tools, dataset: Dataset, key: PartitionKey, record: ProvenanceRecord) -> ContentDigest:
-    """Return the digest of what a partition held, as this command's engines compute it.
+@dataclass(frozen=True, slots=True)
+class _Added:
+    """What a run adds to a partition."""
+
+    digest: str
+    files: tuple[DataFile, ...]
+
+
+def _union(tools: Tools, dataset: Dataset, key: PartitionKey, contents: Sequence[Content]) -> ContentDigest:
+    """Return the digest of parts of a partition together, as this command's engines compute it.
 
     Raises:
-        FilesDamaged: it must be computed from files, and they are not as they were published.
+        FilesDamaged: one must be computed from files, and they are not as they were published.
     """
-    found = in_own_scheme(tools, dataset, {key: record})
-    if key not in found:
-        require_intact(tools, dataset, record.files)
-    return ContentDigest.parse(found[key])
+    parts = []
+    for held in contents:
+        found = in_own_scheme(tools, dataset, {key: held})
+        if key not in found:
+            require_intact(tools, dataset, held.files)
+        parts.append(ContentDigest.parse(found[key]))
+    return ContentDigest.combine(tools.engine.digest_scheme, parts)
 
 
 def _total(intake: _Intake, count: str) -> int:

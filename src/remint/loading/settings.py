@@ -75,6 +75,8 @@ class Settings:
     """Where Spark runs when it is started here, as Spark spells it; empty: on this machine."""
     is_submitted: bool = False
     """This process was started by spark-submit, which says where Spark is."""
+    java_home: str = ""
+    """Where the environment says that Java is."""
     views: str | None
     """Absolute path of the views file that every run refreshes."""
     policy: Policy
@@ -388,6 +390,7 @@ def _resolved(values: Mapping[tuple[str, str], Any], root: Path, env: Mapping[st
         spark_remote=values["engine.spark", "remote"],
         spark_master=values["engine.spark", "master"],
         is_submitted="PYSPARK_GATEWAY_PORT" in env,
+        java_home=env.get("JAVA_HOME", ""),
         policy=_policy(values),
         keep_days=values["retention", "keep_days"],
         user=env.get("REMINT_USER") or _login(),

@@ -13,6 +13,8 @@ class EventKind(StrEnum):
     STAGED = "staged"
     AUDITED = "audited"
     SKIPPED = "skipped"
+    RESTAGED = "restaged"
+    """What was staged before counts no more, and is made again."""
     MENDED = "mended"
     """What a loss of power tore was moved out of a table's log."""
     PUBLISHED = "published"

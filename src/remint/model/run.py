@@ -102,6 +102,8 @@ class StepKind(StrEnum):
     """Bronze and quarantine files of one source file, with arrivals and counts."""
     INGEST_RIVALS = "ingest_rivals"
     """What rows count for besides, since the ingest added versions of what Bronze holds; the newest entry counts."""
+    INGEST_RESTAGED = "ingest_restaged"
+    """Nothing that was staged before counts: its digests are of another scheme than this holder's."""
     REPAIRED = "repaired"
     """One act of a repair, done."""
 

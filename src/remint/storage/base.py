@@ -95,6 +95,14 @@ class Storage(Protocol):
         """
         ...
 
+    def move(self, places: Sequence[tuple[str, str]]) -> None:
+        """Give files other places, from the first of each pair to the second; nothing of it is durable before seal."""
+        ...
+
+    def clear(self, folder: str) -> None:
+        """Remove a folder that only this process knows, with all that is in it; what is gone already is no matter."""
+        ...
+
     def prepare(self, folder: str) -> None:
         """Make sure that files can be written into a folder."""
         ...

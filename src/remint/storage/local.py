@@ -106,6 +106,16 @@ class LocalStorage:
             if folder.is_dir():
                 sync(folder)
 
+    def move(self, places: Sequence[tuple[str, str]]) -> None:
+        """Rename files."""
+        for source, place in places:
+            os.makedirs(os.path.dirname(place), exist_ok=True)
+            os.replace(source, place)
+
+    def clear(self, folder: str) -> None:
+        """Remove a folder."""
+        shutil.rmtree(folder, ignore_errors=True)
+
     def prepare(self, folder: str) -> None:
         """Make the folder and those above it."""
         os.makedirs(folder, exist_ok=True)

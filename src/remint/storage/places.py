@@ -93,6 +93,15 @@ class Places:
         self._bucket.delete([p for p in found if p.startswith(_SCHEME)], durably=durably)
         LOCAL.delete([p for p in found if not p.startswith(_SCHEME)], durably=durably)
 
+    def move(self, places: Sequence[tuple[str, str]]) -> None:
+        """Move files, each within the bucket or within the disk."""
+        self._bucket.move([pair for pair in places if pair[1].startswith(_SCHEME)])
+        LOCAL.move([pair for pair in places if not pair[1].startswith(_SCHEME)])
+
+    def clear(self, folder: str) -> None:
+        """Remove a folder."""
+        self._of(folder).clear(folder)
+
     def prepare(self, folder: str) -> None:
         """Make a folder that can be written into."""
         self._of(folder).prepare(folder)

@@ -260,6 +260,18 @@ class S3Storage:
                 for wrong in answer.get("Errors", ()):
                     raise StorageRefused(f"{SCHEME}{bucket}/{wrong.get('Key')} was not deleted: {wrong.get('Code')}")
 
+    def move(self, places: Sequence[tuple[str, str]]) -> None:
+        """Copy within the store, then delete what was copied."""
+        with ThreadPoolExecutor(max_workers=_THREADS) as pool:
+            list(pool.map(lambda pair: self.copy(*pair), places))
+        self.delete(source for source, _ in places)
+
+    def clear(self, folder: str) -> None:
+        """Delete every object below a prefix, and those that stand for folders."""
+        prefix = split(folder)[1] + "/"
+        keys = [str(found["Key"]) for page in self._pages(folder, prefix) for found in page.get("Contents", ())]
+        self.delete(f"{SCHEME}{split(folder)[0]}/{key}" for key in keys)
+
     def prepare(self, folder: str) -> None:
         """Do nothing: there are no folders."""
 

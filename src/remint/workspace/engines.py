@@ -3,15 +3,10 @@
 from __future__ import annotations
 
 from pathlib import Path
-from typing import TYPE_CHECKING
 
-from remint.engines.base import Engine
-from remint.errors import EngineUnavailable
+from remint.engines.base import Engine, Maker
 from remint.loading.project import Project
 from remint.storage.base import Storage
-
-if TYPE_CHECKING:
-    from remint.engines.duckdb import DuckDBEngine
 
 
 def start_engine(project: Project, scratch: Path, storage: Storage, only: str) -> Engine:
@@ -38,27 +33,27 @@ def start_engine(project: Project, scratch: Path, storage: Storage, only: str) -
     )
     if not uses_spark:
         return embedded
-    if "://" in settings.lake:
-        raise EngineUnavailable(
-            f"Spark makes tables on a disk only so far, and the lake is {settings.lake}",
-            hint="leave the engine out of the settings, the declarations and the command: DuckDB reaches the bucket",
-        )
     from remint.engines.chosen import ChosenEngine
 
-    starts = {"duckdb": lambda: embedded, "spark": lambda: _spark(project, scratch, embedded)}
-    return ChosenEngine(starts, only or settings.engine, {} if only else project.engines)
+    starts = {"spark": lambda: _spark(project, scratch, storage)}
+    return ChosenEngine(embedded, starts, only or settings.engine, {} if only else project.engines)
 
 
-def _spark(project: Project, scratch: Path, embedded: DuckDBEngine) -> Engine:
+def _spark(project: Project, scratch: Path, storage: Storage) -> Maker:
     from remint.engines.spark import SparkEngine
-    from remint.engines.spark_session import SparkTarget
+    from remint.engines.spark_session import BucketAccess, SparkTarget
 
-    settings = project.settings
+    settings, bucket = project.settings, None
+    if "://" in settings.lake:
+        reached = storage.options
+        bucket = BucketAccess(lake=settings.lake, endpoint=reached["AWS_ENDPOINT_URL"], region=reached["AWS_REGION"])
     target = SparkTarget(
         remote=settings.spark_remote,
         master=settings.spark_master,
         submitted=settings.is_submitted,
+        java_home=settings.java_home,
         memory_limit=settings.memory_limit,
         threads=settings.threads,
+        bucket=bucket,
     )
-    return SparkEngine(target=target, folder=scratch, embedded=embedded)
+    return SparkEngine(target, scratch, storage)
