@@ -61,6 +61,7 @@ _SETTING_FIELDS = {
     ("engine", "batch_rows"): "Input rows that one batch of a plan may read; at least one day goes into a batch.",
     ("engine.spark", "remote"): "Spark Connect server that makes what Spark makes.",
     ("engine.spark", "master"): "Where Spark is started, as Spark spells it; without it on this machine.",
+    ("engine.spark", "above"): "A batch that reads files of more than this is made by Spark, if no engine is declared.",
     ("cost", "currency"): "What the prices are in.",
     ("cost", "per_hour"): "Price of an hour of the machine that stages.",
     ("cost", "per_tb_scanned"): "Price of opening 10**12 bytes.",

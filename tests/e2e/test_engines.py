@@ -7,7 +7,8 @@ from pathlib import Path
 import pytest
 
 from remint.engines.portable_digest import PORTABLE_SCHEME
-from tests.e2e.projects import MADE, Project, built, event, history, write_project
+from tests.e2e import projects
+from tests.e2e.projects import DATASETS, FILES, MADE, Project, built, event, history, write_project
 from tests.engines.both import spark_session
 
 
@@ -78,3 +79,35 @@ def test_datasets_of_two_engines_are_one_release_and_what_one_engine_makes_of_th
     made_by = {name: {t.engine for t in found} for name, found in timings.items() if found}
     assert made_by == {name: {"spark" if name in ON_SPARK else "duckdb"} for name in MADE}
     assert set(both.records_of(run)) == set(MADE)
+
+
+def test_what_is_large_goes_to_spark_by_itself(tmp_path: Path) -> None:
+    project = built(tmp_path, days=2)
+    largest = max(Path(p).stat().st_size for paths in project.live().values() for p in paths)
+    for above, maker in ((1_000 * largest, "duckdb"), (1_000, "spark")):
+        project.land(f"above{above}", [event(70 + len(maker), 1)])
+        project.ingest()
+        set_engine(project, f'digests = "portable"\n[engine.spark]\nabove = "{above // 1000}KB"')
+        project.run()
+
+        assert project.tables() == project.expected()
+        timings = project.open().store.timings(("silver.events",), 1)
+        assert [t.engine for t in timings["silver.events"]] == [maker]
+
+
+def test_a_hidden_cut_is_the_same_on_both(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(projects, "tables_in", "iceberg")
+    cut = ('silver("events", partition=day("event_date")', 'silver("events", partition=day("event_time", hidden=True)')
+    datasets = DATASETS.replace(*cut)
+    digests = []
+    for name in ("duckdb", "spark"):
+        toml = FILES["remint.toml"].replace("[engine]\n", f'[engine]\nname = "{name}"\ndigests = "portable"\n')
+        project = write_project(tmp_path / name, {"datasets.py": datasets, "remint.toml": toml})
+        project.land("a", [*history(3), event(1, 0, 99, version=2)])
+        project.ingest()
+        project.run()
+        assert project.tables() == project.expected()
+        digests.append(project.digests())
+
+    assert digests[0] == digests[1]
+    assert {u.proof for u in project.open().verify((), size=9)} == {"proven"}

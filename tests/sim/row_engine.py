@@ -39,8 +39,8 @@ class RowEngine:
         """
         self._known, self._sources = known, sources
 
-    def maker_of(self, dataset: str) -> str:
-        del dataset
+    def maker_of(self, work: StageWork) -> str:
+        del work
         return self.name
 
     def start_for(self, datasets: Iterable[str]) -> None:

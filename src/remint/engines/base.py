@@ -35,6 +35,8 @@ class Scan:
     """Rows that are equal in these columns are versions of one thing, in ``only`` or not; empty: none are."""
     rivals: tuple[str, ...] = ()
     """Files, like ``paths``, with rows outside of ``only`` whose ``key`` occurs in it: those rows are read too."""
+    size_bytes: int = 0
+    """Of all of these files; 0 where nobody asked."""
 
 
 class UserFunction(Protocol):
@@ -233,8 +235,8 @@ class Maker(Protocol):
 class Engine(Maker, Protocol):
     """What a command has: it makes every dataset, looks at single files, and answers people."""
 
-    def maker_of(self, dataset: DatasetName) -> str:
-        """Return the name of the engine that makes a dataset: its own, but for several engines as one."""
+    def maker_of(self, work: StageWork) -> str:
+        """Return the name of the engine that does a piece of work: its own, but for several engines as one."""
         ...
 
     def ingest(self, work: IngestWork) -> Ingested:

@@ -20,7 +20,12 @@ class ChosenEngine:
     """
 
     def __init__(
-        self, embedded: Engine, starts: Mapping[str, Callable[[], Maker]], own: str, chosen: Mapping[DatasetName, str]
+        self,
+        embedded: Engine,
+        starts: Mapping[str, Callable[[], Maker]],
+        own: str,
+        chosen: Mapping[DatasetName, str],
+        large: tuple[int, str] | None = None,
     ) -> None:
         """Prepare engines that digest alike.
 
@@ -29,7 +34,9 @@ class ChosenEngine:
             starts: by the name of every other engine, how it is started; it is, once, when it is first needed.
             own: engine of every dataset that has none of its own, and of what concerns no dataset.
             chosen: engine by dataset.
+            large: bytes that the work of a dataset without an engine may read at once, and the engine for more.
         """
+        self._large = large
         self._embedded, self._starts, self.name, self._chosen = embedded, starts, own, chosen
         self._started: dict[str, Maker] = {embedded.name: embedded}
 
@@ -39,17 +46,24 @@ class ChosenEngine:
         return self._started[name]
 
     def _of(self, dataset: Dataset) -> Maker:
-        return self._engine(self.maker_of(dataset.name))
+        return self._engine(self._declared(dataset.name))
 
-    def maker_of(self, dataset: DatasetName) -> str:
-        """Return the name of the engine that makes a dataset."""
+    def maker_of(self, work: StageWork) -> str:
+        """Return the name of the engine that does a piece of work."""
+        if self._large and work.dataset.name not in self._chosen:
+            most, other = self._large
+            if sum(scan.size_bytes for scan in work.inputs.values()) > most:
+                return other
+        return self._declared(work.dataset.name)
+
+    def _declared(self, dataset: DatasetName) -> str:
         return self._chosen.get(dataset, self.name)
 
     def start_for(self, datasets: Iterable[DatasetName]) -> None:
         """Start what makes these datasets."""
         by_maker: dict[str, list[DatasetName]] = {}
         for dataset in datasets:
-            by_maker.setdefault(self.maker_of(dataset), []).append(dataset)
+            by_maker.setdefault(self._declared(dataset), []).append(dataset)
         for name, mine in sorted(by_maker.items()):
             self._engine(name).start_for(mine)
 
@@ -60,11 +74,11 @@ class ChosenEngine:
 
     def stage(self, work: StageWork) -> Staged:
         """Run the transform on its dataset's engine and write its units as Parquet files."""
-        return self._of(work.dataset).stage(work)
+        return self._engine(self.maker_of(work)).stage(work)
 
     def recompute(self, work: StageWork) -> Mapping[PartitionKey, ContentDigest]:
         """Return the digests that ``stage`` would give, writing nothing."""
-        return self._of(work.dataset).recompute(work)
+        return self._engine(self.maker_of(work)).recompute(work)
 
     def digests(self, scan: Scan, columns: Sequence[str] | None = None) -> Mapping[PartitionKey, ContentDigest]:
         """Return the content digest of each partition of published files, by the project's own engine."""

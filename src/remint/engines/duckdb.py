@@ -93,9 +93,9 @@ class DuckDBEngine(Staging[str]):
         """Name of the row hash: the one asked for, else the fastest that this build of DuckDB proves to compute."""
         return self._scheme or digest_scheme(self._con)
 
-    def maker_of(self, dataset: DatasetName) -> str:
-        """Return the name of the engine that makes a dataset: its own."""
-        del dataset
+    def maker_of(self, work: StageWork) -> str:
+        """Return the name of the engine that does a piece of work: its own."""
+        del work
         return self.name
 
     def start_for(self, datasets: Iterable[DatasetName]) -> None:

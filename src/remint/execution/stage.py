@@ -135,7 +135,8 @@ class Workpiece:
         if isinstance(entry.mapping, ByArrival) and source.arrivals is not None:
             days, files = list(wanted), self.tools.store.arrival_files
             paths, rivals = files(source.name, days), files(source.name, days, rivals=True)
-            self.prove(source, published_files(self.tools, source, {*paths, *rivals}))
+            files_read = published_files(self.tools, source, {*paths, *rivals})
+            self.prove(source, files_read)
             return Scan(
                 root=self.tools.folder(source),
                 paths=tuple(paths),
@@ -146,6 +147,7 @@ class Workpiece:
                 only_label=source.arrivals.label or "",
                 key=source.arrivals.key,
                 rivals=tuple(rivals),
+                size_bytes=sum(f.size_bytes for f in files_read),
             )
         held = self.files(source, wanted)
         self.prove(source, held)
@@ -154,6 +156,7 @@ class Workpiece:
             paths=tuple(f.path for f in held),
             columns=source.columns,
             partition=source.partition,
+            size_bytes=sum(f.size_bytes for f in held),
         )
 
     def prove(self, dataset: Dataset, files: Iterable[DataFile]) -> None:

@@ -39,7 +39,7 @@ def timed(piece: Workpiece, work: StageWork, staged: Staged, batch: int, watch: 
         bytes_scanned=sum(_size(piece, scan) for scan in work.inputs.values()),
         bytes_written=sum(f.size_bytes for f in staged.files),
         seconds=round(sum(watch.seconds.values()), 6),
-        engine=piece.tools.engine.maker_of(work.dataset.name),
+        engine=piece.tools.engine.maker_of(work),
         recorded_at=piece.tools.now(),
     )
 

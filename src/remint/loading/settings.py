@@ -71,6 +71,8 @@ class Settings:
     """``portable``, or empty: as the engines in use need them."""
     spark_remote: str = ""
     """Address of a Spark Connect server; empty: a session of this process."""
+    spark_above: int = 0
+    """Bytes that a batch of a dataset without an engine may read before Spark makes it; 0: any amount."""
     spark_master: str = ""
     """Where Spark runs when it is started here, as Spark spells it; empty: on this machine."""
     is_submitted: bool = False
@@ -170,6 +172,7 @@ _KEYS: Mapping[tuple[str, str], _Key] = {
         "", lambda v: isinstance(v, str) and v.startswith("sc://"), 'the address of a server, such as "sc://host:15002"'
     ),
     ("engine.spark", "master"): _Key("", _is_text, 'where Spark runs, such as "local[4]"'),
+    ("engine.spark", "above"): _Key("", lambda v: bool(_bytes(v)), 'an amount such as "50GB"'),
     ("cost", "currency"): _Key("EUR", _is_text, "text"),
     ("cost", "per_hour"): _Key(None, _is_amount, "a number"),
     ("cost", "per_tb_scanned"): _Key(None, _is_amount, "a number"),
@@ -389,6 +392,7 @@ def _resolved(values: Mapping[tuple[str, str], Any], root: Path, env: Mapping[st
         digests=values["engine", "digests"],
         spark_remote=values["engine.spark", "remote"],
         spark_master=values["engine.spark", "master"],
+        spark_above=_bytes(values["engine.spark", "above"]) or 0,
         is_submitted="PYSPARK_GATEWAY_PORT" in env,
         java_home=env.get("JAVA_HOME", ""),
         policy=_policy(values),

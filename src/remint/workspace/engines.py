@@ -22,7 +22,8 @@ def start_engine(project: Project, scratch: Path, storage: Storage, only: str) -
     from remint.engines.portable_digest import PORTABLE_SCHEME
 
     settings = project.settings
-    uses_spark = "spark" in {only, settings.engine, *project.engines.values()}
+    large = settings.spark_above if not only and settings.engine == "duckdb" else 0
+    uses_spark = "spark" in {only, settings.engine, *project.engines.values()} or large > 0
     embedded = DuckDBEngine(
         memory_limit=settings.memory_limit,
         threads=settings.threads,
@@ -36,7 +37,13 @@ def start_engine(project: Project, scratch: Path, storage: Storage, only: str) -
     from remint.engines.chosen import ChosenEngine
 
     starts = {"spark": lambda: _spark(project, scratch, storage)}
-    return ChosenEngine(embedded, starts, only or settings.engine, {} if only else project.engines)
+    return ChosenEngine(
+        embedded,
+        starts,
+        only or settings.engine,
+        {} if only else project.engines,
+        large=(large, "spark") if large else None,
+    )
 
 
 def _spark(project: Project, scratch: Path, storage: Storage) -> Maker:
