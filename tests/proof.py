@@ -9,15 +9,20 @@ from __future__ import annotations
 import json
 import os
 from pathlib import Path
-from typing import Final
+from typing import Final, TypeVar
 
 import pytest
 
 FULL: Final = os.environ.get("REMINT_PROOF") == "full"
 LEFT: Final = Path(__file__).parents[1] / ".proof"
+of = ""
+"""What the suites are held on, where that is not what they are mostly held on: it ends the names of their rows."""
 
 
-def size(small: int, full: int) -> int:
+T = TypeVar("T")
+
+
+def size(small: T, full: T) -> T:
     """Return how many cases to try: ``small`` in ``make test``, ``full`` in ``make test-faults``."""
     return full if FULL else small
 
@@ -32,6 +37,7 @@ def report(row: str, *, cases: int, wrong: int = 0, part: str = "", **more: int 
         part: of a suite that several tests share.
         more: further figures; numbers are added up over the parts.
     """
+    row += of
     assert cases > 0, f"{row} {part}: no case was tried"
     if FULL:
         LEFT.mkdir(exist_ok=True)

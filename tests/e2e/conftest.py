@@ -6,15 +6,19 @@ from collections.abc import Iterator
 
 import pytest
 
+from tests import proof
 from tests.buckets import Bucket
 from tests.databases import Server
 from tests.e2e import projects
 
 
-@pytest.fixture
-def on_iceberg(monkeypatch: pytest.MonkeyPatch) -> None:
-    """Projects that are written in this test keep their tables in Iceberg."""
-    monkeypatch.setattr(projects, "tables_in", "iceberg")
+@pytest.fixture(scope="module")
+def on_iceberg() -> Iterator[None]:
+    """Projects that are written in this module keep their tables in Iceberg."""
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr(projects, "tables_in", "iceberg")
+        patch.setattr(proof, "of", "-iceberg")
+        yield
 
 
 @pytest.fixture

@@ -2,10 +2,11 @@
 
 from __future__ import annotations
 
+import json
 import sqlite3
 from collections.abc import Callable, Sequence
 from contextlib import closing
-from datetime import UTC, datetime, timedelta
+from datetime import UTC, date, datetime, timedelta
 from pathlib import Path
 from typing import Protocol
 
@@ -18,9 +19,12 @@ from pyiceberg.manifest import ManifestFile, read_manifest_list, write_manifest,
 from pyiceberg.table import Table
 from pyiceberg.table.metadata import TableMetadata
 from pyiceberg.types import TimestamptzType
+from s3fs import S3FileSystem
 
 from remint.workspace.catalogs import catalog_of
 from tests.masks import mask_delta, mask_iceberg
+
+Step = Callable[[], object]
 
 
 class Lakehouse(Protocol):
@@ -45,6 +49,10 @@ class Lakehouse(Protocol):
         """Return the column by which the table is cut."""
         ...
 
+    def commits(self, table: str) -> int:
+        """Return how many commits the table still knows of."""
+        ...
+
     def append(self, table: str, rows: pa.Table) -> None:
         """Add rows."""
         ...
@@ -55,6 +63,30 @@ class Lakehouse(Protocol):
 
     def delete(self, table: str, key: str) -> None:
         """Delete the rows of a partition, which is a day."""
+        ...
+
+    def runs(self, table: str) -> list[tuple[str, str]]:
+        """Return the run and attempt of every commit of remint's."""
+        ...
+
+    def appending(self, table: str, key: str) -> Step:
+        """Return the adding of the rows of a day once more, to the table as it is now."""
+        ...
+
+    def overwriting(self, table: str, key: str) -> Step:
+        """Return the replacing of a day by its own rows without one, in the table as it is now."""
+        ...
+
+    def compacting(self, table: str, key: str) -> Step:
+        """Return the writing anew of the files of a day, in the table as it is now."""
+        ...
+
+    def compact(self, table: str) -> None:
+        """Write all rows into other files."""
+        ...
+
+    def vacuum(self, table: str) -> None:
+        """Delete every file that the newest version does not name, and forget the other versions."""
         ...
 
     def mask(self, table: str, key: str, positions: Sequence[int]) -> None:
@@ -71,7 +103,8 @@ class Delta:
 
     settings = ""
 
-    def __init__(self, top: str, options: dict[str, str] | None) -> None:
+    def __init__(self, top: str, options: dict[str, str] | None, root: Path) -> None:
+        del root
         self._top, self._options = top, options
 
     def version(self, table: str) -> int | None:
@@ -88,6 +121,9 @@ class Delta:
     def cut(self, table: str) -> str:
         return str(self._table(table).metadata().partition_columns[0])
 
+    def commits(self, table: str) -> int:
+        return len(list(Path(self._place(table), "_delta_log").glob("*.json")))
+
     def append(self, table: str, rows: pa.Table) -> None:
         write_deltalake(self._place(table), rows, mode="append", storage_options=self._options)
 
@@ -97,6 +133,30 @@ class Delta:
 
     def delete(self, table: str, key: str) -> None:
         self._table(table).delete(f"{self.cut(table)} = '{key}'")
+
+    def runs(self, table: str) -> list[tuple[str, str]]:
+        notes = [json.loads(entry["remint"]) for entry in self._table(table).history() if "remint" in entry]
+        return [(note["run_id"], str(note["attempt"])) for note in notes]
+
+    def appending(self, table: str, key: str) -> Step:
+        opened = self._table(table)
+        rows = opened.to_pyarrow_table(filters=[(self.cut(table), "=", date.fromisoformat(key))])
+        return lambda: write_deltalake(opened, rows, mode="append")
+
+    def overwriting(self, table: str, key: str) -> Step:
+        opened, cut = self._table(table), self.cut(table)
+        rows = opened.to_pyarrow_table(filters=[(cut, "=", date.fromisoformat(key))]).slice(1)
+        return lambda: write_deltalake(opened, rows, mode="overwrite", predicate=f"{cut} = '{key}'")
+
+    def compacting(self, table: str, key: str) -> Step:
+        opened, cut = self._table(table), self.cut(table)
+        return lambda: opened.optimize.z_order(["tenant"], partition_filters=[(cut, "=", key)])
+
+    def compact(self, table: str) -> None:
+        assert self._table(table).optimize.compact()["numFilesRemoved"] > 1
+
+    def vacuum(self, table: str) -> None:
+        self._table(table).vacuum(retention_hours=0, dry_run=False, enforce_retention_duration=False)
 
     def mask(self, table: str, key: str, positions: Sequence[int]) -> None:
         mask_delta(self._place(table), f"{self.cut(table)}={key}/", positions)
@@ -116,12 +176,13 @@ class Iceberg:
 
     settings = '[tables]\nformat = "iceberg"\n'
 
-    def __init__(self, top: str, options: dict[str, str] | None) -> None:
-        del options
-        self._top = Path(top)
+    def __init__(self, top: str, options: dict[str, str] | None, root: Path) -> None:
+        del options  # any client of AWS finds the bucket by the environment
+        self._top = top
+        self.database = root / ".remint/catalog.db" if "://" in top else Path(top) / "catalog.db"
 
     def version(self, table: str) -> int | None:
-        if not (self._top / "catalog.db").exists() or not self.catalog().table_exists(table):
+        if not self._is_made() or not self.catalog().table_exists(table):
             return None
         snapshot = self.table(table).current_snapshot()
         return (snapshot.sequence_number or 0) if snapshot else 0
@@ -135,6 +196,9 @@ class Iceberg:
     def cut(self, table: str) -> str:
         held = self.table(table)
         return str(held.schema().find_column_name(held.spec().fields[0].source_id))
+
+    def commits(self, table: str) -> int:
+        return len(self.table(table).metadata.snapshots)
 
     def append(self, table: str, rows: pa.Table) -> None:
         self.table(table).append(rows)
@@ -154,18 +218,60 @@ class Iceberg:
             GreaterThanOrEqual(column, first.isoformat()), LessThan(column, (first + timedelta(days=1)).isoformat())
         )
 
+    def runs(self, table: str) -> list[tuple[str, str]]:
+        said = [s.summary.additional_properties for s in self.table(table).metadata.snapshots if s.summary]
+        return [(properties["remint.run"], properties["remint.attempt"]) for properties in said]
+
+    def appending(self, table: str, key: str) -> Step:
+        opened, rows = self._held(table, key)
+        return lambda: opened.append(rows)
+
+    def overwriting(self, table: str, key: str) -> Step:
+        opened, rows = self._held(table, key)
+        return lambda: opened.overwrite(rows.slice(1), self._day(table, key))
+
+    def compacting(self, table: str, key: str) -> Step:
+        """Return what pyiceberg does in place of a compaction of its own: to read, and to swap."""
+        opened, rows = self._held(table, key)
+        return lambda: opened.overwrite(rows, self._day(table, key))
+
+    def _held(self, table: str, key: str) -> tuple[Table, pa.Table]:
+        opened = self.table(table)
+        return opened, opened.scan(self._day(table, key)).to_arrow()
+
+    def compact(self, table: str) -> None:
+        self.table(table).overwrite(self.rows(table))
+
+    def vacuum(self, table: str) -> None:
+        self.forget(table)
+        opened, live = self.table(table), self.files(table)
+        for path in Path(opened.location()).rglob("*.parquet"):
+            if str(path) not in live:
+                path.unlink()
+
+    def forget(self, table: str) -> None:
+        """Drop every tag, and expire every snapshot but the newest."""
+        opened = self.table(table)
+        if tags := [name for name in opened.metadata.refs if name != "main"]:
+            with opened.manage_snapshots() as refs:
+                for name in tags:
+                    refs.remove_tag(name)
+        current = opened.current_snapshot()
+        if older := [s.snapshot_id for s in opened.metadata.snapshots if s != current]:
+            opened.maintenance.expire_snapshots().by_ids(older).commit()
+
     def mask(self, table: str, key: str, positions: Sequence[int]) -> None:
         (place,) = [p for p in self.files(table) if f"/{self.cut(table)}={key}/" in p]
         mask_iceberg(self.table(table), place, positions)
 
     def moved(self, before: str) -> None:
         """Write all metadata of the copy anew: Iceberg names every file by its absolute place."""
-        after = self._top
-        if not (after / "catalog.db").exists():
+        after = Path(self._top)
+        if not self._is_made():
             return
         for path in after.rglob("*.metadata.json"):
             path.write_text(path.read_text().replace(f"{before}/", f"{after}/"))
-        with closing(sqlite3.connect(after / "catalog.db")) as named:
+        with closing(sqlite3.connect(self.database)) as named:
             for column in ("metadata_location", "previous_metadata_location"):
                 named.execute(f"UPDATE iceberg_tables SET {column} = replace({column}, '{before}/', '{after}/')")
             named.commit()
@@ -181,11 +287,19 @@ class Iceberg:
                 with write_manifest_list(2, place, number, parent, snapshot.sequence_number, "null") as writer:
                     writer.add_manifests(held)
 
+    def _is_made(self) -> bool:
+        """Return whether there is a catalog; to open one makes it."""
+        if not self.database.exists():
+            return False
+        with closing(sqlite3.connect(self.database)) as named:
+            return bool(named.execute("SELECT 1 FROM sqlite_master WHERE name = 'iceberg_tables'").fetchone())
+
     def table(self, table: str) -> Table:
         return self.catalog().load_table(table)
 
     def catalog(self) -> Catalog:
-        return catalog_of("sql", "remint", f"sqlite:///{self._top}/catalog.db").library
+        S3FileSystem.clear_instance_cache()  # one that is kept goes on asking the server that it was made for
+        return catalog_of("sql", "remint", f"sqlite:///{self.database}").library
 
 
 def _listed(place: str) -> list[ManifestFile]:
@@ -213,4 +327,4 @@ def _moved(
     return done[place]
 
 
-LAKEHOUSES: dict[str, Callable[[str, dict[str, str] | None], Lakehouse]] = {"delta": Delta, "iceberg": Iceberg}
+LAKEHOUSES: dict[str, Callable[[str, dict[str, str] | None, Path], Lakehouse]] = {"delta": Delta, "iceberg": Iceberg}

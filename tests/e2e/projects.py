@@ -334,7 +334,7 @@ class Project:
     @property
     def lakehouse(self) -> Lakehouse:
         """Its tables, as the library of their format sees them."""
-        return LAKEHOUSES[self.format](self.top, self.options)
+        return LAKEHOUSES[self.format](self.top, self.options, self.root)
 
     def versions(self) -> dict[str, int]:
         """Return the version of every table that exists."""

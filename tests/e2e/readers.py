@@ -2,10 +2,11 @@
 
     python -m tests.e2e.readers KIND FOLDER
 
-Kinds: ``cut`` reads through ``remint.open``, ``views`` through the views file alone, ``plain`` single tables by
-delta-rs alone. ``FOLDER`` holds the project ``p``, ``base.json`` with the rows of every table for the factor 1, and
-``stop`` when it is enough. What was seen goes to ``KIND.json``: a read is right when every row of every table that it
-saw is the base times one and the same factor; which run published that factor is for the test to say.
+Kinds: ``cut`` reads through ``remint.open``, ``views`` through the views file alone, ``plain`` single tables by the
+library of their format alone, ``catalog`` all tables as one look at an Iceberg catalog names them. ``FOLDER`` holds
+the project ``p``, ``base.json`` with the rows of every table for the factor 1, and ``stop`` when it is enough. What was
+seen goes to ``KIND.json``: a read is right when every row of every table that it saw is the base times one and the
+same factor; which run published that factor is for the test to say.
 """
 
 from __future__ import annotations
@@ -113,14 +114,16 @@ def read_views(root: Path, seen: Seen) -> Iterator[None]:
 
 
 def read_plain(root: Path, seen: Seen) -> Iterator[None]:
-    """Read one table after the other as delta-rs finds it, those that are made last first."""
-    from deltalake import DeltaTable
+    """Read one table after the other as the library of its format finds it, those that are made last first."""
+    from tests.e2e.lakehouses import LAKEHOUSES
 
+    kept_in = "iceberg" if (root / "lake" / "catalog.db").exists() else "delta"
+    lakehouse = LAKEHOUSES[kept_in](str(root / "lake"), None, root)
     columns = {t: [*key.split(" || "), value] for t, (key, value) in AMOUNTS.items()}
     while True:
         factors = []
         for table in reversed(AMOUNTS):
-            found = DeltaTable(str(root / "lake" / table.replace(".", "/"))).to_pyarrow_table(columns=columns[table])
+            found = lakehouse.rows(table).select(columns[table])
             *keys, values = (column.to_pylist() for column in found.columns)
             rows = {"".join(map(str, parts)): v for *parts, v in zip(*keys, values, strict=True)}
             factors.append(seen.judge(table, {table: rows}))
@@ -131,10 +134,31 @@ def read_plain(root: Path, seen: Seen) -> Iterator[None]:
             seen.disordered += max(made) > daily or daily > silver
 
 
+def read_catalog(root: Path, seen: Seen) -> Iterator[None]:
+    """Read the state of every table that one query of the catalog names."""
+    import sqlite3
+    from contextlib import closing
+
+    from pyiceberg.table import StaticTable
+
+    while True:
+        with closing(sqlite3.connect(root / "lake" / "catalog.db")) as named:
+            query = "SELECT table_namespace || '.' || table_name, metadata_location FROM iceberg_tables"
+            places = dict(named.execute(query).fetchall())
+        rows: Rows = {}
+        for table, (key, value) in AMOUNTS.items():
+            found = StaticTable.from_metadata(places[table]).scan().to_arrow()
+            *keys, values = (found[column].to_pylist() for column in (*key.split(" || "), value))
+            rows[table] = {"".join(map(str, parts)): v for *parts, v in zip(*keys, values, strict=True)}
+        seen.judge("all", rows)
+        yield
+
+
 KINDS: dict[str, Callable[[Path, Seen], Iterator[None]]] = {
     "cut": read_cuts,
     "views": read_views,
     "plain": read_plain,
+    "catalog": read_catalog,
 }
 
 

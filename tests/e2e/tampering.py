@@ -14,6 +14,7 @@ from typing import Any
 from deltalake import DeltaTable
 
 from tests.e2e.projects import Project
+from tests.e2e.tampering_iceberg import METADATA
 
 TABLES = ("bronze.events", "bronze.events", "silver.events", "gold.daily", "gold.trend")
 """Bronze twice as often."""
@@ -173,7 +174,12 @@ LOGS: Mapping[str, Callable[[Project, str, random.Random], Any]] = {
     "entry edited": edit,
     "checkpoint": break_checkpoint,
 }
-KINDS = (*FILES, "swap", *LOGS)
+LOGS_OF = {"delta": LOGS, "iceberg": METADATA}
+
+
+def kinds(project: Project) -> tuple[str, ...]:
+    """Return all kinds of changes to tables of the project's format."""
+    return (*FILES, "swap", *LOGS_OF[project.format])
 
 
 def tamper(project: Project, kind: str, draw: random.Random) -> Change:
@@ -187,13 +193,13 @@ def tamper(project: Project, kind: str, draw: random.Random) -> Change:
         return Change(kind, table, not swap(project, table, draw), is_bronze)
     if kind == "checkpoint":
         DeltaTable(str(project.folder(table))).create_checkpoint()
-    LOGS[kind](project, table, draw)
+    LOGS_OF[project.format][kind](project, table, draw)
     return Change(kind, table, False, is_bronze)
 
 
 def data_files(project: Project, table: str) -> list[Path]:
     """Return the live files of a table."""
-    return sorted(Path(p) for p in project.delta(table).file_uris())
+    return sorted(map(Path, project.lakehouse.files(table)))
 
 
 def log(project: Project, table: str) -> Path:
@@ -231,6 +237,8 @@ def linked(project: Project, root: Path) -> Project:
             return os.link(source, target)
         return shutil.copy2(source, target)
 
+    if project.format == "iceberg":  # its places are absolute
+        return project.clone(root)
     shutil.copytree(project.root, root, copy_function=link)
     copy = Project(root, factor=project.factor, version=project.version, lines=list(project.lines))
     copy.ticks = project.ticks

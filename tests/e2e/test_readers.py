@@ -94,7 +94,8 @@ def project(tmp_path: Path) -> Project:
     """A built project with a views file; every silver amount is multiplied by a factor, which is 1."""
     found = write_project(tmp_path / "p")
     toml = found.root / "remint.toml"
-    toml.write_text(f'{toml.read_text()}batch_rows = 2\n[views]\npath = "views.duckdb"\n')
+    text = toml.read_text().replace("threads = 1\n", "threads = 1\nbatch_rows = 2\n")
+    toml.write_text(f'{text}[views]\npath = "views.duckdb"\n')
     events = found.root / "sql" / "events.sql"
     events.write_text(events.read_text().replace("tenant, amount,", "tenant, amount * 1 AS amount,"))
     found.land("a", history(2, each=2))
@@ -114,7 +115,8 @@ def test_no_reader_sees_a_part_of_a_run(tmp_path: Path, project: Project) -> Non
     publisher = Publisher(project, random.Random(7))
     publisher.note()
     command = [sys.executable, "-m", "tests.e2e.readers"]
-    readers = {k: subprocess.Popen([*command, k, str(tmp_path)], cwd=REPOSITORY) for k in KINDS}
+    kinds = [kind for kind in KINDS if kind != "catalog" or project.format == "iceberg"]
+    readers = {k: subprocess.Popen([*command, k, str(tmp_path)], cwd=REPOSITORY) for k in kinds}
     try:
         while publisher.counts["applies"] < applies or reads_so_far(tmp_path) < wanted:
             publisher.next(kill=publisher.counts["applies"] % 3 == 2)
@@ -127,18 +129,20 @@ def test_no_reader_sees_a_part_of_a_run(tmp_path: Path, project: Project) -> Non
             process.kill()
             process.wait()
 
-    seen: dict[str, dict[str, Any]] = {k: json.loads((tmp_path / f"{k}.json").read_text()) for k in KINDS}
+    seen: dict[str, dict[str, Any]] = {k: json.loads((tmp_path / f"{k}.json").read_text()) for k in kinds}
     wrong = [line for found in seen.values() for line in found["wrong"]]
     states = {f"{run} {factor}" for run, factor in publisher.published.items()}
     for kind in ("cut", "views"):
         wrong += [f"{kind} saw {state}, which no run left" for state in seen[kind]["factors"] if state not in states]
         assert len(seen[kind]["factors"]) >= min(applies, 10) // 2, f"{kind} saw too few releases to prove anything"
     factors = set(publisher.published.values())
-    plain = [state for state in seen["plain"]["factors"] if int(state.split()[1]) not in factors]
-    wrong += [f"plain saw {state}, which no run published" for state in plain]
+    for kind in kinds[2:]:
+        strange = [state for state in seen[kind]["factors"] if int(state.split()[1]) not in factors]
+        wrong += [f"{kind} saw {state}, which no run published" for state in strange]
     wrong += ["plain saw a table that was older than one made from it"] * seen["plain"]["disordered"]
     assert wrong == [], wrong[:3]
     assert project.tables()["gold.monthly"], "the last state is readable"
+    more = {"reads_of_catalogs": seen["catalog"]["reads"]} if "catalog" in seen else {}
     report(
         "readers",
         cases=sum(found["reads"] for found in seen.values()),
@@ -151,6 +155,7 @@ def test_no_reader_sees_a_part_of_a_run(tmp_path: Path, project: Project) -> Non
         killed=publisher.counts["killed"],
         resumed=sum(n for words, n in publisher.counts.items() if words.startswith("resumed")),
         given_up=publisher.counts["given up"],
+        **more,
     )
 
 

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import json
 import random
 import time
 from collections import Counter
@@ -17,7 +16,9 @@ from remint.execution.symptom import Health
 from remint.model.event import Event, EventKind
 from remint.storage import s3
 from remint.workspace import Workspace
+from tests import proof as proof_size
 from tests.buckets import Bucket
+from tests.e2e import projects
 from tests.e2e.projects import TABLES, Project, built, event
 from tests.proof import FULL, proof, report, size
 from tests.storage.proxy import Proxy, Trouble, Way, proxying
@@ -75,8 +76,7 @@ class Patient:
         doctor = project.open().upkeep.doctor((), read_data=True)
         found += [f"{s.subject}: {s.detail}" for s in doctor if s.health is Health.BAD]
         for table in TABLES:
-            notes = [json.loads(e["remint"]) for e in project.delta(table).history() if "remint" in e]
-            counts = Counter((n["run_id"], n["attempt"]) for n in notes)
+            counts = Counter(project.lakehouse.runs(table))
             found += [f"{table}: {key} is committed {n} times" for key, n in counts.items() if n > 1]
         live = {path for paths in project.live().values() for path in paths}
         parts = project.parts()
@@ -89,14 +89,18 @@ class Patient:
         return found
 
 
-@pytest.fixture
-def patient(on_s3: Bucket, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[Patient]:
+@pytest.fixture(params=["delta", "iceberg"] if FULL else ["delta"])
+def patient(
+    request: pytest.FixtureRequest, on_s3: Bucket, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> Iterator[Patient]:
     """A built project that reaches its bucket through a proxy, and does not wait for long."""
     settings = {**s3._SETTINGS, "read_timeout": 2, "retries": {"total_max_attempts": 3, "mode": "standard"}}
     monkeypatch.setattr(s3, "TRIES", 3)
     monkeypatch.setattr(s3, "READ_S", 2)
     monkeypatch.setattr(s3, "_RETRY_S", 5)
     monkeypatch.setattr(s3, "_SETTINGS", settings)
+    monkeypatch.setattr(projects, "tables_in", request.param)
+    monkeypatch.setattr(proof_size, "of", "" if request.param == "delta" else "-iceberg")
     with proxying(on_s3.port) as proxy:
         project = built(tmp_path / "p", DAYS)
         monkeypatch.setenv("AWS_ENDPOINT_URL", f"http://127.0.0.1:{proxy.port}")
@@ -148,4 +152,4 @@ def test_a_bucket_that_is_gone_for_long_stops_the_run_which_goes_on_later(patien
 
 
 def _is_commit(line: str) -> bool:
-    return "PUT " in line and "/_delta_log/" in line and line.endswith(".json")
+    return "PUT " in line and ("/_delta_log/" in line or "/metadata/" in line) and line.endswith(".json")

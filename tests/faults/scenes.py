@@ -12,6 +12,9 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
+import pytest
+
+from tests.e2e import projects
 from tests.e2e.projects import DATASETS, TABLES, Project, event, write_project
 from tests.faults.harness import Ended, Fault, Server
 from tests.faults.power import Loss
@@ -38,7 +41,7 @@ class Scene:
 
     def is_done(self, project: Project) -> bool:
         """Return whether the command would be refused, because it has been carried out."""
-        return self.name == "rollback" and project.open().store.run(self.command[1]).state == "rolled_back"
+        return self.name.startswith("rollback") and project.open().store.run(self.command[1]).state == "rolled_back"
 
     def go_on(self, server: Server, project: Project, **how: Any) -> Ended | None:
         """Do what an operator does after a failure: resume what is outstanding, else type the command again.
@@ -100,6 +103,20 @@ Setting = Callable[[Path], tuple[Project, tuple[str, ...]]]
 """Makes a project in a folder, and names the command to run in it."""
 
 SCENES: tuple[Setting, ...] = (ingest, build, publish, rollback)
+FORMATS = ("delta", "iceberg")
+
+
+def setting(name: str) -> Setting:
+    """Return the scene of a name, or of a name with the format in which its tables are kept: ``publish-iceberg``."""
+    scene, _, kept_in = name.partition("-")
+    make = next(make for make in SCENES if make.__name__ == scene)
+
+    def made(root: Path) -> tuple[Project, tuple[str, ...]]:
+        with pytest.MonkeyPatch.context() as patch:
+            patch.setattr(projects, "tables_in", kept_in or "delta")
+            return make(root)
+
+    return made
 
 
 @dataclass(frozen=True)
@@ -160,12 +177,12 @@ class Played:
         return found
 
 
-def play(make: Setting, scratch: Path, server: Server, turns: int) -> Played:
-    """Return the scene that ``make`` sets, played ``turns`` times without a fault, and once to warm up."""
-    base, command = make(scratch / f"{make.__name__}-base")
+def play(name: str, scratch: Path, server: Server, turns: int) -> Played:
+    """Return the scene of a name, played ``turns`` times without a fault, and once to warm up."""
+    base, command = setting(name)(scratch / f"{name}-base")
     gc.collect()
     assert not (base.root / ".remint" / "state.db-wal").exists(), "whoever made the scene holds its state open"
-    scene = Scene(make.__name__, base, command)
+    scene = Scene(name, base, command)
     warm = scene.clone(scratch / f"{scene.name}-warm")
     server.preload(warm.root, command)
     runs = []
@@ -181,10 +198,8 @@ def play(make: Setting, scratch: Path, server: Server, turns: int) -> Played:
 def visible(project: Project) -> dict[str, Any]:
     """Return what a reader of any kind could see, without the names of files, which no two runs share."""
     store = project.open().store
-    # A folder for a log, without an entry yet, is no table.
-    made = [t for t in TABLES if list((project.folder(t) / "_delta_log").glob("*.json"))]
     return {
-        "live": {t: (project.delta(t).version(), len(project.delta(t).file_uris())) for t in made},
+        "live": {t: (version, len(project.lakehouse.files(t))) for t, version in project.versions().items()},
         "digests": {t: {k: h.digest for k, h in by_key.items()} for t, by_key in store.heads(TABLES).items()},
         "watermarks": store.watermarks(),
         "releases": len(store.releases()),
@@ -198,13 +213,13 @@ def left_behind(project: Project) -> dict[str, Any]:
     # That a run failed, if the process could still say so, and was resumed is in the log: that is no other end.
     entries = [(r.entry.action, r.entry.status, r.entry.record_count, r.entry.datasets) for r in store.audit(1000)]
     heads = store.heads([d.name for d in workspace.graph])
-    tables = {t: project.delta(t) for t in TABLES if (project.folder(t) / "_delta_log").exists()}
-    named = {f"/{t.replace('.', '/')}/{p}" for t in tables for p in store.paths_ever(t)}
+    versions = project.versions()
+    named = {f"/{t.replace('.', '/')}/{p}" for t in versions for p in store.paths_ever(t)}
     return {
-        "versions": {t: table.version() for t, table in tables.items()},
+        "versions": versions,
         "digests": {t: {k: h.digest for k, h in by_key.items()} for t, by_key in heads.items()},
-        "files": {t: len(set(table.file_uris())) for t, table in tables.items()},
-        "log entries": {t: _log_entries(project, t) for t in tables},
+        "files": {t: len(project.lakehouse.files(t)) for t in versions},
+        "commits": {t: project.lakehouse.commits(t) for t in versions},
         "unnamed files": sorted(project.parts() - named),
         "audit": sorted(entry for entry in entries if entry[1] != "failed" and entry[0] != "resume"),
         "runs": sorted((r.kind, r.state) for r in store.runs(1000)),
@@ -217,10 +232,6 @@ def left_behind(project: Project) -> dict[str, Any]:
         "doctor": sorted({(s.subject, s.health.value) for s in workspace.upkeep.doctor((), read_data=True)}),
         "source files": {u: (f.rows_added, f.rows_rejected) for u, f in store.source_files("bronze.events").items()},
     }
-
-
-def _log_entries(project: Project, table: str) -> int:
-    return len(list((project.folder(table) / "_delta_log").glob("*.json")))
 
 
 def _counts(summary: str) -> str:

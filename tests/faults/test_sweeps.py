@@ -18,15 +18,18 @@ import pytest
 from tests.e2e.projects import Project
 from tests.faults.harness import Ended, Fault, Server, shim
 from tests.faults.power import Loss, lose
-from tests.faults.scenes import SCENES, Played, left_behind, looked_at, play, visible
+from tests.faults.scenes import FORMATS, SCENES, Played, left_behind, looked_at, play, visible
 from tests.proof import FULL, proof, report, size
 
 pytestmark = [pytest.mark.slow, proof]
 
-NAMES = [make.__name__ for make in SCENES]
+DELTA, ICEBERG = ([f"{make.__name__}-{kept_in}" for make in SCENES] for kept_in in FORMATS)
+NAMES = [*DELTA, *(ICEBERG if FULL else ["ingest-iceberg"])]
 PERSISTENT = {errno.ENOSPC: True, errno.EACCES: True, errno.EIO: False}
-FEWER = NAMES if FULL else ["publish"]
+FEWER = NAMES if FULL else ["publish-delta"]
 """The scenes of what a small size tries in one of them only."""
+KILLED = NAMES if FULL else [*DELTA, "publish-iceberg"]
+LOSSES = [(loss, name) for loss in Loss for name in FEWER] + ([] if FULL else [(Loss.ALL, "publish-iceberg")])
 RESUMES = size(2, 200)
 
 
@@ -48,22 +51,32 @@ def stage(tmp_path_factory: pytest.TempPathFactory) -> Iterator[tuple[Path, Serv
     shutil.rmtree(scratch, ignore_errors=True)
 
 
+class Plays(dict[str, Played]):
+    """Scenes, played without a fault once they are asked for; at full size twice, with the same calls."""
+
+    def __init__(self, scratch: Path, server: Server) -> None:
+        self._scratch, self._server = scratch, server
+
+    def __missing__(self, name: str) -> Played:
+        self[name] = play(name, self._scratch, self._server, turns=size(1, 2))
+        return self[name]
+
+
 @pytest.fixture(scope="session")
-def plays(stage: tuple[Path, Server]) -> dict[str, Played]:
-    """Every scene, played without a fault; at full size twice, with the same calls."""
-    scratch, server = stage
-    return {make.__name__: play(make, scratch, server, turns=size(1, 2)) for make in SCENES}
+def plays(stage: tuple[Path, Server]) -> Plays:
+    """The scenes."""
+    return Plays(*stage)
 
 
-def test_the_calls_are_the_same_every_time(plays: dict[str, Played]) -> None:
-    for played in plays.values():
+def test_the_calls_are_the_same_every_time(plays: Plays) -> None:
+    for played in [plays[name] for name in NAMES]:
         assert len({len(run.calls) for run in played.runs}) == 1, f"{played.scene.name}: other calls than before"
         assert played.points
 
 
-@pytest.mark.parametrize(("mode", "name"), [*(("kill", n) for n in NAMES), *(("torn", n) for n in FEWER)])
+@pytest.mark.parametrize(("mode", "name"), [*(("kill", n) for n in KILLED), *(("torn", n) for n in FEWER)])
 def test_a_process_killed_at_any_call_is_brought_to_the_same_end(
-    stage: tuple[Path, Server], plays: dict[str, Played], mode: str, name: str
+    stage: tuple[Path, Server], plays: Plays, mode: str, name: str
 ) -> None:
     scratch, server = stage
     played = plays[name]
@@ -75,13 +88,13 @@ def test_a_process_killed_at_any_call_is_brought_to_the_same_end(
         wrong += [] if ended.code == -9 else [f"{mode} {at}: exit code {ended.code}"]
         wrong += _goes_on(server, played, project, f"{mode} {at} {played.whole.calls[at - 1]}")
         shutil.rmtree(project.root)
-    _told(mode, wrong, cases=len(points), part=name, silent=0)
+    _told(mode, name, wrong, cases=len(points), silent=0)
 
 
 @pytest.mark.parametrize("name", FEWER)
 @pytest.mark.parametrize("error", PERSISTENT, ids=lambda e: errno.errorcode[e])
 def test_a_call_that_fails_is_said_once_changes_nothing_and_can_be_gone_on_from(
-    stage: tuple[Path, Server], plays: dict[str, Played], error: int, name: str
+    stage: tuple[Path, Server], plays: Plays, error: int, name: str
 ) -> None:
     scratch, server = stage
     played = plays[name]
@@ -98,13 +111,12 @@ def test_a_call_that_fails_is_said_once_changes_nothing_and_can_be_gone_on_from(
             wrong += _unclean(played, project, ended, what)
         wrong += _goes_on(server, played, project, what)
         shutil.rmtree(project.root)
-    _told("errno", wrong + silent, cases=len(points), part=f"{name}-{errno.errorcode[error]}", silent=len(silent))
+    _told("errno", name, wrong + silent, cases=len(points), part=errno.errorcode[error], silent=len(silent))
 
 
-@pytest.mark.parametrize("name", FEWER)
-@pytest.mark.parametrize("loss", Loss)
+@pytest.mark.parametrize(("loss", "name"), LOSSES)
 def test_a_loss_of_power_at_any_call_is_brought_to_the_same_end(
-    stage: tuple[Path, Server], plays: dict[str, Played], loss: Loss, name: str
+    stage: tuple[Path, Server], plays: Plays, loss: Loss, name: str
 ) -> None:
     scratch, server = stage
     played = plays[name]
@@ -116,13 +128,13 @@ def test_a_loss_of_power_at_any_call_is_brought_to_the_same_end(
         lose(project.root, ended.log, loss)
         wrong += _goes_on(server, played, project, f"power {loss} {at} {played.whole.calls[at - 1]}")
         shutil.rmtree(project.root, ignore_errors=True)
-    _told("power-loss", wrong, cases=len(points), part=f"{name}-{loss}", silent=0)
+    _told("power-loss", name, wrong, cases=len(points), part=loss, silent=0)
 
 
 @pytest.mark.parametrize("loss", list(Loss) if FULL else [Loss.ALL])
 @pytest.mark.parametrize("name", NAMES)
 def test_what_was_said_to_be_done_survives_a_loss_of_power(
-    stage: tuple[Path, Server], plays: dict[str, Played], loss: Loss, name: str
+    stage: tuple[Path, Server], plays: Plays, loss: Loss, name: str
 ) -> None:
     scratch, server = stage
     played = plays[name]
@@ -132,17 +144,18 @@ def test_what_was_said_to_be_done_survives_a_loss_of_power(
     lose(project.root, ended.log, loss)
     wrong = _differing(played, project, f"power {loss} after exit code 0")
     shutil.rmtree(project.root)
-    _told("power-loss", wrong, cases=1, part=f"{name}-{loss}-done", silent=len(wrong))
+    _told("power-loss", name, wrong, cases=1, part=f"{loss}-done", silent=len(wrong))
 
 
+@pytest.mark.parametrize("kept_in", FORMATS if FULL else ["delta"])
 def test_a_resume_that_is_killed_too_is_brought_to_the_same_end(
-    stage: tuple[Path, Server], plays: dict[str, Played]
+    stage: tuple[Path, Server], plays: Plays, kept_in: str
 ) -> None:
     scratch, server = stage
     draw = random.Random("resumes")
     wrong = []
     for number in range(RESUMES):
-        played = plays[draw.choice(NAMES)]
+        played = plays[draw.choice({"delta": DELTA, "iceberg": ICEBERG}[kept_in])]
         project = played.scene.clone(scratch / f"resume-{number}")
         first, second = draw.choice(played.points), draw.choice(played.points)
         server.run(project.root, *played.scene.command, fault=Fault(mode="kill", at=first))
@@ -150,7 +163,7 @@ def test_a_resume_that_is_killed_too_is_brought_to_the_same_end(
         played.scene.go_on(server, project, fault=Fault(mode=draw.choice(["kill", "torn"]), at=second // 2 + 1))
         wrong += _goes_on(server, played, project, f"{played.scene.name} killed at {first}, resume at {second // 2}")
         shutil.rmtree(project.root)
-    _told("resume-killed", wrong, cases=RESUMES, silent=0)
+    _told("resume-killed", kept_in, wrong, cases=RESUMES, silent=0)
 
 
 def chosen(points: Sequence[int], small: int, seed: str) -> list[int]:
@@ -158,9 +171,12 @@ def chosen(points: Sequence[int], small: int, seed: str) -> list[int]:
     return list(points) if FULL else sorted(random.Random(seed).sample(list(points), min(small, len(points))))
 
 
-def _told(row: str, wrong: list[str], *, cases: int, silent: int, part: str = "") -> None:
+def _told(row: str, name: str, wrong: list[str], *, cases: int, silent: int, part: str = "") -> None:
     sys.stderr.write("".join(f"{line}\n" for line in wrong))
-    report(row, part=part, cases=cases, wrong=len(wrong), silent=silent)
+    if name.endswith("iceberg"):
+        part = "-".join(filter(None, (row, part)))
+        row = "power-iceberg" if row == "power-loss" else "syscalls-iceberg"
+    report(row, part="-".join(filter(None, (name, part))), cases=cases, wrong=len(wrong), silent=silent)
 
 
 def _goes_on(server: Server, played: Played, project: Project, what: str) -> list[str]:

@@ -19,7 +19,8 @@ from remint.formats.base import (
     TableFormat,
 )
 from remint.model.partition import PartitionKey
-from remint.model.provenance import PLAIN, Layout
+from remint.model.provenance import PLAIN, DataFile, Layout
+from remint.storage.base import Stored
 
 Live = dict[PartitionKey, frozenset[str]]
 
@@ -44,6 +45,7 @@ class MemoryFormat:
 
     name = "memory"
     log_folder = "_log"
+    entries_build_up = False
     tables: dict[str, list[Version]] = field(default_factory=dict)
 
     def version(self, table: Table) -> int | None:
@@ -152,6 +154,14 @@ class MemoryFormat:
         live = {path: logged[path] for paths in (versions[-1].live if versions else {}).values() for path in paths}
         named = frozenset({*logged, *(path for c in commits for path in c.removes)})
         return LogReading(newest=newest, commits=commits, faults=faults, live=None if faults else live, named=named)
+
+    def unnamed(self, table: Table) -> list[Stored]:
+        del table
+        return []
+
+    def said_otherwise(self, table: Table, files: Sequence[DataFile]) -> Mapping[str, str]:
+        del table, files
+        return {}
 
     def damaged_commits(self, table: Table) -> list[str]:
         return [f"log entry {fault.file} {fault.detail}" for fault in self.read_log(table).faults]

@@ -243,10 +243,25 @@ def rivals_sql(scan: Scan, *, with_filename: bool = False) -> str:
 
 
 def _read(scan: Scan, paths: Sequence[str], *, with_filename: bool = False) -> str:
+    """Return what reads files; the values of their partition are in the folders of their paths, or in the files.
+
+    Others name the folders of an Iceberg table as they like, and their files hold every column.
+    """
+    named = [path for path in paths if all(f"/{column}=" in f"/{path}" for column in scan.partition.folders)]
+    if len(named) == len(paths):
+        return _read_parquet(scan, paths, is_named=True, with_filename=with_filename)
+    others = [path for path in paths if path not in set(named)]
+    read = f"SELECT * FROM {_read_parquet(scan, others, is_named=False, with_filename=with_filename)}"
+    if named:
+        read += f" UNION ALL BY NAME SELECT * FROM {_read(scan, named, with_filename=with_filename)}"
+    return f"({read})"
+
+
+def _read_parquet(scan: Scan, paths: Sequence[str], *, is_named: bool, with_filename: bool) -> str:
     files = ", ".join(literal(os.path.join(scan.root, path)) for path in paths)
     types = ", ".join(f"{quoted(c.name)}: {c.type}" for c in scan.columns if c.name in scan.partition.folders)
     # Files of a hidden cut hold the column, and others than remint spell its parts in the folders' names as they like.
-    hive = f"hive_partitioning = true, hive_types = {{{types}}}" if types else "hive_partitioning = false"
+    hive = f"hive_partitioning = true, hive_types = {{{types}}}" if types and is_named else "hive_partitioning = false"
     by_name = "true" if len(paths) > 1 else "false"
     return f"read_parquet([{files}], {hive}, union_by_name = {by_name}, filename = {str(with_filename).lower()})"
 

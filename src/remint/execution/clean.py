@@ -2,8 +2,9 @@
 
 Rules: a file of a table goes only if a run of ours wrote it, that run has ended, and no ledger record and no table
 version names it. Of a run that was given up or waived, only the newest version counts: what it took back was in no
-release. Who ended is read before what is named, so a run that ends meanwhile loses nothing. A table whose log is
-damaged is left alone: what it names is not known.
+release. What commits that were never made left of a table format's own files does not say whose it is: it goes once it
+is older than the grace and no run is outstanding. Who ended is read before what is named, so a run that ends meanwhile
+loses nothing. A table whose log is damaged is left alone: what it names is not known.
 """
 
 from __future__ import annotations
@@ -11,10 +12,12 @@ from __future__ import annotations
 import shutil
 import stat
 from collections.abc import Iterable
+from contextlib import suppress
 from dataclasses import dataclass
 from datetime import timedelta
 from pathlib import Path
 
+from remint.errors import LogDamaged
 from remint.execution.doctor_files import unnamed_files, writer
 from remint.model.dataset import DatasetName
 from remint.model.graph import DatasetGraph
@@ -48,10 +51,14 @@ def find_litter(tools: Tools, graph: DatasetGraph, names: Iterable[DatasetName],
         names: datasets below whose folders is looked.
         grace: how old what has no run to tell its owner must be.
     """
+    names = list(names)
+    # Taken before the runs: what is older than that, and of a run, is of one that is among them.
+    oldest = tools.clock().timestamp() - grace.total_seconds()
     runs = {run.run_id: run for run in tools.store.runs(_ALL)}
     ended = {run_id: run for run_id, run in runs.items() if run.state not in OUTSTANDING}
     found = [litter for name in names for litter in _of_table(tools, graph, name, ended)]
-    oldest = tools.clock().timestamp() - grace.total_seconds()
+    if len(ended) == len(runs):
+        found += [litter for name in names for litter in _of_commits(tools, graph, name, oldest)]
     found += _halves(tools.root / ".remint", oldest)
     # Runs that are at work spill and fetch into the folder for temporary files, and do not say which is theirs.
     if not any(run.state in RUNNING for run in runs.values()):
@@ -77,6 +84,16 @@ def _of_table(tools: Tools, graph: DatasetGraph, name: DatasetName, ended: dict[
                 words=f"written by run {file.run.run_id}, which is {file.run.state}",
                 dataset=name,
             )
+
+
+def _of_commits(tools: Tools, graph: DatasetGraph, name: DatasetName, oldest: float) -> Iterable[Litter]:
+    """Yield what commits that were not made, and states that a table has forgotten, left of its format's own files."""
+    table = tools.table(graph[name])
+    with suppress(LogDamaged):
+        for file in tools.tables.unnamed(table):
+            if file.changed_at < oldest:
+                words = "metadata of a commit that was not made, or of a state that the table has forgotten"
+                yield Litter(place=file.path, size_bytes=file.size_bytes, words=words, dataset=name)
 
 
 def _halves(folder: Path, oldest: float) -> Iterable[Litter]:

@@ -72,6 +72,8 @@ def live_symptoms(tools: Tools, dataset: Dataset, records: Records, reading: Log
             yield bad(dataset, Kind.NOT_LIVE, words, _on_foreign(dataset), place=path)
     if reading.live is not None:
         yield from _wrong_entries(dataset, published, reading)
+        for path, words in sorted(tools.tables.said_otherwise(tools.table(dataset), [*published.values()]).items()):
+            yield bad(dataset, Kind.WRONG_ENTRY, f"the log says of {path} {words}", mending(dataset), place=path)
 
 
 def _on_foreign(dataset: Dataset) -> str:

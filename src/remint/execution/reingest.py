@@ -115,6 +115,8 @@ def _made(
             root=str(root),
             quarantine_root=str(rejected),
             token=f"{origin.run_id}-{origin.number}",
+            layout=tools.tables.layout(tools.table(bronze)),
+            quarantine_layout=tools.tables.layout(tools.table(quarantine)),
         )
     )
     places = [*(root / f.path for f in made.files), *(rejected / f.path for f in made.quarantine_files)]

@@ -127,7 +127,7 @@ def find_repair(tools: Tools, graph: DatasetGraph, names: Sequence[DatasetName])
     mended = {a.subject for a in acts if a.kind in (ActKind.PUT_BACK, ActKind.MOVE_ASIDE)}
     left = [s for s in hopeless if not (s.kind in _FOLLOWS and s.subject in mended)]
     order = list(ActKind)
-    acts.sort(key=lambda act: (order.index(act.kind), act.subject, act.place))
+    acts = sorted(bench.with_following(acts), key=lambda a: (order.index(a.kind), a.subject, a.version, a.place))
     rebuilds = [_rebuild(graph[name], damaged[name]) for name in names if name in damaged]
     return Repair(acts=tuple(acts), rebuilds=tuple(rebuilds), hopeless=tuple(left))
 
@@ -171,14 +171,17 @@ class _Bench:
             return self._on_entry(dataset, symptom)
         if symptom.kind is Kind.LOG_CHECKPOINT:
             return self._on_checkpoint(dataset, symptom)
+        if symptom.kind is Kind.WRONG_ENTRY and self.tools.tables.entries_build_up:
+            return self._on_wrong_entry(dataset, symptom)
         if symptom.kind.startswith("file_") and symptom.kind is not Kind.FILE_OF_TWO:
             others = [s.place for s in symptoms if s.subject == symptom.subject and s.kind is Kind.FILE_REPLACED]
             return self._on_file(dataset, symptom, others)
         return symptom
 
     def _on_entry(self, dataset: Dataset, symptom: Symptom) -> Act | Symptom:
-        version = int(symptom.place.partition(".")[0])
         reading = self.tools.tables.read_log(self.tools.table(dataset))
+        named = {c.file: c.version for c in reading.commits} | {f.file: f.version for f in reading.faults}
+        version = named[symptom.place] if symptom.place in named else int(symptom.place.partition(".")[0])
         there = {c.version: c.run_id for c in reading.commits}
         meant = self.journalled.replacement(dataset.name, version)
         if meant is None and there.get(version) and symptom.kind is Kind.COMMIT_CHANGED:
@@ -187,6 +190,7 @@ class _Bench:
             meant is not None
             and there.get(version, meant.run_id) in (meant.run_id, "")
             and not (symptom.kind is Kind.COMMIT_LOST and version in there)
+            and self._following(dataset, version) is not None
         ):
             words = f"{symptom.place} is written anew as run {meant.run_id} journalled it"
             return self._act(ActKind.PUT_BACK, symptom, words, version=version, replacement=meant)
@@ -199,6 +203,50 @@ class _Bench:
             move = f"{'aws s3 mv --recursive' if '://' in folder else 'mv'} {folder} {folder}.damaged"
             why = f'{why}, or have it made anew: {move}; remint run {dataset.name} --reason "..."'
         return _left(symptom, why)
+
+    def _on_wrong_entry(self, dataset: Dataset, symptom: Symptom) -> Act | Symptom:
+        """Return the making anew of the commit that put a file in, of which the log says something else."""
+        for version in sorted(self.journalled.published.get(dataset.name, {}), reverse=True):
+            meant = self.journalled.replacement(dataset.name, version)
+            if meant is not None and any(file.path == symptom.place for file in meant.adds):
+                if self._following(dataset, version) is None:
+                    break
+                words = f"version {version} is made anew as run {meant.run_id} journalled it"
+                return self._act(ActKind.PUT_BACK, symptom, words, version=version, replacement=meant)
+        return _left(symptom, f"plan {dataset.name} anew, or restore its metadata from a backup")
+
+    def _following(self, dataset: Dataset, version: int) -> list[Act] | None:
+        """Return the commits that must be made anew after that of ``version``; None where no journal holds one."""
+        if not self.tools.tables.entries_build_up:
+            return []
+        reading = self.tools.tables.read_log(self.tools.table(dataset))
+        newest = max(reading.newest, *self.journalled.published.get(dataset.name, {-1: ""}))
+        acts = []
+        for later in range(version + 1, newest + 1):
+            meant = self.journalled.replacement(dataset.name, later)
+            if meant is None:
+                return None
+            words = f"version {later} is made anew after it, as run {meant.run_id} journalled it"
+            place = f"{later:020d}.json"
+            acts.append(
+                Act(
+                    kind=ActKind.PUT_BACK,
+                    subject=dataset.name,
+                    place=place,
+                    words=words,
+                    version=later,
+                    replacement=meant,
+                )
+            )
+        return acts
+
+    def with_following(self, acts: Sequence[Act]) -> list[Act]:
+        """Return the acts with those that must follow, each version of a table once."""
+        put = {(a.subject, a.version): a for a in acts if a.kind is ActKind.PUT_BACK}
+        for act in list(put.values()):
+            for later in self._following(self.graph[act.subject], act.version) or ():
+                put.setdefault((later.subject, later.version), later)
+        return [*(a for a in acts if a.kind is not ActKind.PUT_BACK), *put.values()]
 
     def _on_checkpoint(self, dataset: Dataset, symptom: Symptom) -> Act | Symptom:
         reading = self.tools.tables.read_log(self.tools.table(dataset))

@@ -11,6 +11,7 @@ from typing import Any, Protocol
 from remint.model.dataset import Column
 from remint.model.partition import PartitionKey, PartitionSpec
 from remint.model.provenance import DataFile, Layout
+from remint.storage.base import Stored
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -128,6 +129,8 @@ class TableFormat(Protocol):
     name: str
     log_folder: str
     """Folder below that of the table which is the format's own."""
+    entries_build_up: bool
+    """An entry of the log is named by the one after it, so that one which is written anew takes along all after it."""
 
     def commits_together(self, tables: Sequence[Table]) -> bool:
         """Return whether ``publish`` commits to all of these tables or to none of them."""
@@ -225,12 +228,29 @@ class TableFormat(Protocol):
         """
         ...
 
+    def unnamed(self, table: Table) -> list[Stored]:
+        """Return the files of the format's own that no state which the table can still give names, by place.
+
+        Some of them may be of commits that are being made.
+
+        Raises:
+            LogDamaged: what a state names cannot be read.
+        """
+        ...
+
     def damaged_commits(self, table: Table) -> list[str]:
         """Return in words every commit of the log that is not whole; readers may take it for an empty one."""
         ...
 
     def read_log(self, table: Table) -> LogReading:
         """Return what the log says and what is wrong with it; never raises for a log that is damaged."""
+        ...
+
+    def said_otherwise(self, table: Table, files: Sequence[DataFile]) -> Mapping[str, str]:
+        """Return in words what the newest version says of files otherwise than a commit of them says, by path.
+
+        What ``read_log`` gives already is left out.
+        """
         ...
 
     def take_out_entry(self, table: Table, file: str) -> None:

@@ -43,8 +43,8 @@ from remint.formats.delta_log import (
 from remint.formats.guard import busy, column_differences, require_base, tries
 from remint.model.dataset import Column
 from remint.model.partition import PartitionKey
-from remint.model.provenance import PLAIN, Layout
-from remint.storage.base import Storage, below
+from remint.model.provenance import PLAIN, DataFile, Layout
+from remint.storage.base import Storage, Stored, below
 from remint.storage.local import LOCAL
 
 _TYPES = {
@@ -73,6 +73,7 @@ class DeltaFormat:
 
     name = "delta"
     log_folder = "_delta_log"
+    entries_build_up = False
 
     def __init__(self, storage: Storage = LOCAL) -> None:
         """Bind the format to where its tables lie."""
@@ -214,6 +215,11 @@ class DeltaFormat:
         self._storage.delete(gone, durably=True)
         return sorted(live & set(paths))
 
+    def unnamed(self, table: Table) -> list[Stored]:
+        """Return nothing: a log entry is made whole, or is not there."""
+        del table
+        return []
+
     def damaged_commits(self, table: Table) -> list[str]:
         """Return the log files that are not as they were written."""
         return [f"log entry {f.file} {f.detail}" for f in read_log(self._storage, table).faults]
@@ -221,6 +227,11 @@ class DeltaFormat:
     def read_log(self, table: Table) -> LogReading:
         """Return what the log says and what is wrong with it."""
         return read_log(self._storage, table)
+
+    def said_otherwise(self, table: Table, files: Sequence[DataFile]) -> Mapping[str, str]:
+        """Return nothing: the log is given with all that it says of files."""
+        del table, files
+        return {}
 
     def take_out_entry(self, table: Table, file: str) -> None:
         """Remove an entry of the log, or a checkpoint of it with what points to it."""

@@ -13,6 +13,7 @@ from __future__ import annotations
 import importlib
 from collections.abc import Collection, Mapping, Sequence, Set
 from contextlib import suppress
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -24,25 +25,37 @@ from pyiceberg.table import Transaction
 from pyiceberg.table.snapshots import Operation
 from pyiceberg.table.update.snapshot import ManageSnapshots
 
-from remint.errors import CatalogRefused, CatalogUnavailable, LogDamaged, PublishConflict, PublishUnverified, RunError
+from remint.errors import (
+    CatalogRefused,
+    CatalogUnavailable,
+    LogDamaged,
+    PublishConflict,
+    PublishUnverified,
+    RepairRefused,
+    RunError,
+)
 from remint.failures import machine_failure
 from remint.formats.base import Landed, LogReading, Replacement, Table
 from remint.formats.guard import busy, column_differences, require_base, tries
+from remint.formats.iceberg_avro import CheckedIO
 from remint.formats.iceberg_catalog import IcebergCatalog, Pending
 from remint.formats.iceberg_files import (
     LiveFile,
     Manifests,
     cut_differences,
+    entry_differences,
     iceberg_file,
     iceberg_type,
     schema_of,
     spec_of,
 )
-from remint.formats.iceberg_log import read_log
+from remint.formats.iceberg_log import newest_stranger, read_log
+from remint.formats.iceberg_named import is_metadata, named_by
+from remint.formats.iceberg_repair import go_back, version_of
 from remint.formats.iceberg_swap import FileSwap
 from remint.model.partition import PartitionKey
-from remint.model.provenance import Layout
-from remint.storage.base import Storage, below
+from remint.model.provenance import DataFile, Layout
+from remint.storage.base import Storage, Stored, below
 from remint.storage.local import LOCAL
 
 _FORMAT_VERSION = 2
@@ -62,11 +75,12 @@ class IcebergFormat:
 
     name = "iceberg"
     log_folder = "metadata"
+    entries_build_up = True
 
     def __init__(self, catalog: IcebergCatalog[Any], storage: Storage = LOCAL) -> None:
         """Bind a catalog; it is opened when a table is first asked for."""
-        self._catalog = catalog
-        self._storage = storage
+        self._catalog, self._storage = catalog, storage
+        catalog.storage = storage
         self._manifests = Manifests()
         self._prepared: set[tuple[str, ...]] = set()
 
@@ -205,6 +219,19 @@ class IcebergFormat:
         self._storage.delete([below(table.location, path) for path in sorted(going)], durably=True)
         return sorted(live & set(paths))
 
+    def unnamed(self, table: Table) -> list[Stored]:
+        """Return the manifests and metadata files that neither the table nor one of its earlier states names."""
+        folder = below(_location(table), self.log_folder)
+        there = list(self._storage.files(folder))
+        loaded = self._loaded(table)
+        if loaded is None:
+            return []
+        try:
+            named = named_by(loaded, [file.path for file in there])
+        except Exception as error:
+            raise _damaged(table, error) from error
+        return [replace(f, path=below(folder, f.path)) for f in there if is_metadata(f.path) and f.path not in named]
+
     def _untag(self, table: Table, going: Set[str]) -> None:
         """Drop the tags of runs whose state names a file that goes: what they named could not be read any more."""
         for _ in tries():
@@ -229,33 +256,35 @@ class IcebergFormat:
         """Return what the snapshots say and what is wrong with them."""
         return read_log(self._catalog, _identifier(table), table, self._manifests)
 
+    def said_otherwise(self, table: Table, files: Sequence[DataFile]) -> Mapping[str, str]:
+        """Return where manifests say other counts or bounds than were measured; readers skip files by them."""
+        loaded = self._there(table)
+        return entry_differences(table, loaded.metadata, self._live(table, loaded), files)
+
     def take_out_entry(self, table: Table, file: str) -> None:
-        """Refuse: a catalog names one state, and nothing of it can be left out."""
-        raise _not_mended(table, file)
+        """Make the catalog name the state before the one that cannot be read."""
+        version = next((f.version for f in self.read_log(table).faults if f.file == file), 0)
+        go_back(self._catalog, _identifier(table), table, version - 1, unlike="")
 
     def put_back_commit(self, table: Table, version: int, replacement: Replacement) -> None:
-        """Refuse: a snapshot is named by what comes after it."""
-        raise _not_mended(table, f"version {version} of run {replacement.run_id}")
+        """Make the catalog name the state before that version, and commit anew; what came after it is to follow."""
+        unlike = f"{_RUN}.{replacement.run_id}" if replacement.attempt == 1 else ""
+        go_back(self._catalog, _identifier(table), table, version - 1, unlike)
+        (landed,) = self.publish([(table, replacement)])
+        if landed.version != version:
+            raise RepairRefused(f"{table.name}: the commit of version {version} was made as {landed.version}")
 
     def differences(self, table: Table) -> list[str]:
         """Return where schema, cut or features are not those that remint can keep."""
         loaded = self._there(table)
-        found = [*_unsupported(loaded), *cut_differences(table, loaded.metadata)]
+        found = [*_unsupported(loaded, table), *cut_differences(table, loaded.metadata)]
         there = {field.name: str(field.field_type) for field in loaded.schema().fields}
         return found + column_differences(there, {c.name: str(iceberg_type(c)) for c in table.columns})
 
     def foreign_writer(self, table: Table) -> str:
         """Return who made the newest snapshot that is not remint's, as it says."""
         loaded = self._loaded(table)
-        if loaded is None:
-            return "somebody who removed the table"
-        for snapshot in sorted(loaded.metadata.snapshots, key=lambda s: -(s.sequence_number or 0)):
-            said = snapshot.summary.additional_properties if snapshot.summary else {}
-            if _RUN not in said:
-                who = said.get("engine-name") or said.get("spark.app.id") or "unknown writer"
-                operation = snapshot.summary.operation.value if snapshot.summary else "commit"
-                return f"version {snapshot.sequence_number}, {operation} by {who}"
-        return "no snapshot that is left"
+        return "somebody who removed the table" if loaded is None else newest_stranger(loaded.metadata)
 
     # -- one table -----------------------------------------------------------------------------------------------------
 
@@ -280,6 +309,7 @@ class IcebergFormat:
                 f"{table.name}: the catalog keeps it in {loaded.location()}, declared is {table.location}",
                 hint="remint.toml, [paths] lake: the place under which the catalog keeps its tables",
             )
+        loaded.io = CheckedIO(loaded.io)
         return loaded
 
     def _there(self, table: Table) -> IcebergTable:
@@ -359,8 +389,7 @@ def _plain(place: str) -> str:
 
 
 def _version(loaded: IcebergTable) -> int:
-    snapshot = loaded.metadata.current_snapshot()
-    return int(snapshot.sequence_number or 0) if snapshot else 0
+    return version_of(loaded.metadata)
 
 
 def _reached(loaded: IcebergTable, run_id: str) -> int:
@@ -396,7 +425,19 @@ def _by_key(live: Sequence[LiveFile]) -> dict[PartitionKey, frozenset[str]]:
     return {key: frozenset(paths) for key, paths in groups.items()}
 
 
-def _unsupported(loaded: IcebergTable) -> list[str]:
+def _unsupported(loaded: IcebergTable, table: Table) -> list[str]:
+    """Return in words what of a table remint does not keep.
+
+    Raises:
+        LogDamaged: its manifests cannot be read.
+    """
+    try:
+        return _features(loaded)
+    except Exception as error:
+        raise _damaged(table, error) from error
+
+
+def _features(loaded: IcebergTable) -> list[str]:
     found = []
     if loaded.metadata.format_version != _FORMAT_VERSION:
         found.append(f"it has format version {loaded.metadata.format_version}, and remint writes {_FORMAT_VERSION}")
@@ -411,7 +452,7 @@ def _unsupported(loaded: IcebergTable) -> list[str]:
 
 
 def _refuse_unsupported(loaded: IcebergTable, table: Table) -> None:
-    found = _unsupported(loaded)
+    found = _unsupported(loaded, table)
     if found:
         raise RunError(
             f"{table.name}: {'; '.join(found)}",
@@ -454,11 +495,4 @@ def _damaged(table: Table, error: Exception) -> Exception:
     return LogDamaged(
         f"{table.name}: the metadata of the table cannot be read: {' '.join(str(error).split())}",
         hint=f"remint doctor {table.name}",
-    )
-
-
-def _not_mended(table: Table, what: str) -> RunError:
-    return RunError(
-        f"{table.name}: {what} of an Iceberg table cannot be mended by remint",
-        hint=f"remint run {table.name} --rebuild    # makes it anew, once its damaged metadata is out of the catalog",
     )

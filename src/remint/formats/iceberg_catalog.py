@@ -34,6 +34,8 @@ if TYPE_CHECKING:
     from pyiceberg.table import Transaction
     from pyiceberg.table.update import TableRequirement
 
+    from remint.storage.base import Storage
+
 Identifier = tuple[str, ...]
 _FILE = re.compile(r"^file:(//)?")
 """Hadoop names a file of this machine with one slash, others with three."""
@@ -83,6 +85,8 @@ class IcebergCatalog(ABC, Generic[Library]):
     def __init__(self, name: str, url: str, warehouse: str = "") -> None:
         """Bind a catalog; it is opened when a table is first asked for."""
         self.name, self.url, self.warehouse = name, url, warehouse
+        self.storage: Storage | None = None
+        """Where the tables lie; None: pyiceberg reaches them by itself."""
         self._unanswered = 0
 
     @abstractmethod
@@ -172,6 +176,20 @@ class IcebergCatalog(ABC, Generic[Library]):
                 if not self.library.namespace_exists(namespace):
                     raise
 
+    def places(self, identifier: Identifier) -> tuple[str, str]:
+        """Return which file is named as a table's state, and which as the one before; empty where that is not told."""
+        del identifier
+        return "", ""
+
+    def point_to(self, identifier: Identifier, before: str, place: str) -> None:
+        """Name an earlier state of a table, if ``before`` is named still.
+
+        Raises:
+            CommitFailedException: another one is named by now.
+            CatalogRefused: this catalog lets nobody do so.
+        """
+        raise CatalogRefused(f"catalog {self.name}: it does not let {identifier[-1]} be set from {before} to {place}")
+
     @contextmanager
     def _answering(self, *, is_commit: bool = False) -> Iterator[None]:
         """Say in remint's words what the catalog refuses; who was asked to commit may have done so nevertheless."""
@@ -221,11 +239,11 @@ def configured(name: str, **said: str) -> dict[str, Any]:
 
 
 def sync_local(places: Sequence[str]) -> None:
-    """Make local files durable, with the folders that name them; an object store has made its own so."""
+    """Make local files durable, with the folders that name them and those; an object store has made its own so."""
     local = [Path(_FILE.sub("", place)) for place in places if "://" not in place or place.startswith("file:")]
     for path in local:
         sync(path)
-    for folder in {path.parent for path in local}:
+    for folder in {folder for path in local for folder in (path.parent, path.parent.parent)}:
         sync(folder)
 
 

@@ -36,6 +36,7 @@ from pyiceberg.utils.datetime import date_str_to_days, timestamptz_to_micros
 
 from remint.errors import InvalidKey, PublishConflict, RunError
 from remint.formats.base import Table
+from remint.formats.iceberg_avro import TornFile
 from remint.model.dataset import Column
 from remint.model.partition import Grain, PartitionKey
 from remint.model.provenance import DataFile
@@ -128,7 +129,7 @@ class Manifests:
     """Reads manifests, which never change, once."""
 
     def __init__(self) -> None:
-        self._read: dict[str, tuple[LiveFile, ...]] = {}
+        self._read: dict[str, tuple[LiveFile, ...] | Exception] = {}
 
     def live(self, table: Table, metadata: TableMetadata, io: FileIO, snapshot_id: int | None = None) -> list[LiveFile]:
         """Return the files of a snapshot, or of the newest one; position deletes only where they still say anything.
@@ -146,11 +147,29 @@ class Manifests:
         return [f for f in found if not f.deletes or oldest.get(f.key, f.sequence + 1) <= f.sequence]
 
     def of(self, table: Table, metadata: TableMetadata, io: FileIO, manifest: ManifestFile) -> tuple[LiveFile, ...]:
-        """Return what a manifest adds to a snapshot."""
+        """Return what a manifest adds to a snapshot.
+
+        Raises:
+            Exception: whatever came of it when it was first read.
+        """
         place = manifest.manifest_path
         if place not in self._read:
-            self._read[place] = tuple(_live(table, metadata, io, manifest))
-        return self._read[place]
+            try:
+                self._read[place] = _complete(manifest, tuple(_live(table, metadata, io, manifest)))
+            except TornFile as error:
+                self._read[place] = error
+        found = self._read[place]
+        if isinstance(found, Exception):
+            raise found
+        return found
+
+
+def _complete(manifest: ManifestFile, found: tuple[LiveFile, ...]) -> tuple[LiveFile, ...]:
+    """Return what was found in a manifest, if it is as much as the list of manifests says."""
+    said = (manifest.added_files_count, manifest.existing_files_count)
+    if None not in said and sum(filter(None, said)) != len(found):
+        raise TornFile(f"it names {len(found)} files, and the list of manifests says {sum(filter(None, said))}")
+    return found
 
 
 def _live(table: Table, metadata: TableMetadata, io: FileIO, manifest: ManifestFile) -> Iterable[LiveFile]:
@@ -268,6 +287,35 @@ def iceberg_file(table: Table, metadata: TableMetadata, file: DataFile) -> Icebe
         sort_order_id=None,
         spec_id=spec.spec_id,
     )
+
+
+_MEASURED = ("record_count", "value_counts", "null_value_counts", "lower_bounds", "upper_bounds")
+
+
+def entry_differences(
+    table: Table, metadata: TableMetadata, live: Iterable[LiveFile], files: Iterable[DataFile]
+) -> dict[str, str]:
+    """Return in words where the manifests say other counts or bounds of ``files`` than were measured, by path."""
+    published = {f.path: f for f in files if f.stats}
+    found = {}
+    for entry in live:
+        if entry.path not in published or entry.deletes:
+            continue
+        try:
+            wanted = iceberg_file(table, metadata, published[entry.path])
+        except PublishConflict:  # of columns that the table had once
+            continue
+        other = [name for name in _MEASURED if not _covers(getattr(entry.entry, name), getattr(wanted, name))]
+        if other:
+            found[entry.path] = f"another {', '.join(name.replace('_', ' ') for name in other)} than was measured"
+    return found
+
+
+def _covers(said: Any, wanted: Any) -> bool:
+    """Return whether an entry says what is wanted; of columns it may say more, and of columns that are gone nothing."""
+    if isinstance(wanted, Mapping):
+        return all((said or {}).get(number) == value for number, value in wanted.items())
+    return bool(said == wanted)
 
 
 def _bounds(fields: Mapping[str, NestedField], values: Mapping[str, Any]) -> dict[int, bytes]:

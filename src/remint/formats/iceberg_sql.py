@@ -14,7 +14,7 @@ from pyiceberg.catalog.sql import IcebergTables, SqlCatalog
 from pyiceberg.exceptions import CommitFailedException
 from pyiceberg.table.metadata import new_table_metadata
 from pyiceberg.table.sorting import UNSORTED_SORT_ORDER
-from sqlalchemy import NullPool, create_engine
+from sqlalchemy import NullPool, create_engine, event
 from sqlalchemy.exc import DBAPIError
 
 from remint.disk import make_folder
@@ -28,6 +28,7 @@ from remint.formats.iceberg_catalog import (
     Pending,
     sync_local,
 )
+from remint.formats.iceberg_io import STORAGE, LakeIO
 
 if TYPE_CHECKING:
     from pyiceberg.partitioning import PartitionSpec
@@ -45,10 +46,17 @@ class SqlTables(IcebergCatalog[SqlCatalog]):
     def _open(self) -> SqlCatalog:
         if self.url.startswith(_SQLITE):
             make_folder(Path(self.url.removeprefix(_SQLITE)).parent)
-        catalog = SqlCatalog(self.name, **{"uri": self.url, **FILE_IO})
+        said: dict[str, Any] = {"uri": self.url, **FILE_IO}
+        if self.storage is not None:
+            said |= {"py-io-impl": f"{LakeIO.__module__}.{LakeIO.__name__}", STORAGE: self.storage}
+        catalog = SqlCatalog(self.name, **said)
         catalog.engine.dispose()
         # A connection for each question: none that is kept goes stale with its server, and none is left open.
         catalog.engine = create_engine(self.url, poolclass=NullPool)
+        if self.url.startswith(_SQLITE):
+            # SQLite ends a transaction by removing its journal. By default that name is not synced, and a journal that
+            # a loss of power brings back undoes what was committed.
+            event.listen(catalog.engine, "connect", lambda found, _: found.execute("PRAGMA synchronous = EXTRA"))
         return catalog
 
     @property
@@ -82,22 +90,41 @@ class SqlTables(IcebergCatalog[SqlCatalog]):
         rows: Any = IcebergTables.__table__
         with self._answering(is_commit=True), self.library.engine.begin() as connection:
             for change, after in zip(changes, staged, strict=True):
-                *namespace, name = change.table.name()
+                name, before = change.table.name(), change.table.metadata_location
                 moved = connection.execute(
                     rows.update()
-                    .where(
-                        IcebergTables.catalog_name == self.library.name,
-                        IcebergTables.table_namespace == ".".join(namespace),
-                        IcebergTables.table_name == name,
-                        IcebergTables.metadata_location == change.table.metadata_location,
-                    )
-                    .values(
-                        metadata_location=after.metadata_location,
-                        previous_metadata_location=change.table.metadata_location,
-                    )
+                    .where(*self._is(name), IcebergTables.metadata_location == before)
+                    .values(metadata_location=after.metadata_location, previous_metadata_location=before)
                 )
                 if moved.rowcount != 1:
-                    raise CommitFailedException(f"{name} was changed meanwhile")
+                    raise CommitFailedException(f"{name[-1]} was changed meanwhile")
+
+    def places(self, identifier: Identifier) -> tuple[str, str]:
+        """Return which file is named as a table's state, and which as the one before; empty where there is none."""
+        rows: Any = IcebergTables.__table__
+        with self._answering(), self.library.engine.connect() as connection:
+            found = connection.execute(rows.select().where(*self._is(identifier))).mappings().first()
+        return (found["metadata_location"] or "", found["previous_metadata_location"] or "") if found else ("", "")
+
+    def point_to(self, identifier: Identifier, before: str, place: str) -> None:
+        """Name an earlier state of a table, if ``before`` is named still.
+
+        Raises:
+            CommitFailedException: another one is named by now.
+        """
+        rows: Any = IcebergTables.__table__
+        with self._answering(), self.library.engine.begin() as connection:
+            named = IcebergTables.metadata_location == before
+            query = rows.update().where(*self._is(identifier), named).values(metadata_location=place)
+            if connection.execute(query).rowcount != 1:
+                raise CommitFailedException(f"{identifier[-1]} was changed meanwhile")
+
+    def _is(self, identifier: Identifier) -> tuple[Any, ...]:
+        return (
+            IcebergTables.catalog_name == self.library.name,
+            IcebergTables.table_namespace == ".".join(identifier[:-1]),
+            IcebergTables.table_name == identifier[-1],
+        )
 
     def _refused_by_machine(self, error: Exception) -> RemintError | None:
         return machine_failure(error) if self.url.startswith(_SQLITE) else None

@@ -155,9 +155,12 @@ def publish_tables(tools: Tools, run_id: str, changes: Sequence[TableChange]) ->
     attempt = _attempt(tools, run_id, changes)
     landed: dict[DatasetName, Landed] = {}
     for change in changes:
+        folder = tools.folder(change.dataset)
+        # A catalog may name the table before it has any file of its own: then its folder is there for good.
+        tools.storage.prepare(folder)
+        tools.storage.sync_names(folder, tools.lake)
         version = tools.tables.create(tools.table(change.dataset))
         landed[change.dataset.name] = Landed(version=version, after=version)
-        tools.storage.sync_names(tools.folder(change.dataset), tools.lake)
     try:
         for change in changes:
             if change.is_empty or _landed(tools, run_id, change, attempt) is None:

@@ -17,6 +17,8 @@ class Stored:
     size_bytes: int
     etag: str = ""
     """What an object store calls the content, which has another one once it changes; empty where it names none."""
+    changed_at: float = 0.0
+    """When its content changed last, in seconds since 1970; only listings say so."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

@@ -39,10 +39,11 @@ class LocalStorage:
             below = os.path.relpath(here, folder)
             for name in names:
                 try:
-                    size = os.lstat(os.path.join(here, name)).st_size
+                    held = os.lstat(os.path.join(here, name))
                 except FileNotFoundError:  # a run that is at work discards files
                     continue
-                yield Stored(path=name if below == "." else f"{below}/{name}", size_bytes=size)
+                path = name if below == "." else f"{below}/{name}"
+                yield Stored(path=path, size_bytes=held.st_size, changed_at=held.st_mtime)
 
     def names(self, folder: str) -> list[str]:
         """List one folder."""

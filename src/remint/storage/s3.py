@@ -165,7 +165,8 @@ class S3Storage:
             for found in page.get("Contents", ()):
                 path = str(found["Key"]).removeprefix(prefix)
                 if path and not path.endswith("/"):
-                    yield Stored(path=path, size_bytes=found["Size"], etag=_etag(found))
+                    changed_at = found["LastModified"].timestamp()
+                    yield Stored(path=path, size_bytes=found["Size"], etag=_etag(found), changed_at=changed_at)
 
     def names(self, folder: str) -> list[str]:
         """List the objects and prefixes right below a prefix."""

@@ -1,0 +1,86 @@
+"""Take an Iceberg table back to the state before a commit, so that what comes after it can be committed anew.
+
+Rules: a state is taken only if it can be read down to its manifests; nothing is written but the catalog's row, under a
+comparison with what it named.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from typing import Any
+
+from pyiceberg.exceptions import CommitFailedException
+from pyiceberg.io import FileIO, load_file_io
+from pyiceberg.serializers import FromInputFile
+from pyiceberg.table.metadata import TableMetadata
+
+from remint.errors import RepairRefused
+from remint.formats.base import Table
+from remint.formats.iceberg_avro import CheckedIO
+from remint.formats.iceberg_catalog import IcebergCatalog, Identifier
+from remint.formats.iceberg_files import Manifests
+
+
+def version_of(metadata: TableMetadata) -> int:
+    """Return the version that a state has: the sequence number of its newest snapshot, 0 before the first."""
+    snapshot = metadata.current_snapshot()
+    return int(snapshot.sequence_number or 0) if snapshot else 0
+
+
+def previous_state(catalog: IcebergCatalog[Any], identifier: Identifier) -> tuple[TableMetadata, FileIO] | None:
+    """Return the state before the one that the catalog names; None where it names none, or that cannot be read."""
+    place = catalog.places(identifier)[1]
+    found = _state(catalog, place) if place else None
+    return None if found is None else (found, load_file_io(catalog.library.properties, place))
+
+
+def go_back(catalog: IcebergCatalog[Any], identifier: Identifier, table: Table, version: int, unlike: str) -> None:
+    """Make the catalog name the newest state that has a version, can be read, and has no property ``unlike``.
+
+    Raises:
+        RepairRefused: there is none, or somebody committed meanwhile; nothing changed.
+    """
+    named = catalog.places(identifier)[0]
+    for place in _earlier(catalog, identifier):
+        state = _state(catalog, place)
+        if state is None or version_of(state) != version or unlike in state.properties:
+            continue
+        if not _is_whole(catalog, table, state, place):
+            continue
+        if place != named:
+            try:
+                catalog.point_to(identifier, named, place)
+            except CommitFailedException as error:
+                raise RepairRefused(f"{table.name}: {error}", hint="remint repair    # looks again") from None
+        return
+    raise RepairRefused(
+        f"{table.name}: no state of version {version} that can be read is left to make again what is lost on it",
+        hint=f"restore {table.location}/metadata from a backup, then: remint doctor {table.name}",
+    )
+
+
+def _earlier(catalog: IcebergCatalog[Any], identifier: Identifier) -> Iterator[str]:
+    """Yield the state that the catalog names and those before it, newest first, as far as each names the one before."""
+    seen: set[str] = set()
+    for named in catalog.places(identifier):
+        state = _state(catalog, named) if named else None
+        log = [entry.metadata_file for entry in state.metadata_log] if state else []
+        for place in [named, *reversed(log)]:
+            if place and place not in seen:
+                seen.add(place)
+                yield place
+
+
+def _state(catalog: IcebergCatalog[Any], place: str) -> TableMetadata | None:
+    try:
+        return FromInputFile.table_metadata(load_file_io(catalog.library.properties, place).new_input(place))
+    except Exception:  # noqa: BLE001 - whatever a library makes of damaged bytes
+        return None
+
+
+def _is_whole(catalog: IcebergCatalog[Any], table: Table, state: TableMetadata, place: str) -> bool:
+    try:
+        Manifests().live(table, state, CheckedIO(load_file_io(catalog.library.properties, place), deep=True))
+    except Exception:  # noqa: BLE001
+        return False
+    return True
