@@ -23,7 +23,13 @@ HIDDEN = 'silver("events", partition=day("event_time", hidden=True)'
 
 
 @pytest.fixture
-def hidden(on_iceberg: None, monkeypatch: pytest.MonkeyPatch) -> None:
+def iceberg(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Projects that are written in this test keep their tables in Iceberg."""
+    monkeypatch.setattr(projects, "tables_in", "iceberg")
+
+
+@pytest.fixture
+def hidden(iceberg: None, monkeypatch: pytest.MonkeyPatch) -> None:
     """Silver of every project of this test is cut by the day of the time of the event."""
     monkeypatch.setattr(projects, "FILES", {**FILES, "datasets.py": DATASETS.replace(PLAIN, HIDDEN)})
 
@@ -98,7 +104,7 @@ def test_what_somebody_else_wrote_is_found_by_its_day_and_adopted(tmp_path: Path
         ('day("event_date", hidden=True)', "the partition column event_date is DATE; it must be TIMESTAMPTZ"),
     ],
 )
-@pytest.mark.usefixtures("on_iceberg")
+@pytest.mark.usefixtures("iceberg")
 def test_what_a_hidden_cut_cannot_be_is_refused(tmp_path: Path, declared: str, says: str) -> None:
     datasets = DATASETS.replace('partition=day("event_date"), inputs={"raw"', f'partition={declared}, inputs={{"raw"')
     project = write_project(tmp_path, {"datasets.py": datasets})
