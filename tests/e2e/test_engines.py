@@ -83,11 +83,10 @@ def test_datasets_of_two_engines_are_one_release_and_what_one_engine_makes_of_th
 
 def test_what_is_large_goes_to_spark_by_itself(tmp_path: Path) -> None:
     project = built(tmp_path, days=2)
-    largest = max(Path(p).stat().st_size for paths in project.live().values() for p in paths)
-    for above, maker in ((1_000 * largest, "duckdb"), (1_000, "spark")):
-        project.land(f"above{above}", [event(70 + len(maker), 1)])
+    for number, (above, maker) in enumerate((("1GB", "duckdb"), ("1KB", "spark"))):
+        project.land(above, [event(70 + number, 1)])
         project.ingest()
-        set_engine(project, f'digests = "portable"\n[engine.spark]\nabove = "{above // 1000}KB"')
+        set_engine(project, f'digests = "portable"\n[engine.spark]\nabove = "{above}"')
         project.run()
 
         assert project.tables() == project.expected()

@@ -62,6 +62,30 @@ def test_late_rows_are_built_rolled_back_and_proved(tmp_path: Path) -> None:
     assert "day of event_time, hidden" in shown.output
 
 
+@pytest.mark.usefixtures("iceberg")
+def test_buckets_split_the_files_of_a_day_and_nothing_else(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    split = HIDDEN.replace("hidden=True", 'hidden=True, buckets=("event_id", 3)')
+    monkeypatch.setattr(projects, "FILES", {**FILES, "datasets.py": DATASETS.replace(PLAIN, split)})
+    project = built(tmp_path / "p", 3)
+    assert project.tables() == project.expected()
+    table = silver(project).table("silver.events")
+    assert [str(field.transform) for field in table.spec().fields] == ["day", "bucket[3]"]
+    assert len(project.live()["silver.events"]) > 3
+    before = project.tables()
+
+    project.land("late", [event(900, 1, 77)])
+    project.ingest()
+    run = project.run()
+    assert project.tables() == project.expected()
+    assert {p.proof for p in project.open().verify((), size=3)} == {Proof.PROVEN}
+    project.rollback(run.run_id)
+
+    held = project.tables()
+    assert {t: held[t] for t in held if t != "bronze.events"} == {t: before[t] for t in held if t != "bronze.events"}
+    table = silver(project).table("silver.events")
+    assert len(list(table.scan(row_filter="event_id = 'e-1'").plan_files())) < len(list(table.scan().plan_files()))
+
+
 @pytest.mark.usefixtures("hidden")
 @pytest.mark.parametrize("seed", range(size(1, 30)))
 def test_a_full_run_after_any_history_equals_the_oracle(tmp_path: Path, seed: int) -> None:
@@ -101,6 +125,9 @@ def test_what_somebody_else_wrote_is_found_by_its_day_and_adopted(tmp_path: Path
     [
         ('day("event_time", hidden=True, zone="Europe/Madrid")', "a hidden cut is by UTC, and not by Europe/Madrid"),
         ('day("event_time", hidden=True, by="tenant")', "a hidden cut of event_time takes no further column"),
+        ('day("event_time", hidden=True, buckets=("who", 3))', "the contract has no column 'who' to make buckets of"),
+        ('day("event_time", hidden=True, buckets=16)', "buckets=16 is no column with a number"),
+        ('day("event_date", buckets=("event_id", 16))', "buckets are of a hidden cut"),
         ('day("event_date", hidden=True)', "the partition column event_date is DATE; it must be TIMESTAMPTZ"),
     ],
 )

@@ -137,6 +137,9 @@ class IcebergStranger:
     def delete(self, table: Table, region: str) -> None:
         self.catalog().load_table(table.name).delete(f"region == '{region}'")
 
+    def delete_all(self, table: Table) -> None:
+        self.catalog().load_table(table.name).delete()
+
     def rows(self, table: Table) -> list[dict[str, Any]]:
         return list(self.catalog().load_table(table.name).scan().to_arrow().to_pylist())
 

@@ -4,11 +4,12 @@ from __future__ import annotations
 
 import json
 from dataclasses import replace
-from datetime import UTC, datetime
+from datetime import UTC, date, datetime
 from pathlib import Path
 from typing import Any
 
 import pyarrow as pa
+import pyarrow.parquet as pq
 import pytest
 from pyiceberg.catalog import Catalog
 from pyiceberg.manifest import DataFileContent
@@ -118,6 +119,38 @@ def test_a_hidden_cut_is_found_again_under_its_keys(
     assert sorted(kind.format.live_files(table)) == keys
     loaded = catalog.load_table(table.name)
     assert len(list(loaded.scan(row_filter="seen < '2000-01-01T00:00:00+00:00'").plan_files())) == 1
+
+
+@pytest.mark.parametrize(
+    ("kind_of", "values"),
+    [
+        ("VARCHAR", ["a", "b", "", "é", None, "a"]),
+        ("BIGINT", [1, -1, 0, 2**40, None, 1]),
+        ("DATE", [date(1969, 12, 31), date(2026, 10, 14), None]),
+        ("TIMESTAMPTZ", [datetime(2026, 10, 14, 5, tzinfo=UTC), datetime(1969, 1, 1, tzinfo=UTC), None]),
+    ],
+)
+def test_buckets_are_those_of_iceberg(kind: Kind, catalog: Catalog, kind_of: str, values: list[Any]) -> None:
+    cut = PartitionSpec(column="seen", grain=Grain.DAY, is_hidden=True, buckets=("who", 4))
+    table = kind.created(columns=f"who {kind_of}, seen TIMESTAMPTZ", cut=cut)
+    rows = [(value, datetime(2026, 10, 14, n, tzinfo=UTC)) for n, value in enumerate(values)]
+    files = kind.staged(table, rows)
+    kind.publish(table, "r1", files)
+    assert kind.format.live_files(table) == {"2026-10-14": frozenset(f.path for f in files)}
+    assert kind.format.differences(table) == []
+    ours = {v: n for n in range(4) for v in _in_bucket(catalog, table, n)}
+
+    kind.stranger.delete_all(table)
+    kind.stranger.append(table, [{"who": who, "seen": seen} for who, seen in rows])
+
+    assert {v: n for n in range(4) for v in _in_bucket(catalog, table, n)} == ours
+    assert ours.keys() == set(values) - {None}
+
+
+def _in_bucket(catalog: Catalog, table: Table, number: int) -> set[Any]:
+    loaded = catalog.load_table(table.name)
+    mine = [t.file for t in loaded.scan().plan_files() if t.file.partition[1] == number]
+    return {v for file in mine for v in pq.read_table(file.file_path, partitioning=None)["who"].to_pylist()}
 
 
 # -- what others write -------------------------------------------------------------------------------------------------

@@ -18,6 +18,7 @@ from typing import Any
 import duckdb
 
 from remint.engines.base import Scan, Target, literal, quoted
+from remint.engines.duckdb_bucket import define_bucket
 from remint.engines.portable_digest import PORTABLE_SCHEME, double_text
 from remint.errors import InvalidKey
 from remint.model.calendar import UTC_ZONE, column_value
@@ -311,8 +312,13 @@ def copy_partitioned(
     types = {row[0]: row[1] for row in con.execute(f"DESCRIBE {select_sql}").fetchall()}
     if spec.is_hidden:
         select_sql = f"SELECT *, {begin_sql(spec)} AS {quoted(spec.folders[0])} FROM ({select_sql})"
+    if spec.buckets:
+        bucket = define_bucket(con, types[spec.buckets[0]], spec.buckets[1])
+        hashed = f"{bucket}({quoted(spec.buckets[0])}) AS {quoted(spec.bucket_folder)}"
+        select_sql = f"SELECT *, {hashed} FROM ({select_sql})"
+    folders = (*spec.folders, *([spec.bucket_folder] if spec.buckets else []))
     options = (
-        f"FORMAT parquet, COMPRESSION zstd, PARTITION_BY ({', '.join(map(quoted, spec.folders))}), "
+        f"FORMAT parquet, COMPRESSION zstd, PARTITION_BY ({', '.join(map(quoted, folders))}), "
         "APPEND, RETURN_STATS, "
         f"FILENAME_PATTERN {literal(f'part-{target.token}-{{uuidv7}}')}"
     )

@@ -6,12 +6,13 @@ depend on the engine; what Spark would compute otherwise is refused before anyth
 
 from __future__ import annotations
 
+import time
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from functools import cache, cached_property
 from itertools import count
 from pathlib import Path
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 from remint.checks.judge import UNIQUE_KEY
 from remint.checks.run_now import bind_run_now
@@ -62,8 +63,10 @@ from remint.storage.local import LOCAL
 
 if TYPE_CHECKING:
     from pyspark.sql import Column as PySparkColumn
-    from pyspark.sql import DataFrame, SparkSession
+    from pyspark.sql import DataFrame, Observation, SparkSession
 
+_PATIENCE_S, _PAUSE_S = 10, 0.01
+"""How long a count may come after the rows that were counted, and how often it is looked for."""
 _PLACE, _RANK = "remint place", "remint rank"
 
 
@@ -128,6 +131,8 @@ class SparkEngine(Staging["DataFrame"]):
         transform_of(dataset)
         try:
             _checks(dataset)
+            if dataset.partition.buckets:
+                raise NotOnSpark("buckets of Iceberg are made by DuckDB", hint='engine="duckdb" for this dataset')
             yield self._made_by(work).selectExpr(*_casts(dataset))
         except NotOnSpark as error:
             raise type(error)(f"{dataset.name}: {error.message}", hint=error.hint) from None
@@ -202,7 +207,7 @@ class SparkEngine(Staging["DataFrame"]):
         """Return rows, and their aggregates, which are asked for once the rows are made.
 
         What passes is counted as it does. Spark tells nothing of rows that it found it need not make, nor to who asked
-        for them through Spark Connect by the name of a view: then they are counted by a job of their own.
+        for them by the name of a view: then they are counted by a job of their own.
         """
         from pyspark.sql import Observation  # noqa: PLC0415 - an extra, and slow
         from pyspark.sql.functions import expr  # noqa: PLC0415 - an extra, and slow
@@ -212,7 +217,7 @@ class SparkEngine(Staging["DataFrame"]):
 
         @cache
         def counts() -> list[int]:
-            found = observation.get or frame.select(*columns).collect()[0].asDict()
+            found = _told(observation) or frame.select(*columns).collect()[0].asDict()
             return [int(found[f"n{i}"] or 0) for i in range(len(aggregates))]
 
         return frame.observe(observation, *columns), counts
@@ -289,9 +294,11 @@ class SparkEngine(Staging["DataFrame"]):
         return self._sums(rows, key_text(dataset.partition), dataset.columns)
 
     def _sums(self, frame: DataFrame, key: str, columns: Sequence[Column]) -> dict[PartitionKey, ContentDigest]:
+        from pyspark.sql.functions import expr  # noqa: PLC0415 - an extra, and slow
+
         halves = frame.selectExpr(f"{key} AS remint_key", *digest_columns(columns))
-        view = self._view(halves)
-        rows = self._spark.sql(f"SELECT remint_key, {digest_sums()} FROM {view} GROUP BY remint_key").collect()
+        # Not by the name of a view: then Spark never tells what it counted on the way.
+        rows = halves.groupBy("remint_key").agg(*map(expr, digest_sums())).collect()
         return {row[0]: digest_of(self.digest_scheme, row[1:]) for row in rows}
 
     def _measured(self, work: StageWork, files: Sequence[DataFile]) -> Measured:
@@ -300,7 +307,7 @@ class SparkEngine(Staging["DataFrame"]):
         over = [dataset.columns, *([c for c in dataset.columns if c.name in names] for names in dataset.read_as)]
         halves = [text for i, columns in enumerate(over) for text in digest_columns(columns, f"_{i}")]
         frame = scan_frame(self._spark, scan).selectExpr("*", f"{key_text(dataset.partition)} AS remint_key", *halves)
-        sums = ", ".join([*(digest_sums(f"_{i}") for i in range(len(over))), *_checks(dataset)])
+        sums = ", ".join([*(sql for i in range(len(over)) for sql in digest_sums(f"_{i}")), *_checks(dataset)])
         view = self._view(frame)
         rows = self._spark.sql(f"SELECT remint_key, {sums} FROM {view} GROUP BY remint_key").collect()
         digests = [
@@ -329,6 +336,17 @@ class SparkEngine(Staging["DataFrame"]):
             f"GROUP BY remint_key, {key} HAVING count(*) > 1) GROUP BY remint_key"
         ).collect()
         return {key: int(count) for key, count in sorted(map(tuple, rows))}
+
+
+def _told(observation: Observation) -> dict[str, Any]:
+    """Return what Spark counted on the way; nothing where it does not tell, for which ``get`` would wait for ever."""
+    handle = getattr(observation, "_jo", None)  # none through Spark Connect, which has told by now or never does
+    ends = time.monotonic() + _PATIENCE_S
+    while handle is not None and not handle.future().isCompleted():
+        if time.monotonic() > ends:
+            return {}
+        time.sleep(_PAUSE_S)
+    return observation.get
 
 
 def _version_text(work: StageWork) -> str:

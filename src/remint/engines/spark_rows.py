@@ -196,10 +196,10 @@ def digest_columns(columns: Sequence[Column], suffix: str = "") -> tuple[str, st
     return f"({bits} >>> 32) AS hi{suffix}", f"({bits} & 4294967295) AS lo{suffix}"
 
 
-def digest_sums(suffix: str = "") -> str:
+def digest_sums(suffix: str = "") -> tuple[str, ...]:
     """Return the five aggregates that ``digest_of`` reads."""
     hi, lo = f"hi{suffix}", f"lo{suffix}"
-    return f"count(*), sum({hi}), sum({lo}), bit_xor({hi}), bit_xor({lo})"
+    return "count(*)", f"sum({hi})", f"sum({lo})", f"bit_xor({hi})", f"bit_xor({lo})"
 
 
 def digest_of(scheme: str, found: Sequence[Any]) -> ContentDigest:

@@ -17,7 +17,14 @@ from pyiceberg.partitioning import PartitionField
 from pyiceberg.partitioning import PartitionSpec as IcebergSpec
 from pyiceberg.schema import Schema
 from pyiceberg.table.metadata import TableMetadata
-from pyiceberg.transforms import DayTransform, HourTransform, IdentityTransform, MonthTransform, Transform
+from pyiceberg.transforms import (
+    BucketTransform,
+    DayTransform,
+    HourTransform,
+    IdentityTransform,
+    MonthTransform,
+    Transform,
+)
 from pyiceberg.typedef import Record
 from pyiceberg.types import (
     BooleanType,
@@ -83,6 +90,10 @@ def spec_of(table: Table, schema: Schema) -> IcebergSpec:
         label = name if isinstance(transform, IdentityTransform) else f"{name}_{transform}"
         source = schema.find_field(name).field_id
         fields.append(PartitionField(source, _FIRST_FIELD + n, transform, label))
+    if table.partition.buckets:
+        column, count = table.partition.buckets
+        source, place = schema.find_field(column).field_id, _FIRST_FIELD + len(fields)
+        fields.append(PartitionField(source, place, BucketTransform(count), table.partition.bucket_folder))
     return IcebergSpec(*fields)
 
 
@@ -197,6 +208,8 @@ def _key(table: Table, spec: IcebergSpec, schema: Schema, values: Record) -> Par
     texts: dict[str, str] = {}
     for position, field in enumerate(spec.fields):
         name, value = schema.find_column_name(field.source_id), values[position]
+        if isinstance(field.transform, BucketTransform):
+            continue
         if name is None or value is None:
             return ""
         text = _text(field.transform, schema.find_type(field.source_id), value)
@@ -232,14 +245,27 @@ def _as_date(value: date | int) -> date:
     return value if isinstance(value, date) else _EPOCH + timedelta(days=value)
 
 
-def partition_record(table: Table, spec: IcebergSpec, schema: Schema, key: PartitionKey) -> Record:
-    """Return the partition values of a file of ``key``, in the order of the cut."""
-    held = dict(zip(table.partition.columns, table.partition.values_of(key), strict=True))
-    return Record(
-        *(
-            _value(f.transform, held[str(schema.find_column_name(f.source_id))], schema.find_type(f.source_id))
-            for f in spec.fields
-        )
+def partition_record(table: Table, spec: IcebergSpec, schema: Schema, file: DataFile) -> Record:
+    """Return the partition values of a file, in the order of the cut; its bucket is the one that its folder names."""
+    held = dict(zip(table.partition.columns, table.partition.values_of(file.key), strict=True))
+    values: list[Any] = []
+    for field in spec.fields:
+        name = str(schema.find_column_name(field.source_id))
+        if isinstance(field.transform, BucketTransform):
+            values.append(_bucket(table, file.path, name))
+        else:
+            values.append(_value(field.transform, held[name], schema.find_type(field.source_id)))
+    return Record(*values)
+
+
+def _bucket(table: Table, path: str, column: str) -> int | None:
+    """Return the bucket that a folder of a path names: ``id_bucket=3``, or ``id_bucket_16=3`` as others spell it."""
+    for name, _, value in (folder.partition("=") for folder in path.split("/")):
+        if name == f"{column}_bucket" or name.startswith(f"{column}_bucket_"):
+            return int(value) if value.isdecimal() else None
+    raise PublishConflict(
+        f"{table.name}: no folder of {path} names the bucket of {column} that it holds",
+        hint=f"remint run {table.name} --rebuild    # makes the partition anew",
     )
 
 
@@ -272,7 +298,7 @@ def iceberg_file(table: Table, metadata: TableMetadata, file: DataFile) -> Icebe
         content=DataFileContent.DATA,
         file_path=place,
         file_format=FileFormat.PARQUET,
-        partition=partition_record(table, spec, schema, file.key),
+        partition=partition_record(table, spec, schema, file),
         record_count=file.rows,
         file_size_in_bytes=file.size_bytes,
         column_sizes=None,

@@ -227,18 +227,28 @@ def gold(  # noqa: PLR0913 - as above
     )
 
 
-def hour(column: str, *, by: str | None = None, hidden: bool = False) -> PartitionSpec:
+def hour(
+    column: str, *, by: str | None = None, hidden: bool = False, buckets: tuple[str, int] | None = None
+) -> PartitionSpec:
     """Cut by the UTC hours of the TIMESTAMPTZ column ``column``, which holds the start of each.
 
     Args:
         column: of the table.
         by: as for ``day``.
         hidden: as for ``day``.
+        buckets: as for ``day``.
     """
-    return PartitionSpec(column=column, grain=Grain.HOUR, label=by, is_hidden=hidden)
+    return PartitionSpec(column=column, grain=Grain.HOUR, label=by, is_hidden=hidden, buckets=buckets)
 
 
-def day(column: str, *, by: str | None = None, zone: str = UTC_ZONE, hidden: bool = False) -> PartitionSpec:
+def day(
+    column: str,
+    *,
+    by: str | None = None,
+    zone: str = UTC_ZONE,
+    hidden: bool = False,
+    buckets: tuple[str, int] | None = None,
+) -> PartitionSpec:
     """Cut by the days of the DATE column ``column``.
 
     Args:
@@ -246,8 +256,9 @@ def day(column: str, *, by: str | None = None, zone: str = UTC_ZONE, hidden: boo
         by: a further VARCHAR column that cuts every day by its value, such as a tenant.
         zone: whose days these are, as IANA names it: ``Europe/Madrid``.
         hidden: ``column`` is a TIMESTAMPTZ that holds any instant; an Iceberg table is cut by ``day(column)``.
+        buckets: with ``hidden``, a column and a number: files of each day are split by ``bucket(number, column)``.
     """
-    return PartitionSpec(column=column, grain=Grain.DAY, label=by, zone=zone, is_hidden=hidden)
+    return PartitionSpec(column=column, grain=Grain.DAY, label=by, zone=zone, is_hidden=hidden, buckets=buckets)
 
 
 def week(column: str, *, by: str | None = None, zone: str = UTC_ZONE) -> PartitionSpec:
@@ -255,9 +266,16 @@ def week(column: str, *, by: str | None = None, zone: str = UTC_ZONE) -> Partiti
     return PartitionSpec(column=column, grain=Grain.WEEK, label=by, zone=zone)
 
 
-def month(column: str, *, by: str | None = None, zone: str = UTC_ZONE, hidden: bool = False) -> PartitionSpec:
-    """Cut by months; the DATE column ``column`` holds the first day of each; ``hidden`` as for ``day``."""
-    return PartitionSpec(column=column, grain=Grain.MONTH, label=by, zone=zone, is_hidden=hidden)
+def month(
+    column: str,
+    *,
+    by: str | None = None,
+    zone: str = UTC_ZONE,
+    hidden: bool = False,
+    buckets: tuple[str, int] | None = None,
+) -> PartitionSpec:
+    """Cut by months; the DATE column ``column`` holds the first day of each; all else as for ``day``."""
+    return PartitionSpec(column=column, grain=Grain.MONTH, label=by, zone=zone, is_hidden=hidden, buckets=buckets)
 
 
 def identity(column: str) -> PartitionSpec:

@@ -342,6 +342,8 @@ def _partition(draft: Draft, declaration: Declaration, columns: dict[str, Column
         yield draft.mistake(declaration, f"{declaration.name}: {error.message}", error.hint)
     if spec.is_hidden:
         yield from _hidden(draft, declaration, columns)
+    if spec.buckets is not None:
+        yield from _buckets(draft, declaration, columns)
     column = columns.get(spec.column)
     if column is None:
         yield draft.mistake(
@@ -371,6 +373,26 @@ def _hidden(draft: Draft, declaration: Declaration, columns: dict[str, Column]) 
         yield draft.mistake(declaration, f"{name}: a hidden cut is by UTC, and not by {spec.zone}", plain)
     if folder in columns:
         yield draft.mistake(declaration, f"{name}: the hidden cut of {column} needs the name {folder} for itself")
+
+
+def _buckets(draft: Draft, declaration: Declaration, columns: dict[str, Column]) -> Iterator[ProjectError]:
+    spec, name, expected = declaration.partition, declaration.name, 'buckets=("customer_id", 16)'
+    match spec.buckets:
+        case (str(column), int(count)) if count > 0:
+            pass
+        case _:
+            yield draft.mistake(declaration, f"{name}: buckets={spec.buckets!r} is no column with a number", expected)
+            return
+    if not spec.is_hidden:
+        yield draft.mistake(declaration, f"{name}: buckets are of a hidden cut", f"add hidden=True beside {expected}")
+    if column not in columns:
+        yield draft.mistake(
+            declaration, f"{name}: the contract has no column {column!r} to make buckets of{nearest(column, columns)}"
+        )
+    elif columns[column].type in ("BOOLEAN", "DOUBLE"):
+        yield draft.mistake(declaration, f"{name}: Iceberg makes no buckets of {column}, a {columns[column].type}")
+    if spec.bucket_folder in columns:
+        yield draft.mistake(declaration, f"{name}: buckets of {column} need the name {spec.bucket_folder}")
 
 
 def _metrics(draft: Draft, declaration: Declaration, columns: tuple[str, ...]) -> Iterator[ProjectError]:

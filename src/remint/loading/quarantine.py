@@ -27,7 +27,7 @@ def quarantine_cut(partition: PartitionSpec) -> PartitionSpec:
 
     A rejected row has no value to cut it by, and no time but that which stands beside it.
     """
-    return replace(partition, column=partition.folders[0], label=None, is_hidden=False)
+    return replace(partition, column=partition.folders[0], label=None, is_hidden=False, buckets=None)
 
 
 def line_columns(partition: PartitionSpec) -> tuple[Column, ...]:

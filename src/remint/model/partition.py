@@ -74,6 +74,8 @@ class PartitionSpec:
     """Zone whose days, weeks or months these are; hours are always those of UTC."""
     is_hidden: bool = False
     """The column holds any instant, and the partition is the hour, day or month of UTC that it falls in."""
+    buckets: tuple[str, int] | None = None
+    """A column, and into how many files at least its hash splits every partition: layout alone, no part of a key."""
 
     @property
     def type(self) -> str:
@@ -89,6 +91,11 @@ class PartitionSpec:
     def folders(self) -> tuple[str, ...]:
         """What the folders of files are named for, in table order."""
         return (f"{self.column}_{self.grain}",) if self.is_hidden else self.columns
+
+    @property
+    def bucket_folder(self) -> str:
+        """What the folders of buckets are named for; empty where there are none."""
+        return f"{self.buckets[0]}_bucket" if self.buckets else ""
 
     def parse(self, text: str) -> PartitionKey:
         """Return ``text`` as a canonical key of this cut.
