@@ -20,6 +20,8 @@ settings.load_profile("remint")
 os.environ.setdefault("REMINT_POLICY__PRIORITY", "normal")
 
 
+_MADE_ONCE = {"test_enterprise.py", "test_tradex.py", "test_determinism.py"}
+"""Modules whose tests share what takes long to make: in two processes it would be made twice."""
 _ON_SPARK = {"test_portability.py", "test_session.py", "test_engines.py"}
 
 
@@ -28,6 +30,8 @@ def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
     for item in items:
         if "spark" in item.nodeid.lower().rpartition("/")[2] or item.path.name in _ON_SPARK:
             item.add_marker(pytest.mark.xdist_group("spark"))
+        elif item.path.name in _MADE_ONCE:
+            item.add_marker(pytest.mark.xdist_group(item.path.name))
 
 
 def pytest_terminal_summary(terminalreporter: pytest.TerminalReporter) -> None:

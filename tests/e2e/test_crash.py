@@ -36,7 +36,7 @@ Act = Callable[[Workspace], Any]
 """One verb, as a process that knows nothing of earlier attempts carries it out; does nothing once it is done."""
 
 UNTOUCHED = 10_000
-EVERY = size(2, 1)
+EVERY = size(6, 1)
 """After one step is before the next one: of every second step both make every state that there is, once."""
 
 

@@ -20,7 +20,7 @@ from tests.proof import proof, report, size
 
 pytestmark = pytest.mark.slow
 
-GRAPHS = size(10, 20)
+GRAPHS = size(4, 20)
 STEPS = 7
 
 

@@ -206,7 +206,7 @@ def wrong(world: World, pair: tuple[str, str], where: str, ended: dict[str, str]
 
 @proof
 def test_whatever_two_actors_do_in_whatever_order_nothing_is_lost_or_doubled(tmp_path: Path, world: World) -> None:
-    cases, found = interleaved(tmp_path, world, size(5, 1))
+    cases, found = interleaved(tmp_path, world, size(11, 1))
     assert not found, "\n".join(found)
     report("interleavings", cases=cases, wrong=len(found), pairs=len(PAIRS) * 3)
 

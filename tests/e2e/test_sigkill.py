@@ -14,6 +14,7 @@ from pathlib import Path
 import pytest
 
 from tests.e2e.projects import Project, day_at, event, history, write_project
+from tests.proof import size
 
 pytestmark = pytest.mark.slow
 
@@ -57,7 +58,7 @@ def worlds(tmp_path_factory: pytest.TempPathFactory) -> tuple[Project, Project]:
     return base, whole
 
 
-@pytest.mark.parametrize("seed", range(5))
+@pytest.mark.parametrize("seed", range(size(2, 5)))
 def test_a_process_killed_at_a_random_moment_is_resumed_to_the_same_end(
     tmp_path: Path, worlds: tuple[Project, Project], seed: int
 ) -> None:

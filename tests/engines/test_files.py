@@ -292,6 +292,7 @@ class TestSparkAlone:
         assert not left.exists()
 
 
+@pytest.mark.parametrize("engine", ["duckdb"], indirect=True)  # it writes what people hand over, for every maker
 def test_arrow_rows_are_written_in_the_declared_types(tmp_path: Path, engine: Engine) -> None:
     columns = (
         Column(name="n", type="BIGINT"),
@@ -309,6 +310,7 @@ def test_arrow_rows_are_written_in_the_declared_types(tmp_path: Path, engine: En
     assert {key: digest.rows for key, digest in engine.digests(scan).items()} == {"b": 1, "é/1": 1}
 
 
+@pytest.mark.parametrize("engine", ["duckdb"], indirect=True)
 def test_arrow_rows_that_do_not_fit_are_refused(tmp_path: Path, engine: Engine) -> None:
     columns = (Column(name="n", type="INTEGER"), Column(name="region", type="VARCHAR"))
     target = Target(root=str(tmp_path / "out"), spec=REGION, token="r1")

@@ -106,7 +106,6 @@ FAULTS = (
         right="over = [[c for c in dataset.columns if c.name in columns] for columns in dataset.read_as]",
         wrong="over = [[c for c in dataset.columns if c.name in columns[:1]] for columns in dataset.read_as]",
         tests=("tests/engines/test_cuts.py",),
-        is_quick=True,
     ),
     Fault(
         name="logic_digest_ignores_constant",
