@@ -241,8 +241,10 @@ class IcebergFormat:
             transaction = Transaction(loaded)
             with ManageSnapshots(transaction) as tags:
                 for name, ref in loaded.metadata.refs.items():
+                    if not name.startswith(_TAG):
+                        continue
                     held = self._manifests.live(table, loaded.metadata, loaded.io, ref.snapshot_id)
-                    if name.startswith(_TAG) and any(file.path in going for file in held):
+                    if any(file.path in going for file in held):
                         tags.remove_tag(name)
             if not transaction._updates or self._catalog.commit([Pending(transaction, ())]):
                 return
