@@ -8,6 +8,8 @@ from typing import TYPE_CHECKING
 import pytest
 from hypothesis import HealthCheck, settings
 
+from tests.proof import FULL
+
 if TYPE_CHECKING:
     from tests.buckets import Bucket
     from tests.databases import Server
@@ -20,18 +22,29 @@ settings.load_profile("remint")
 os.environ.setdefault("REMINT_POLICY__PRIORITY", "normal")
 
 
-_MADE_ONCE = {"test_enterprise.py", "test_tradex.py", "test_determinism.py"}
-"""Modules whose tests share what takes long to make: in two processes it would be made twice."""
+# Every process that needs Spark would start one of its own.
 _ON_SPARK = {"test_portability.py", "test_session.py", "test_engines.py"}
 
 
-def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
-    """Give all that needs Spark to one process: every process that does would start one of its own."""
+@pytest.hookimpl(tryfirst=True)  # before xdist looks at the groups
+def pytest_collection_modifyitems(config: pytest.Config, items: list[pytest.Item]) -> None:
+    """Leave out what is for the full size alone, and give what one process should do to one."""
+    left = [item for item in items if item.get_closest_marker("full_size") and not FULL]
+    if left:
+        config.hook.pytest_deselected(items=left)
+        items[:] = [item for item in items if not item.get_closest_marker("full_size")]
     for item in items:
         if "spark" in item.nodeid.lower().rpartition("/")[2] or item.path.name in _ON_SPARK:
             item.add_marker(pytest.mark.xdist_group("spark"))
-        elif item.path.name in _MADE_ONCE:
-            item.add_marker(pytest.mark.xdist_group(item.path.name))
+        elif _shares_with_its_module(item):
+            item.add_marker(pytest.mark.xdist_group(item.nodeid.partition("::")[0]))
+
+
+def _shares_with_its_module(item: pytest.Item) -> bool:
+    """Return whether it uses what is made once for its module, which two processes would make twice."""
+    assert isinstance(item, pytest.Function)
+    used = item._fixtureinfo.name2fixturedefs.values()
+    return any(definition.scope == "module" for definitions in used for definition in definitions)
 
 
 def pytest_terminal_summary(terminalreporter: pytest.TerminalReporter) -> None:

@@ -48,3 +48,5 @@ def report(row: str, *, cases: int, wrong: int = 0, part: str = "", **more: int 
 
 proof = pytest.mark.proof
 """Marks a test that ``make test-faults`` runs at full size."""
+full_size = pytest.mark.full_size
+"""Marks a test that ``make test-faults`` alone runs."""

@@ -1,6 +1,7 @@
 """The house rules that a machine can hold: ranks, purity, homes of libraries, sizes."""
 
 import ast
+import os
 from collections.abc import Iterator
 from pathlib import Path
 
@@ -215,3 +216,9 @@ def test_files_fit_their_budget() -> None:
 def test_every_module_says_what_it_is_for() -> None:
     silent = [str(p.relative_to(SRC)) for p in MODULES if not ast.get_docstring(ast.parse(p.read_text()))]
     assert [p for p in silent if p != "__init__.py"] == []
+
+
+@pytest.mark.xdist_group("house")
+def test_tests_that_belong_to_one_process_are_told_apart(request: pytest.FixtureRequest) -> None:
+    """By the end of their names: where pytest and xdist do not agree on those, every group is forgotten."""
+    assert "PYTEST_XDIST_WORKER" not in os.environ or request.node.nodeid.endswith("@house")

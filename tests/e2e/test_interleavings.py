@@ -27,7 +27,7 @@ from remint.model.run import Run, RunState
 from remint.workspace import Workspace
 from tests.e2e.crashes import Barrier, armed, killed_then_given_up
 from tests.e2e.projects import Project, built, day_at, event
-from tests.proof import FULL, proof, report, size
+from tests.proof import FULL, full_size, proof, report, size
 
 pytestmark = pytest.mark.slow
 
@@ -246,7 +246,7 @@ def hammering(project: Project, span: str, until: float) -> list[tuple[int, str]
 
 
 @proof
-@pytest.mark.skipif(not FULL, reason="15 seconds of four processes: only at full size")
+@full_size
 def test_four_processes_that_hammer_one_table_lose_and_double_nothing(tmp_path: Path, world: World) -> None:
     project = world.clone(tmp_path / "p").project
     spans = [f"{day_at(a)}..{day_at(b)}" for a, b in ((0, 1), (2, 3), (3, 4), (3, 4))]

@@ -19,12 +19,12 @@ from tests.buckets import Bucket
 from tests.e2e import projects
 from tests.e2e.crashes import Fuse, Killed, When, armed
 from tests.e2e.projects import Project, built, event, history, write_project
-from tests.proof import FULL, proof
+from tests.proof import full_size, proof
 
 pytestmark = pytest.mark.slow
 
 
-ON_ICEBERG = pytest.param("s3-iceberg", marks=[proof, pytest.mark.skipif(not FULL, reason="at full size only")])
+ON_ICEBERG = pytest.param("s3-iceberg", marks=[proof, full_size])
 
 
 @pytest.fixture(params=["local", "s3", ON_ICEBERG])

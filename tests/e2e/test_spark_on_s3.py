@@ -16,9 +16,9 @@ from tests.buckets import Bucket
 from tests.e2e.projects import Project, event, history, write_project
 from tests.e2e.test_engines import set_engine
 from tests.engines.both import what_spark_lacks
-from tests.proof import FULL, proof
+from tests.proof import full_size, proof
 
-pytestmark = [pytest.mark.slow, proof]
+pytestmark = [pytest.mark.slow, proof, full_size]
 
 SDK = "software.amazon.awssdk"
 PACKAGES = f"org.apache.hadoop:hadoop-aws:3.5.0,{SDK}:s3-transfer-manager:2.35.4,{SDK}:sts:2.35.4"
@@ -34,8 +34,6 @@ def run(project: Project, submit: str) -> subprocess.CompletedProcess[str]:
 
 
 def test_tables_in_a_bucket_are_made_by_spark_as_by_duckdb(on_s3: Bucket, tmp_path: Path) -> None:
-    if not FULL:
-        pytest.skip("Spark fetches 19 MB from Maven Central for it: make test-faults does")
     if missing := what_spark_lacks():
         pytest.skip(f"Spark cannot run here: {missing}")
     project = write_project(tmp_path / "p")

@@ -26,11 +26,11 @@ from tests.e2e.test_tampering import (  # noqa: F401
     test_a_damaged_file_is_mended_to_the_byte_or_made_again,
     test_what_changes_no_row_is_no_alarm,
 )
-from tests.proof import FULL, proof
+from tests.proof import full_size, proof
 
 pytestmark = [
     pytest.mark.slow,
     proof,
-    pytest.mark.skipif(not FULL, reason="at full size only"),
+    full_size,
     pytest.mark.usefixtures("on_iceberg"),
 ]

@@ -83,13 +83,16 @@ def _state_read_only(project: Project) -> Iterator[list[str]]:
 
 @contextmanager
 def _owned(project: Project, is_theirs: Callable[[Path], bool]) -> Iterator[None]:
-    everything = [project.root, *project.root.rglob("*")]
-    for path in everything:
-        if is_theirs(path):
-            os.chown(path, NOBODY, NOBODY)
+    _chown(project, is_theirs, NOBODY)
     yield
-    for path in [project.root, *project.root.rglob("*")]:
-        os.chown(path, 0, 0)
+    _chown(project, lambda _: True, 0)
+
+
+def _chown(project: Project, is_theirs: Callable[[Path], bool], owner: int) -> None:
+    for path in filter(is_theirs, [project.root, *project.root.rglob("*")]):
+        # A connection that this process has left is closed at any time, and the last one takes its log away.
+        with suppress(FileNotFoundError):
+            os.chown(path, owner, owner)
 
 
 def _as_nobody() -> list[str]:
