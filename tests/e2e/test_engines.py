@@ -7,6 +7,7 @@ from pathlib import Path
 import pytest
 
 from remint.engines.portable_digest import PORTABLE_SCHEME
+from remint.errors import NotOnSpark
 from tests.e2e import projects
 from tests.e2e.projects import DATASETS, FILES, MADE, Project, built, event, history, write_project
 from tests.engines.both import spark_session
@@ -110,3 +111,31 @@ def test_a_hidden_cut_is_the_same_on_both(tmp_path: Path, monkeypatch: pytest.Mo
 
     assert digests[0] == digests[1]
     assert {u.proof for u in project.open().verify((), size=9)} == {"proven"}
+
+
+PLAIN = 'silver("events", partition=day("event_date")'
+
+
+@pytest.mark.parametrize(
+    ("plain", "other", "says"),
+    [
+        (PLAIN, 'silver("events", partition=day("event_time", hidden=True, buckets=("event_id", 3))', "buckets"),
+        ("count(*) AS events", "CAST(hash(tenant) % 9 AS BIGINT) AS events", "HASH"),
+    ],
+)
+def test_what_spark_has_not_is_refused_before_anything_is_written(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, plain: str, other: str, says: str
+) -> None:
+    monkeypatch.setattr(projects, "tables_in", "iceberg")
+    assert plain in DATASETS
+    project = write_project(tmp_path / "p", {"datasets.py": DATASETS.replace(plain, other)})
+    project.land("a", history(2))
+    project.ingest()
+    set_engine(project, 'name = "spark"\ndigests = "portable"\n[tables]\nformat = "iceberg"')
+    before, plan = project.files().keys(), project.plan()
+
+    with pytest.raises(NotOnSpark, match=says):
+        project.apply(plan)
+
+    assert project.files().keys() == before
+    assert project.outstanding() == []

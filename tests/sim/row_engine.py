@@ -43,7 +43,7 @@ class RowEngine:
         del work
         return self.name
 
-    def start_for(self, datasets: Iterable[str]) -> None:
+    def start_for(self, works: Iterable[StageWork]) -> None:
         """Do nothing: it is there."""
 
     def stage(self, work: StageWork) -> Staged:

@@ -7,7 +7,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, Protocol, TypeVar
 
-from remint.model.dataset import Column, Dataset, DatasetName
+from remint.model.dataset import Column, Dataset
 from remint.model.digest import ContentDigest
 from remint.model.partition import PartitionKey, PartitionSet, PartitionSpec
 from remint.model.provenance import PLAIN, Arrival, DataFile, Layout
@@ -190,11 +190,15 @@ class Maker(Protocol):
 
     name: str
 
-    def start_for(self, datasets: Iterable[DatasetName]) -> None:
-        """Start what makes these datasets: asked before anything is written, so that nothing is half done without it.
+    def start_for(self, works: Iterable[StageWork]) -> None:
+        """Start what does this work: asked before anything is written, so that nothing is half done without it.
+
+        Args:
+            works: of each dataset, with inputs that name no file yet.
 
         Raises:
             EngineUnavailable: it is not installed, or does not start.
+            TransformFailed, SchemaMismatch: it cannot do the work, whatever the inputs hold.
         """
         ...
 

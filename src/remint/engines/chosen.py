@@ -59,11 +59,11 @@ class ChosenEngine:
     def _declared(self, dataset: DatasetName) -> str:
         return self._chosen.get(dataset, self.name)
 
-    def start_for(self, datasets: Iterable[DatasetName]) -> None:
-        """Start what makes these datasets."""
-        by_maker: dict[str, list[DatasetName]] = {}
-        for dataset in datasets:
-            by_maker.setdefault(self._declared(dataset), []).append(dataset)
+    def start_for(self, works: Iterable[StageWork]) -> None:
+        """Start what does this work; what is large, and goes elsewhere, is not known before its files are."""
+        by_maker: dict[str, list[StageWork]] = {}
+        for work in works:
+            by_maker.setdefault(self._declared(work.dataset.name), []).append(work)
         for name, mine in sorted(by_maker.items()):
             self._engine(name).start_for(mine)
 

@@ -46,7 +46,7 @@ from remint.engines.staging import (
 )
 from remint.errors import RefusedQuery, TransformFailed
 from remint.failures import machine_failure
-from remint.model.dataset import Column, Dataset, DatasetName
+from remint.model.dataset import Column, Dataset
 from remint.model.digest import ContentDigest
 from remint.model.partition import PartitionKey
 from remint.model.provenance import Arrival, DataFile
@@ -98,7 +98,7 @@ class DuckDBEngine(Staging[str]):
         del work
         return self.name
 
-    def start_for(self, datasets: Iterable[DatasetName]) -> None:
+    def start_for(self, works: Iterable[StageWork]) -> None:
         """Do nothing: it is there."""
 
     def digests(self, scan: Scan, columns: Sequence[str] | None = None) -> Mapping[PartitionKey, ContentDigest]:

@@ -54,7 +54,7 @@ from remint.engines.staging import (
     written_scan,
 )
 from remint.errors import NotOnSpark, RemintError, TransformFailed
-from remint.model.dataset import Column, Dataset, DatasetName, Parse
+from remint.model.dataset import Column, Dataset, Parse
 from remint.model.digest import ContentDigest
 from remint.model.partition import PartitionKey
 from remint.model.provenance import DataFile
@@ -93,10 +93,14 @@ class SparkEngine(Staging["DataFrame"]):
     def _spark(self) -> SparkSession:
         return start_spark(self._target, self._folder / "spill" / "spark")
 
-    def start_for(self, datasets: Iterable[DatasetName]) -> None:
-        """Start Spark, or reach it."""
-        del datasets
+    def start_for(self, works: Iterable[StageWork]) -> None:
+        """Start Spark, or reach it, and let it resolve every SELECT over inputs without rows."""
         _ = self._spark
+        for work in works:
+            with _named(work):
+                _refuse_what_is_not_spark(work.dataset)
+                if transform_of(work.dataset).sql:
+                    self._made_by(work)
 
     def digests(self, scan: Scan, columns: Sequence[str] | None = None) -> Mapping[PartitionKey, ContentDigest]:
         """Return the digest of each partition of published files, over some columns or all."""
@@ -127,22 +131,9 @@ class SparkEngine(Staging["DataFrame"]):
     @contextmanager
     def _prepared(self, work: StageWork) -> Iterator[DataFrame]:
         """Bind the inputs, check the transform's columns, and yield its rows in table order and types."""
-        dataset = work.dataset
-        transform_of(dataset)
-        try:
-            _checks(dataset)
-            if dataset.partition.buckets:
-                raise NotOnSpark("buckets of Iceberg are made by DuckDB", hint='engine="duckdb" for this dataset')
-            yield self._made_by(work).selectExpr(*_casts(dataset))
-        except NotOnSpark as error:
-            raise type(error)(f"{dataset.name}: {error.message}", hint=error.hint) from None
-        except RemintError:
-            raise
-        except Exception as error:
-            raise TransformFailed(
-                f"{dataset.name} {work.keys.describe()}: {first_line(error)}",
-                hint=f"the transform of {dataset.name} does not run on this data; correct it and plan again",
-            ) from error
+        with _named(work):
+            _refuse_what_is_not_spark(work.dataset)
+            yield self._made_by(work).selectExpr(*_casts(work.dataset))
 
     def _made_by(self, work: StageWork) -> DataFrame:
         """Return what the transform's SELECT, or its function, makes, its columns checked."""
@@ -336,6 +327,30 @@ class SparkEngine(Staging["DataFrame"]):
             f"GROUP BY remint_key, {key} HAVING count(*) > 1) GROUP BY remint_key"
         ).collect()
         return {key: int(count) for key, count in sorted(map(tuple, rows))}
+
+
+@contextmanager
+def _named(work: StageWork) -> Iterator[None]:
+    """Say which dataset it is that Spark cannot make."""
+    name = work.dataset.name
+    try:
+        yield
+    except NotOnSpark as error:
+        raise type(error)(f"{name}: {error.message}", hint=error.hint) from None
+    except RemintError:
+        raise
+    except Exception as error:
+        raise TransformFailed(
+            f"{name} {work.keys.describe()}: {first_line(error)}",
+            hint=f"the transform of {name} does not run on this data; correct it and plan again",
+        ) from error
+
+
+def _refuse_what_is_not_spark(dataset: Dataset) -> None:
+    """Refuse checks and cuts that Spark has not."""
+    _checks(dataset)
+    if dataset.partition.buckets:
+        raise NotOnSpark("buckets of Iceberg are made by DuckDB", hint='engine="duckdb" for this dataset')
 
 
 def _told(observation: Observation) -> dict[str, Any]:

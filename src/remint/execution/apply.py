@@ -13,13 +13,13 @@ from remint.checks.judge import Verdict
 from remint.errors import PlanOutdated
 from remint.execution.audit import audit
 from remint.execution.observe import observe_units
-from remint.execution.stage import StagedUnit, Workpiece, from_payload, to_payload
+from remint.execution.stage import StagedUnit, Workpiece, from_payload, outline, to_payload
 from remint.execution.timing import Watch, timed
 from remint.model.dataset import Dataset, DatasetName, Logic, LogicVersion
 from remint.model.event import Event, EventKind
 from remint.model.graph import DatasetGraph
 from remint.model.observation import Observed
-from remint.model.partition import Grain, PartitionKey, PartitionSet, split_key
+from remint.model.partition import Grain, PartitionKey, PartitionSet, gathered, split_key
 from remint.model.plan import Plan, Requirement, Step
 from remint.model.provenance import DataFile, ProvenanceRecord
 from remint.model.request import Mode
@@ -111,14 +111,13 @@ def moved_since(tools: Tools, plan: Plan) -> list[str]:
 
 def _require(tools: Tools, plan: Plan, observed: Observed, run_id: str) -> None:
     """Stop when anything that the plan reads or replaces has moved since it was made; other moves do not matter."""
-    refuse_unsettled(DatasetGraph.build(plan.datasets), observed)
+    graph = DatasetGraph.build(plan.datasets)
+    refuse_unsettled(graph, observed)
     moved = _all_moved(tools, plan, observed)
     if moved:
         raise PlanOutdated(plan.plan_id, moved, run_id)
-    steps = {step.dataset for batch in plan.batches for step in batch.steps}
-    for dataset in (d for d in plan.datasets if d.name in steps):
-        tools.function_of(dataset)
-    tools.engine.start_for(steps)
+    made = gathered((step.dataset, step.keys) for batch in plan.batches for step in batch.steps)
+    tools.engine.start_for([outline(tools, graph, graph[name], keys) for name, keys in made.items()])
 
 
 def _logics(piece: Workpiece) -> Iterable[tuple[DatasetName, tuple[Logic, LogicVersion]]]:

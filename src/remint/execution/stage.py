@@ -39,6 +39,23 @@ class StagedUnit:
     """The content equals what is live, so nothing is republished."""
 
 
+def outline(tools: Tools, graph: DatasetGraph, dataset: Dataset, keys: PartitionSet) -> StageWork:
+    """Return the staging of ``keys`` with inputs that name no file: enough to say whether an engine can do it."""
+    sources = {entry.alias: graph[entry.dataset] for entry in dataset.inputs}
+    return StageWork(
+        dataset=dataset,
+        keys=keys,
+        inputs={
+            alias: Scan(root=tools.folder(source), paths=(), columns=source.columns, partition=source.partition)
+            for alias, source in sources.items()
+        },
+        context=PartitionSet(keys.grain),
+        root=tools.folder(dataset),
+        token="",
+        function=tools.function_of(dataset),
+    )
+
+
 @dataclass(slots=True)
 class Workpiece:
     """A run in the making: what it has staged so far, laid over what is published."""
