@@ -8,13 +8,14 @@ import pytest
 
 from remint.storage.places import storage_of
 from tests.buckets import Bucket
-from tests.formats.kinds import KINDS, Kind, iceberg_by_rest
+from tests.formats.kinds import KINDS, SERVER, Kind, iceberg_by_rest, iceberg_by_server
 from tests.proof import size
 
 BY_REST = "iceberg in a bucket by REST"
 IN_BUCKETS = [
     pytest.param(name, marks=pytest.mark.slow) for name in (*(f"{name} in a bucket" for name in sorted(KINDS)), BY_REST)
 ]
+BY_SERVER = "iceberg by a server of yours"
 EVERY = size(4, 1)
 """Of the tests in a bucket; the rest are taken at full size."""
 
@@ -27,9 +28,11 @@ def pytest_collection_modifyitems(config: pytest.Config, items: list[pytest.Item
     items[:] = [item for item in items if item.nodeid not in spared]
 
 
-@pytest.fixture(params=[*sorted(KINDS), *IN_BUCKETS])
+@pytest.fixture(params=[*sorted(KINDS), *IN_BUCKETS, *([BY_SERVER] if SERVER else [])])
 def kind(request: pytest.FixtureRequest, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Kind:
     """One format in a folder of its own, or in a bucket."""
+    if request.param == BY_SERVER:
+        return iceberg_by_server(tmp_path)
     name, _, remote = request.param.partition(" in ")
     if not remote:
         return KINDS[name](tmp_path)

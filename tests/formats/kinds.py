@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, replace
 from functools import partial
@@ -170,12 +171,19 @@ def iceberg_by_rest(root: Path, bucket: Bucket) -> Kind:
 
 def iceberg_by_glue(root: Path, url: str) -> Kind:
     """Return Iceberg tables below a folder that Glue names, where nobody else has any."""
-    lake = f"{root}/lake"
-    catalog = partial(catalog_of, "glue", "remint", url, lake)
+    return _iceberg_alone(root, partial(catalog_of, "glue", "remint", url, f"{root}/lake"))
+
+
+def iceberg_by_server(root: Path) -> Kind:
+    """Return Iceberg tables below a folder that a REST server of your own names, where nobody else has any."""
+    return _iceberg_alone(root, partial(catalog_of, "rest", "remint", SERVER))
+
+
+def _iceberg_alone(root: Path, catalog: Callable[[], IcebergCatalog[Any]]) -> Kind:
     library = catalog().library
     for table in library.list_tables("gold") if library.namespace_exists("gold") else ():
         library.drop_table(table)
-    return _iceberg(root, catalog, lake, LOCAL)
+    return _iceberg(root, catalog, f"{root}/lake", LOCAL)
 
 
 def _iceberg(root: Path, catalog: Callable[[], IcebergCatalog[Any]], lake: str, storage: Storage) -> Kind:
@@ -197,4 +205,6 @@ def _once_before(commit: Callable[..., Any], act: Callable[[], object]) -> Calla
     return committing
 
 
+SERVER = os.environ.get("REMINT_TEST_REST", "")
+"""Where a REST server of yours answers, to hold the suites on it too; it reaches the folders of this machine."""
 KINDS: dict[str, Callable[..., Kind]] = {"delta": delta_in, "iceberg": iceberg_in}

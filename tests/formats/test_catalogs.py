@@ -19,7 +19,7 @@ from remint.formats.iceberg import IcebergFormat
 from remint.workspace.catalogs import catalog_of
 from tests.buckets import Bucket
 from tests.databases import Server
-from tests.formats.kinds import Kind, iceberg_by_glue, iceberg_by_rest, iceberg_in
+from tests.formats.kinds import SERVER, Kind, iceberg_by_glue, iceberg_by_rest, iceberg_by_server, iceberg_in
 
 
 @pytest.fixture(scope="module")
@@ -33,6 +33,7 @@ def glue() -> Iterator[str]:
 
 
 TOGETHER = ["sql", pytest.param("postgres", marks=pytest.mark.slow), pytest.param("rest", marks=pytest.mark.slow)]
+TOGETHER += ["server"] if SERVER else []
 ALL = [*TOGETHER, pytest.param("glue", marks=pytest.mark.slow)]
 
 
@@ -47,6 +48,8 @@ def kind(request: pytest.FixtureRequest, tmp_path: Path, monkeypatch: pytest.Mon
     if request.param == "rest":
         bucket: Bucket = request.getfixturevalue("at_bucket")
         return iceberg_by_rest(tmp_path, bucket)
+    if request.param == "server":
+        return iceberg_by_server(tmp_path)
     for name in ("AWS_ACCESS_KEY_ID", "AWS_SECRET_ACCESS_KEY"):
         monkeypatch.setenv(name, "test")
     monkeypatch.setenv("AWS_DEFAULT_REGION", "us-east-1")
