@@ -36,7 +36,7 @@ Act = Callable[[Workspace], Any]
 """One verb, as a process that knows nothing of earlier attempts carries it out; does nothing once it is done."""
 
 UNTOUCHED = 10_000
-EVERY = size(6, 1)
+EVERY = size(14, 1)
 """After one step is before the next one: of every second step both make every state that there is, once."""
 
 
@@ -196,13 +196,39 @@ def pick_up(project: Project, act: Act, ticks: int, fuse: Fuse | None = None) ->
         act(workspace)
 
 
+Scene = Callable[[Path], tuple[Project, Act]]
+
+
+class Scenes(dict[Scene, tuple[Project, Act]]):
+    """Scenes, each made when it is first asked for."""
+
+    def __init__(self, folder: Path) -> None:
+        super().__init__()
+        self._folder = folder
+
+    def __missing__(self, scene: Scene) -> tuple[Project, Act]:
+        self[scene] = scene(self._folder / scene.__name__)
+        return self[scene]
+
+    def copied(self, scene: Scene, root: Path) -> tuple[Project, Act]:
+        """Return a scene of one's own."""
+        project, act = self[scene]
+        return project.clone(root), act
+
+
+@pytest.fixture(scope="module")
+def scenes(tmp_path_factory: pytest.TempPathFactory) -> Scenes:
+    """All of them, for every test of this module."""
+    return Scenes(tmp_path_factory.mktemp("scenes"))
+
+
 @proof
 @pytest.mark.parametrize("when", When)
 @pytest.mark.parametrize("scene", SCENES)
 def test_a_run_killed_at_any_step_and_resumed_equals_an_uninterrupted_run(
-    tmp_path: Path, scene: Callable[[Path], tuple[Project, Act]], when: When
+    tmp_path: Path, scenes: Scenes, scene: Scene, when: When
 ) -> None:
-    base, act = scene(tmp_path / "base")
+    base, act = scenes.copied(scene, tmp_path / "base")
     cases = killed_everywhere(base, act, when, lambda steps: steps[::EVERY])
     report("steps", cases=cases, part=f"{scene.__name__}-{when}")
 
@@ -288,10 +314,10 @@ def test_a_run_killed_at_any_step_of_a_conflict_ends_with_all_or_nothing_of_it(t
 
 @pytest.mark.parametrize("scene", SCENES)
 def test_a_run_whose_every_resume_is_killed_too_comes_to_the_same_end(
-    tmp_path: Path, scene: Callable[[Path], tuple[Project, Act]]
+    tmp_path: Path, scenes: Scenes, scene: Scene
 ) -> None:
     """Each attempt dies one call later than the one before, so the deaths fall all over the resumes."""
-    project, act = scene(tmp_path / "base")
+    project, act = scenes.copied(scene, tmp_path / "base")
     whole = project.clone(tmp_path / "whole")
     act(whole.open())
     deaths, ticks = 0, project.ticks

@@ -49,6 +49,12 @@ def made(folder: Path, settings: str, **environment: str) -> str:
     return done.stdout
 
 
+@pytest.fixture(scope="module")
+def first(tmp_path_factory: pytest.TempPathFactory) -> str:
+    """What the first process makes."""
+    return made(tmp_path_factory.mktemp("first"), "threads = 1", PYTHONHASHSEED="0", TZ="UTC")
+
+
 @pytest.mark.parametrize(
     ("settings", "environment"),
     [
@@ -58,10 +64,8 @@ def made(folder: Path, settings: str, **environment: str) -> str:
     ],
 )
 def test_units_and_plans_are_the_same_in_every_process(
-    tmp_path: Path, settings: str, environment: dict[str, str]
+    first: str, tmp_path: Path, settings: str, environment: dict[str, str]
 ) -> None:
-    first = made(tmp_path / "first", "threads = 1", PYTHONHASHSEED="0", TZ="UTC")
-
     second = made(tmp_path / "second", settings, **environment)
 
     assert len(json.loads(first)["digests"]["gold.trend"]) == 35

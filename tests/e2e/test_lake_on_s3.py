@@ -27,7 +27,7 @@ pytestmark = pytest.mark.slow
 ON_ICEBERG = pytest.param("s3-iceberg", marks=[proof, full_size])
 
 
-@pytest.fixture(params=["local", "s3", ON_ICEBERG])
+@pytest.fixture(params=[pytest.param("local", marks=[proof, full_size]), "s3", ON_ICEBERG])
 def project(request: pytest.FixtureRequest, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Project:
     """A project whose history of three days is built, with its tables on a disk or in a bucket."""
     place, _, kept_in = request.param.partition("-")
@@ -114,7 +114,11 @@ def test_a_run_that_is_given_up_leaves_no_file(project: Project) -> None:
 
 @pytest.mark.parametrize(
     ("change", "kind"),
-    [("flip", Kind.FILE_FLIPPED), ("truncate", Kind.FILE_TRUNCATED), ("delete", Kind.FILE_MISSING)],
+    [
+        ("flip", Kind.FILE_FLIPPED),
+        pytest.param("truncate", Kind.FILE_TRUNCATED, marks=[proof, full_size]),
+        pytest.param("delete", Kind.FILE_MISSING, marks=[proof, full_size]),
+    ],
 )
 def test_a_file_that_somebody_changed_is_found_refused_and_mended(project: Project, change: str, kind: Kind) -> None:
     victim = min(p for p in project.parts() if p.startswith("/bronze/events/"))[1:]

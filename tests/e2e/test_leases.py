@@ -90,7 +90,7 @@ def test_a_holder_that_wakes_after_it_was_taken_over_changes_nothing(tmp_path: P
     fuse = Fuse(UNTOUCHED, When.BEFORE)
     armed(base.clone(tmp_path / "whole").open(), fuse).apply(plan)
     points = [n for n, call in enumerate(fuse.calls) if call != "create_run"]
-    chosen = points[:: max(1, len(points) // size(6, len(points)))]
+    chosen = points[:: max(1, len(points) // size(3, len(points)))]
 
     for point in chosen:
         step, number = fuse.calls[point], fuse.calls[:point].count(fuse.calls[point])

@@ -202,7 +202,7 @@ def test_a_state_whose_log_was_deleted_is_noticed_or_whole(tmp_path: Path) -> No
     whole = Barrier(1 << 30, lambda: None)
     counted = base.clone(tmp_path / "whole")
     armed(counted.open(), whole).apply(counted.plan())
-    noticed, steps = 0, range(1, len(whole.calls), size(6, 1))
+    noticed, steps = 0, range(1, len(whole.calls), size(12, 1))
     for step in steps:
         project = base.clone(tmp_path / f"{step}")
         assert killed_before(project, step)

@@ -16,14 +16,11 @@ from remint.formats.iceberg_catalog import IcebergCatalog, Pending
 from remint.workspace.catalogs import catalog_of
 from tests.buckets import Bucket
 from tests.e2e import lakehouses, projects
+from tests.e2e import test_lake_on_s3 as on_disk
 from tests.e2e.crashes import Killed
 from tests.e2e.lakehouses import Iceberg
 from tests.e2e.projects import Project, built, event
-from tests.e2e.test_lake_on_s3 import (  # noqa: F401
-    bad,
-    test_a_release_is_read_as_it_was_published,
-    test_late_rows_are_built_rolled_back_expired_and_proved,
-)
+from tests.proof import full_size, proof
 
 pytestmark = pytest.mark.slow
 
@@ -89,7 +86,9 @@ def project(kind: str, tmp_path: Path) -> Project:
     return built(tmp_path / "p", 3)
 
 
-@pytest.mark.parametrize("lands", [False, True], ids=["before", "after"])
+@pytest.mark.parametrize(
+    "lands", [pytest.param(False, id="before", marks=[proof, full_size]), pytest.param(True, id="after")]
+)
 def test_a_run_killed_at_its_first_commit_is_finished(
     project: Project, kind: str, monkeypatch: pytest.MonkeyPatch, lands: bool
 ) -> None:
@@ -118,4 +117,16 @@ def test_a_run_killed_at_its_first_commit_is_finished(
     assert project.tables() == project.expected()
     assert project.outstanding() == []
     assert {table: killed[table] for table in landed} == {table: project.versions()[table] for table in landed}
-    assert bad(project) == []
+    assert on_disk.bad(project) == []
+
+
+@proof
+@full_size
+def test_late_rows_are_built_rolled_back_expired_and_proved(project: Project) -> None:
+    on_disk.test_late_rows_are_built_rolled_back_expired_and_proved(project)
+
+
+@proof
+@full_size
+def test_a_release_is_read_as_it_was_published(project: Project) -> None:
+    on_disk.test_a_release_is_read_as_it_was_published(project)

@@ -25,7 +25,7 @@ def test_a_full_run_after_any_history_equals_the_oracle(tmp_path: Path, seed: in
     report("histories", cases=1, part=str(seed))
 
 
-EVERY = size(12, 1)
+EVERY = size(24, 1)
 SCENES = [test_crash.late_rows, test_crash.undoing, *test_crash.SCENES]
 
 

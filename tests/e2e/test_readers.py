@@ -111,7 +111,7 @@ def reads_so_far(folder: Path) -> int:
 
 @proof
 def test_no_reader_sees_a_part_of_a_run(tmp_path: Path, project: Project) -> None:
-    applies, wanted = size(4, 60), size(300, 15_000)
+    applies, wanted = size(2, 60), size(120, 15_000)
     publisher = Publisher(project, random.Random(7))
     publisher.note()
     command = [sys.executable, "-m", "tests.e2e.readers"]

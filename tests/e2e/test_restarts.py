@@ -28,9 +28,9 @@ from tests.proof import proof, report, size
 
 pytestmark = pytest.mark.slow
 
-RESTARTS = 8
-ENDED = 3
-DAYS = 14
+RESTARTS = size(3, 8)
+ENDED = size(2, 3)
+DAYS = size(7, 14)
 
 
 def started(project: Project, *arguments: str) -> subprocess.Popen[str]:

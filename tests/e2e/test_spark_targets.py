@@ -17,6 +17,7 @@ import pytest
 from tests.e2e.projects import Project, history, write_project
 from tests.e2e.test_engines import set_engine
 from tests.engines.both import CHEAP, what_spark_lacks
+from tests.proof import full_size, proof
 
 pytestmark = pytest.mark.slow
 
@@ -59,6 +60,8 @@ def built(project: Project) -> None:
     assert {u.proof for u in project.open().verify(MADE, size=9)} == {"proven"}
 
 
+@proof
+@full_size
 def test_a_process_that_was_submitted_takes_the_session_it_is_given(
     project: Project, java: None, tmp_path: Path
 ) -> None:

@@ -26,7 +26,7 @@ ROOM = 8 << 20
 NOBODY = 65534
 MEGABYTES = range(500, 1600, size(1100, 100))
 """Of address space. The libraries alone take more than the least of it."""
-PATIENCE_S = 30
+PATIENCE_S = size(10, 30)
 ENDS = {0: "done", 1: "said", 127: "died", 128 + signal.SIGABRT: "died", 128 + signal.SIGSEGV: "died"}
 ENDS |= {-signal.SIGABRT: "died", -signal.SIGSEGV: "died", -signal.SIGKILL: "hung"}
 """By exit code, what becomes of a process that has too little memory."""

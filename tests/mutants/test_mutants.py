@@ -13,7 +13,7 @@ import pytest
 
 from tests.mutants.faults import FAULTS, Fault
 from tests.mutants.protocol import PROTOCOL
-from tests.proof import FULL, proof, report
+from tests.proof import FULL, proof, report, size
 
 ROOT = Path(__file__).parents[2]
 PASSED, FAILED = 0, 1
@@ -56,7 +56,10 @@ def test_every_fault_can_be_planted(source: Path) -> None:
 
 
 def test_the_copy_without_a_fault_passes(source: Path) -> None:
-    code, said = outcome(source, tuple(sorted({test for fault in PLANTED for test in fault.tests})))
+    tests = sorted({test for fault in PLANTED for test in fault.tests})
+    code, said = outcome(
+        source, tuple(tests[: size(2, len(tests))])
+    )  # the rest of make test are these, on the code itself
 
     assert code == PASSED, said
 

@@ -10,7 +10,6 @@ import pytest
 from alembic import command
 from alembic.config import Config
 from sqlalchemy import insert, text, update
-from sqlalchemy.exc import ProgrammingError
 from store_values import a_run, an_approval, an_entry, an_outcome
 
 import remint_audit_verifier as apart
@@ -93,7 +92,7 @@ def test_a_number_in_the_place_of_a_boolean_is_an_edit_where_a_database_takes_it
         assert store.audit(1)[0].entry.override_state is True
         assert walk(store.audit_chain()).broken.kind == "edited"
     else:
-        with pytest.raises(ProgrammingError), store._database.writing() as connection:
+        with pytest.raises(StoreError, match="boolean"), store._database.writing() as connection:
             connection.execute(edit)
         assert walk(store.audit_chain()).broken is None
 
