@@ -6,6 +6,7 @@ The oracle (``expected``) knows the landed lines and nothing else: row lists and
 from __future__ import annotations
 
 import atexit
+import gc
 import json
 import shutil
 import tempfile
@@ -457,6 +458,7 @@ def built(root: Path, days: int, each: int = 3) -> Project:
         place = Path(tempfile.mkdtemp(prefix="remint-built-"))
         atexit.register(shutil.rmtree, place, ignore_errors=True)
         _originals[asked] = _built(place / "p", days, each)
+        gc.collect()  # closes its state, so that copies are of a project at rest
     return _originals[asked].clone(root)
 
 

@@ -38,6 +38,8 @@ Act = Callable[[Workspace], Any]
 UNTOUCHED = 10_000
 EVERY = size(14, 1)
 """After one step is before the next one: of every second step both make every state that there is, once."""
+STRIDE = size(3, 1)
+"""How much later each resume dies than the one before."""
 
 
 def landed(root: Path) -> tuple[Project, Act]:
@@ -327,7 +329,7 @@ def test_a_run_whose_every_resume_is_killed_too_comes_to_the_same_end(
             pick_up(project, act, ticks, Fuse(deaths, When.AFTER if deaths % 2 else When.BEFORE))
             break
         except Killed:
-            deaths += 1
+            deaths += STRIDE
 
     assert deaths > 5
     assert left_behind(project) == left_behind(whole)

@@ -44,6 +44,7 @@ from tests.e2e.extracting import (
 from tests.e2e.projects import FILES, Project, line_of, write_project
 from tests.e2e.projects import event as an_event
 from tests.e2e.test_ingest import counts
+from tests.proof import proof, report, size
 
 HALF = date(2026, 10, 25)
 DOWN = date(2026, 10, 23)
@@ -226,13 +227,15 @@ def _hinted(act: Callable[[], Any]) -> None:
         raise
 
 
+@proof
 @pytest.mark.slow
 @pytest.mark.parametrize("when", When)
 def test_a_run_killed_at_any_step_is_resumed_to_the_same_end(tmp_path: Path, when: When) -> None:
     """Between any two pages, within one, and while the tables are published; no page is skipped."""
     world = World(days=3, posts_a_day=30, first_day=SMALL.first_day)
     pages = -(-len(told(world)) // 40)
-    for at in range(len(calls_of(tmp_path / "whole", world))):
+    points = range(0, len(calls_of(tmp_path / "whole", world)), size(3, 1))
+    for at in points:
         with extracting(tmp_path / f"{at}", Feed(world)) as api:
             fuse = Fuse(at, when)
             with pytest.raises(Killed):
@@ -246,6 +249,7 @@ def test_a_run_killed_at_any_step_is_resumed_to_the_same_end(tmp_path: Path, whe
             assert len(api.moves()) == 1
             assert pages <= api.server.requests <= pages + 1
             assert not api.project.outstanding()
+    report("steps", cases=len(points), part=f"extraction-{when}")
 
 
 def calls_of(root: Path, world: World) -> list[str]:

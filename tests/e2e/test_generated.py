@@ -20,7 +20,7 @@ from tests.proof import proof, report, size
 
 pytestmark = pytest.mark.slow
 
-GRAPHS = size(4, 20)
+GRAPHS = size(3, 20)
 STEPS = 7
 
 

@@ -16,7 +16,7 @@ from tests.proof import proof, report, size
 pytestmark = pytest.mark.slow
 
 SCENES = size(1, len(test_crash.SCENES))
-DEATHS = size(3, 10_000)
+DEATHS = size(2, 10_000)
 """Of each scene and side; at full size every step."""
 
 

@@ -46,7 +46,7 @@ def bad(project: Project, *, read_data: bool) -> list[Symptom]:
 
 @proof
 def test_every_change_is_found_and_none_gets_into_a_result(original: Project, tmp_path: Path) -> None:
-    tampered(original, tmp_path, range(size(22, 500)))
+    tampered(original, tmp_path, range(size(14, 500)))
 
 
 def tampered(original: Project, tmp_path: Path, numbers: Sequence[int]) -> None:

@@ -103,7 +103,7 @@ def histories(draw: st.DrawFn) -> tuple[list[Post], Runs]:
     return posts, [[file for file in run if file] for run in runs]
 
 
-@settings(max_examples=size(24, 60), deadline=None)
+@settings(max_examples=size(12, 60), deadline=None)
 @given(histories())
 def test_any_order_in_any_files_gives_the_arrivals_of_the_oracle(history: tuple[list[Post], Runs]) -> None:
     posts, runs = history

@@ -59,7 +59,7 @@ def histories(row: str, part: int, cases: int, worlds: Worlds) -> Coverage:
 @pytest.mark.slow
 @pytest.mark.parametrize("part", range(PARTS))
 def test_whatever_happens_in_memory_everything_holds(folder: Path, part: int) -> None:
-    cases = size(12, 1_000)
+    cases = size(8, 1_000)
 
     met = histories("memory", part, cases, lambda seed: MemoryLake(folder, seed))
 
