@@ -1,6 +1,8 @@
 """Settings and databases that every test shares."""
 
+import gc
 import os
+import re
 from collections import Counter
 from collections.abc import Iterator
 from typing import TYPE_CHECKING
@@ -26,6 +28,10 @@ os.environ.setdefault("REMINT_POLICY__PRIORITY", "normal")
 _ON_SPARK = {"test_portability.py", "test_session.py", "test_engines.py"}
 
 
+_IN_BUCKET = re.compile(r"s3|bucket|\brest\b")
+"""Tests that need the S3 server, which takes time from all others as long as it runs."""
+
+
 @pytest.hookimpl(tryfirst=True)  # before xdist looks at the groups
 def pytest_collection_modifyitems(config: pytest.Config, items: list[pytest.Item]) -> None:
     """Leave out what is for the full size alone, and give what one process should do to one."""
@@ -36,8 +42,21 @@ def pytest_collection_modifyitems(config: pytest.Config, items: list[pytest.Item
     for item in items:
         if "spark" in item.nodeid.lower().rpartition("/")[2] or item.path.name in _ON_SPARK:
             item.add_marker(pytest.mark.xdist_group("spark"))
+        elif _IN_BUCKET.search(item.nodeid.lower()):
+            item.add_marker(pytest.mark.xdist_group("bucket"))
         elif _shares_with_its_module(item):
             item.add_marker(pytest.mark.xdist_group(item.nodeid.partition("::")[0]))
+
+
+def pytest_collection_finish() -> None:
+    """Let the collector of garbage leave alone what is there by now: it stays, and takes long to look through."""
+    gc.collect()
+    gc.freeze()
+
+
+def pytest_unconfigure() -> None:
+    """Let libraries that count what is left at the end find it gone."""
+    gc.unfreeze()
 
 
 def _shares_with_its_module(item: pytest.Item) -> bool:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import random
 from collections.abc import Iterator, Sequence
 from functools import cached_property
 from pathlib import Path
@@ -15,11 +16,11 @@ from pyiceberg.catalog import Catalog
 from remint.formats.iceberg_catalog import IcebergCatalog, Pending
 from remint.workspace.catalogs import catalog_of
 from tests.buckets import Bucket
-from tests.e2e import lakehouses, projects
+from tests.e2e import lakehouses, projects, tampering_iceberg
 from tests.e2e import test_lake_on_s3 as on_disk
 from tests.e2e.crashes import Killed
 from tests.e2e.lakehouses import Iceberg
-from tests.e2e.projects import Project, built, event
+from tests.e2e.projects import Project, built, event, remint
 from tests.proof import full_size, proof
 
 pytestmark = pytest.mark.slow
@@ -130,3 +131,19 @@ def test_late_rows_are_built_rolled_back_expired_and_proved(project: Project) ->
 @full_size
 def test_a_release_is_read_as_it_was_published(project: Project) -> None:
     on_disk.test_a_release_is_read_as_it_was_published(project)
+
+
+@pytest.mark.parametrize("kind", ["glue"], indirect=True)
+@pytest.mark.parametrize("damage", ["metadata", pytest.param("manifest list", marks=[proof, full_size])])
+def test_damaged_metadata_is_made_anew_where_glue_names_it(project: Project, damage: str) -> None:
+    project.set_factor(2)
+    project.run()
+    before = project.live(), project.versions(), project.tables()
+    tampering_iceberg.METADATA[damage](project, "gold.daily", random.Random(1))
+    assert {subject for _, subject in on_disk.bad(project)} == {"gold.daily"}
+
+    told = remint(project, "repair", "--apply", "--reason", "a sector was lost")
+
+    assert told.exit_code == 0, told.output
+    assert (project.live(), project.versions(), project.tables()) == before
+    assert on_disk.bad(project) == []

@@ -16,11 +16,13 @@ import tempfile
 import time
 from collections.abc import Iterator
 from pathlib import Path
+from types import SimpleNamespace
 from typing import Any
 
 import pytest
 
 import remint
+from remint.store import read_only
 from remint.store.read_only import open_store_to_read
 from tests.e2e.projects import Project
 
@@ -182,6 +184,17 @@ def test_writers_that_come_and_go_never_give_a_reader_two_states(project: Projec
     assert changes > 5
     assert [f for f in found if f[1:] != [total, total]] == []
     assert len({f[0] for f in found}) > 3
+
+
+def test_a_log_that_is_being_taken_away_is_none_that_nobody_finished(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    state, log = tmp_path / "state.db", tmp_path / "state.db-wal"
+    log.write_bytes(b"what was in it is in the file already")
+    monkeypatch.setattr(read_only, "_may_write", lambda _: False)
+    monkeypatch.setattr(read_only, "time", SimpleNamespace(sleep=lambda _: log.unlink()))
+
+    assert not read_only._takes_locks(state)
 
 
 def test_a_reader_migrates_nothing(project: Project) -> None:

@@ -33,7 +33,7 @@ LOSSES = [(loss, name) for loss in Loss for name in FEWER] + ([] if FULL else [(
 RESUMES = size(2, 200)
 
 
-@pytest.fixture(scope="session")
+@pytest.fixture(scope="module")
 def stage(tmp_path_factory: pytest.TempPathFactory) -> Iterator[tuple[Path, Server]]:
     """A scratch folder in memory, and the fork server."""
     folder = tmp_path_factory.mktemp("faults")
@@ -62,7 +62,7 @@ class Plays(dict[str, Played]):
         return self[name]
 
 
-@pytest.fixture(scope="session")
+@pytest.fixture(scope="module")
 def plays(stage: tuple[Path, Server]) -> Plays:
     """The scenes."""
     return Plays(*stage)

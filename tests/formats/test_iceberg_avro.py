@@ -8,6 +8,7 @@ from pathlib import Path
 import pytest
 from pyiceberg.avro.file import AvroFile
 from pyiceberg.io.pyarrow import PyArrowFileIO
+from pyiceberg.utils.singleton import Singleton
 
 from remint.errors import LogDamaged
 from remint.formats.base import Replacement
@@ -29,6 +30,16 @@ def manifest(tmp_path_factory: pytest.TempPathFactory) -> bytes:
 def test_a_whole_file_is_read(manifest: bytes) -> None:
     require_whole(manifest, deep=False)
     require_whole(manifest, deep=True)
+
+
+def test_what_is_needed_to_read_files_of_one_kind_is_made_once(manifest: bytes) -> None:
+    """pyiceberg keeps all of it until the process ends: a megabyte for every few files."""
+    require_whole(manifest, deep=True)
+    kept = len(Singleton._instances)
+    for _ in range(3):
+        require_whole(manifest, deep=True)
+
+    assert len(Singleton._instances) == kept
 
 
 def test_a_file_that_ends_early_is_refused_wherever_it_ends(manifest: bytes) -> None:

@@ -7,6 +7,8 @@ closed by the mark of the file. That finds what was cut off, emptied or overwrit
 
 from __future__ import annotations
 
+import json
+from functools import cache, lru_cache
 from io import BytesIO
 from typing import TYPE_CHECKING
 
@@ -14,11 +16,12 @@ from pyiceberg.avro.decoder import StreamingBinaryDecoder
 from pyiceberg.avro.file import META_SCHEMA, SYNC_SIZE, AvroFileHeader
 from pyiceberg.avro.resolver import construct_reader
 from pyiceberg.io import FileIO, InputFile, InputStream, OutputFile
+from pyiceberg.utils.schema_conversion import AvroSchemaConversion
 
 if TYPE_CHECKING:
     from pyiceberg.avro.reader import Reader
 
-_MAGIC = b"Obj\x01"
+_MAGIC, _SCHEMA = b"Obj\x01", "avro.schema"
 
 
 class TornFile(ValueError):
@@ -83,14 +86,25 @@ def _walk(content: bytes, *, deep: bool) -> None:
     if not content.startswith(_MAGIC):
         raise TornFile("it is empty" if not content else "it does not begin as an Avro file does")
     decoder = StreamingBinaryDecoder(content)
-    header: AvroFileHeader = construct_reader(META_SCHEMA, {-1: AvroFileHeader}).read(decoder)
-    reader, codec = construct_reader(header.get_schema()), header.compression_codec()
+    header: AvroFileHeader = _header_reader().read(decoder)
+    reader, codec = _reader(header.meta[_SCHEMA]), header.compression_codec()
     while decoder.tell() < len(content):
         count, block = decoder.read_int(), decoder.read_bytes()
         if decoder.read(SYNC_SIZE) != header.sync:
             raise TornFile("one of its blocks does not end with the mark of the file")
         if deep:
             _decode(reader, codec.decompress(block) if codec else block, count)
+
+
+@cache
+def _header_reader() -> Reader:
+    return construct_reader(META_SCHEMA, {-1: AvroFileHeader})
+
+
+@lru_cache(maxsize=100)
+def _reader(schema: str) -> Reader:
+    """Return the reader of files with a schema. pyiceberg keeps every reader for ever: one for each file adds up."""
+    return construct_reader(AvroSchemaConversion().avro_to_iceberg(json.loads(schema)))
 
 
 def _decode(reader: Reader, block: bytes, count: int) -> None:

@@ -32,7 +32,7 @@ from remint.store.postgres import postgresql
 from remint.store.sql_store import BUSY_TIMEOUT_S, SqlStore
 from remint.store.values import Projection
 
-_ATTEMPTS = 20
+_ATTEMPTS, _LOOKS = 20, 10
 _SETTLED_S = 0.05
 """A file that changed within so long may change again without another time of change."""
 
@@ -179,14 +179,16 @@ def _takes_locks(path: Path) -> bool:
     if _may_write(path):
         return True
     log, index, journal = (Path(f"{path}{suffix}") for suffix in ("-wal", "-shm", "-journal"))
-    if (index.exists() and log.exists()) or journal.exists():
-        return True
-    if _size(log):
-        raise StoreError(
-            f"the state database {path} has a log that nobody finished, and no index of it that could be read",
-            hint="remint status    # by somebody who may write to it; it finishes the log",
-        )
-    return False
+    for _ in range(_LOOKS):
+        if (index.exists() and log.exists()) or journal.exists():
+            return True
+        if not _size(log):
+            return False
+        time.sleep(_SETTLED_S)  # who is the last to close it takes the index away before the log
+    raise StoreError(
+        f"the state database {path} has a log that nobody finished, and no index of it that could be read",
+        hint="remint status    # by somebody who may write to it; it finishes the log",
+    )
 
 
 def _may_write(path: Path) -> bool:
