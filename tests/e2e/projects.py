@@ -449,11 +449,11 @@ def keyed_project(root: Path) -> Project:
 def built(root: Path, days: int, each: int = 3) -> Project:
     """Return a project whose history of ``days`` days is ingested and built.
 
-    Half of the time of these tests would go into building the same one: on this machine's disk it is a copy.
+    Half of the time of these tests would go into building the same one: it is a copy, where that is quick to make.
     """
-    if state_on or lake_on or tables_in != "delta":
+    if state_on or tables_in != "delta":
         return _built(root, days, each)
-    asked = (days, each, *sorted(FILES.items()))
+    asked = (days, each, lake_on and lake_on.endpoint, *sorted(FILES.items()))
     if asked not in _originals:
         place = Path(tempfile.mkdtemp(prefix="remint-built-"))
         atexit.register(shutil.rmtree, place, ignore_errors=True)

@@ -139,3 +139,17 @@ def test_what_spark_has_not_is_refused_before_anything_is_written(
 
     assert project.files().keys() == before
     assert project.outstanding() == []
+
+
+def test_what_reads_the_time_of_the_plan_runs_on_spark(tmp_path: Path) -> None:
+    said = DATASETS.replace("FROM events GROUP BY", "FROM events WHERE event_time <= run.now GROUP BY")
+    assert said != DATASETS
+    project = write_project(tmp_path / "p", {"datasets.py": said})
+    project.land("a", history(2))
+    project.ingest()
+    project.run("silver.events")
+    set_engine(project, 'name = "spark"\ndigests = "portable"')
+
+    project.run("gold.daily")
+
+    assert project.rows("gold.daily") == project.expected()["gold.daily"]

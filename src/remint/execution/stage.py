@@ -39,7 +39,7 @@ class StagedUnit:
     """The content equals what is live, so nothing is republished."""
 
 
-def outline(tools: Tools, graph: DatasetGraph, dataset: Dataset, keys: PartitionSet) -> StageWork:
+def outline(tools: Tools, graph: DatasetGraph, dataset: Dataset, keys: PartitionSet, now: str) -> StageWork:
     """Return the staging of ``keys`` with inputs that name no file: enough to say whether an engine can do it."""
     sources = {entry.alias: graph[entry.dataset] for entry in dataset.inputs}
     return StageWork(
@@ -52,6 +52,7 @@ def outline(tools: Tools, graph: DatasetGraph, dataset: Dataset, keys: Partition
         context=PartitionSet(keys.grain),
         root=tools.folder(dataset),
         token="",
+        now=now,
         function=tools.function_of(dataset),
     )
 
