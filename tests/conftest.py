@@ -91,6 +91,18 @@ def bucket() -> "Iterator[Bucket]":
         yield server
 
 
+@pytest.fixture(scope="session")
+def glue() -> "Iterator[str]":
+    """The address of a server that answers as Glue does."""
+    from moto.server import ThreadedMotoServer
+
+    server = ThreadedMotoServer("127.0.0.1", 0)
+    server.start()
+    host, port = server.get_host_and_port()
+    yield f"http://{host}:{port}"
+    server.stop()
+
+
 @pytest.fixture
 def at_bucket(bucket: "Bucket", monkeypatch: pytest.MonkeyPatch) -> "Bucket":
     """The S3 server, found by every client of AWS in this test."""

@@ -3,14 +3,13 @@
 from __future__ import annotations
 
 import random
-from collections.abc import Iterator, Sequence
+from collections.abc import Sequence
 from functools import cached_property
 from pathlib import Path
 from typing import Any
 from urllib.request import urlopen
 
 import pytest
-from moto.server import ThreadedMotoServer
 from pyiceberg.catalog import Catalog
 
 from remint.formats.iceberg_catalog import IcebergCatalog, Pending
@@ -48,16 +47,6 @@ class Named(Iceberg):
 
     def _is_made(self) -> bool:
         return True
-
-
-@pytest.fixture(scope="module")
-def glue() -> Iterator[str]:
-    """A server that answers as Glue does."""
-    server = ThreadedMotoServer("127.0.0.1", 0)
-    server.start()
-    host, port = server.get_host_and_port()
-    yield f"http://{host}:{port}"
-    server.stop()
 
 
 @pytest.fixture(params=["rest", "glue"])

@@ -4,13 +4,11 @@ from __future__ import annotations
 
 import socket
 import sys
-from collections.abc import Iterator
 from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
 import pytest
-from moto.server import ThreadedMotoServer
 from pyiceberg.exceptions import CommitStateUnknownException
 
 from remint.errors import CatalogRefused, CatalogUnavailable, PublishConflict
@@ -20,17 +18,6 @@ from remint.workspace.catalogs import catalog_of
 from tests.buckets import Bucket
 from tests.databases import Server
 from tests.formats.kinds import SERVER, Kind, iceberg_by_glue, iceberg_by_rest, iceberg_by_server, iceberg_in
-
-
-@pytest.fixture(scope="module")
-def glue() -> Iterator[str]:
-    """A server that answers as Glue does."""
-    server = ThreadedMotoServer("127.0.0.1", 0)
-    server.start()
-    host, port = server.get_host_and_port()
-    yield f"http://{host}:{port}"
-    server.stop()
-
 
 TOGETHER = ["sql", pytest.param("postgres", marks=pytest.mark.slow), pytest.param("rest", marks=pytest.mark.slow)]
 TOGETHER += ["server"] if SERVER else []
