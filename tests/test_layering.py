@@ -222,3 +222,23 @@ def test_every_module_says_what_it_is_for() -> None:
 def test_tests_that_belong_to_one_process_are_told_apart(request: pytest.FixtureRequest) -> None:
     """By the end of their names: where pytest and xdist do not agree on those, every group is forgotten."""
     assert "PYTEST_XDIST_WORKER" not in os.environ or request.node.nodeid.endswith("@house")
+
+
+def test_what_has_a_full_size_is_run_at_it() -> None:
+    """``make test-faults`` takes what is marked ``proof``; any other test never sees the second figure of ``size``."""
+    forgotten = []
+    for path in sorted(Path(__file__).parent.rglob("test_*.py")):
+        tree = ast.parse(path.read_text())
+        said = [n for n in tree.body if isinstance(n, ast.Assign)]
+        if any(ast.unparse(n.targets[0]) == "pytestmark" and "proof" in ast.unparse(n.value) for n in said):
+            continue
+        tests = [n for n in ast.walk(tree) if isinstance(n, ast.FunctionDef) and n.name.startswith("test_")]
+        marked = [n for n in tests if "proof" in map(ast.unparse, n.decorator_list)]
+        forgotten += [f"{path.name} {n.name}" for n in tests if _sizes(n) and n not in marked]
+        forgotten += [path.name] if not marked and any(map(_sizes, said)) else []
+
+    assert forgotten == []
+
+
+def _sizes(tree: ast.AST) -> bool:
+    return any(isinstance(n, ast.Call) and ast.unparse(n.func) == "size" for n in ast.walk(tree))

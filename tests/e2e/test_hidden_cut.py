@@ -15,7 +15,7 @@ from remint.execution.verify import Proof
 from tests.e2e import projects, test_histories
 from tests.e2e.lakehouses import Iceberg
 from tests.e2e.projects import DATASETS, FILES, Project, built, event, write_project
-from tests.proof import size
+from tests.proof import proof, size
 
 pytestmark = pytest.mark.slow
 PLAIN = 'silver("events", partition=day("event_date")'
@@ -87,6 +87,7 @@ def test_buckets_split_the_files_of_a_day_and_nothing_else(tmp_path: Path, monke
 
 
 @pytest.mark.usefixtures("hidden")
+@proof
 @pytest.mark.parametrize("seed", range(size(1, 30)))
 def test_a_full_run_after_any_history_equals_the_oracle(tmp_path: Path, seed: int) -> None:
     test_histories.play(tmp_path, seed)

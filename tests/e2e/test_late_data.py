@@ -9,9 +9,9 @@ import pytest
 
 from remint.model.plan import Plan
 from tests.e2e.projects import FILES, Project, contract, write_project
-from tests.proof import size
+from tests.proof import proof, size
 
-pytestmark = pytest.mark.slow
+pytestmark = [pytest.mark.slow, proof]
 
 DAYS = size(1100, 3650)
 WINDOW = 27

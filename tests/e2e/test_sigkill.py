@@ -14,7 +14,7 @@ from pathlib import Path
 import pytest
 
 from tests.e2e.projects import Project, day_at, event, history, write_project
-from tests.proof import size
+from tests.proof import proof, size
 
 pytestmark = pytest.mark.slow
 
@@ -58,6 +58,7 @@ def worlds(tmp_path_factory: pytest.TempPathFactory) -> tuple[Project, Project]:
     return base, whole
 
 
+@proof
 @pytest.mark.parametrize("seed", range(size(1, 5)))
 def test_a_process_killed_at_a_random_moment_is_resumed_to_the_same_end(
     tmp_path: Path, worlds: tuple[Project, Project], seed: int

@@ -177,6 +177,7 @@ MENDED_LOGS = ["zero entry", "torn entry", "last entry dropped", "entry duplicat
 
 
 @pytest.mark.parametrize("kind", MENDED_LOGS)
+@proof
 @pytest.mark.parametrize("seed", range(size(1, 10)))
 def test_a_damaged_log_is_written_anew_from_the_journal(
     original: Project, tmp_path: Path, kind: str, seed: int

@@ -19,7 +19,7 @@ from hypothesis import strategies as st
 
 from remint.model.dataset import Column
 from tests.engines.ingesting import BRONZE, COLUMNS, GOOD, Lake, counts, line
-from tests.proof import size
+from tests.proof import proof, size
 
 INSTANT = re.compile(r"(\d{4}-\d\d-\d\d)[Tt ](\d\d:\d\d:\d\d)(?:\.(\d{1,9}))?([Zz]|[+-]\d\d(?::?\d\d)?)", re.ASCII)
 NEEDED = {"event_id", "event_timestamp", "ingestion_timestamp"}
@@ -220,6 +220,7 @@ def test_sets_and_python_read_the_same_values(tmp_path: Path) -> None:
     assert [a.digest for a in sets.arrivals] == [a.digest for a in python.arrivals]
 
 
+@proof
 @settings(max_examples=size(20, 40))
 @given(
     st.lists(

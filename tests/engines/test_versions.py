@@ -19,7 +19,7 @@ from remint.model.digest import ContentDigest
 from remint.model.partition import Grain
 from remint.model.provenance import Arrival
 from tests.engines.ingesting import BRONZE, Lake
-from tests.proof import size
+from tests.proof import proof, size
 
 POSTS = replace(
     BRONZE,
@@ -103,6 +103,7 @@ def histories(draw: st.DrawFn) -> tuple[list[Post], Runs]:
     return posts, [[file for file in run if file] for run in runs]
 
 
+@proof
 @settings(max_examples=size(12, 60), deadline=None)
 @given(histories())
 def test_any_order_in_any_files_gives_the_arrivals_of_the_oracle(history: tuple[list[Post], Runs]) -> None:

@@ -55,11 +55,11 @@ def test_every_fault_can_be_planted(source: Path) -> None:
     assert not changed, "the code has changed: write these faults anew"
 
 
+@proof
 def test_the_copy_without_a_fault_passes(source: Path) -> None:
+    """Some of the tests, in small: the rest of ``make test`` are all of them, on the code itself."""
     tests = sorted({test for fault in PLANTED for test in fault.tests})
-    code, said = outcome(
-        source, tuple(tests[: size(2, len(tests))])
-    )  # the rest of make test are these, on the code itself
+    code, said = outcome(source, tuple(tests[: size(2, len(tests))]))
 
     assert code == PASSED, said
 
