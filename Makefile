@@ -35,7 +35,7 @@ interop: setup ## Fetch Spark and DuckDB with their readers of tables into .inte
 	@$(BIN)/python tests/interop/fetch.py
 
 test: lint interop ## Lint, then every test.
-	$(BIN)/python -m pytest -n 2 -rs $(IN_MEMORY)
+	$(BIN)/python -m pytest -n 2 $(IN_MEMORY)
 
 test-fast: setup ## The tests that take no more than seconds.
 	$(BIN)/python -m pytest -m 'not slow'

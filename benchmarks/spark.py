@@ -95,7 +95,7 @@ def main() -> None:
     parser.add_argument("--master", default="local[2]", help="as Spark spells it")
     asked = parser.parse_args()
     ctypes.CDLL(None).prctl(_SUBREAPER, 1, 0, 0, 0)
-    bench = Bench(asked.events, asked.days, asked.runs, fresh=False)
+    bench = Bench((asked.events, asked.days), asked.runs, "delta", fresh=False)
     bench.root.parent.mkdir(exist_ok=True)
     before = noise()
     bench.prepare()
