@@ -26,7 +26,7 @@ from botocore.config import Config
 from botocore.exceptions import BotoCoreError, ClientError
 from botocore.loaders import JSONFileLoader
 
-_PARTS = ("s3", "s3.port.grpc", "master", "master.port.grpc", "volume", "volume.port.grpc", "filer", "filer.port.grpc")
+_PARTS = tuple(f"{part}.port{kind}" for part in ("s3", "master", "volume", "filer", "admin") for kind in ("", ".grpc"))
 _PATIENCE_S = 60
 BUCKET = "lake"
 
@@ -37,6 +37,7 @@ class Bucket:
 
     folder: Path
     port: int = 0
+    ports: tuple[int, ...] = ()
     catalog_port: int = 0
     key: str = field(default_factory=lambda: f"AKID{secrets.token_hex(8).upper()}")
     secret: str = field(default_factory=lambda: secrets.token_hex(20))
@@ -82,13 +83,11 @@ class Bucket:
 
     def start(self) -> None:
         """Start the server and wait until it answers."""
-        ports = _free_ports(len(_PARTS) + 2)
-        self.port, self.catalog_port = ports[0], ports[-2]
-        named = [
-            f"-{part if '.' in part else f'{part}.port'}={port}" for part, port in zip(_PARTS, ports, strict=False)
-        ]
+        self.ports = ports = tuple(_free_ports(len(_PARTS) + 1))
+        self.port, self.catalog_port = ports[0], ports[-1]
+        named = [f"-{part}={port}" for part, port in zip(_PARTS, ports, strict=False)]
         command = [str(Path(sysconfig.get_path("scripts")) / "weed"), "mini", f"-dir={self.folder}", *named]
-        command += ["-ip=127.0.0.1", "-ip.bind=127.0.0.1", f"-bucket={BUCKET}", f"-admin.port={ports[-1]}"]
+        command += ["-ip=127.0.0.1", "-ip.bind=127.0.0.1", f"-bucket={BUCKET}"]
         command += [f"-s3.port.iceberg={self.catalog_port}", "-s3.port.lance=0", "-admin.ui=false", "-webdav=false"]
         command += ["-master.telemetry=false"]
         with (self.folder / "log").open("ab") as log:
@@ -96,7 +95,7 @@ class Bucket:
                 command,
                 stdout=log,
                 stderr=log,
-                env={**os.environ, **self.environment},
+                env={**os.environ, **self.environment, "TMPDIR": str(self.folder)},
                 preexec_fn=_end_with_parent,  # noqa: PLW1509 - one system call
             )
         began = time.monotonic()
@@ -152,6 +151,9 @@ class Bucket:
         assert self.process
         self.process.send_signal(signal.SIGKILL)
         self.process.wait(_PATIENCE_S)
+        for port in self.ports:
+            for left in Path("/tmp").glob(f"seaweedfs-*-{port}.sock"):
+                left.unlink(missing_ok=True)
 
 
 def _free_ports(number: int) -> list[int]:

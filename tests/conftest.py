@@ -24,9 +24,8 @@ settings.load_profile("remint")
 os.environ.setdefault("REMINT_POLICY__PRIORITY", "normal")
 
 
-# Every process that needs Spark would start one of its own.
 _ON_SPARK = {"test_portability.py", "test_session.py", "test_engines.py"}
-
+"""Tests that need Spark, beside those that are named for it: every process would start one of its own."""
 
 _IN_BUCKET = re.compile(r"s3|bucket|\brest\b")
 """Tests that need the S3 server, which takes time from all others as long as it runs."""
@@ -109,3 +108,15 @@ def at_bucket(bucket: "Bucket", monkeypatch: pytest.MonkeyPatch) -> "Bucket":
     for name, value in bucket.environment.items():
         monkeypatch.setenv(name, value)
     return bucket
+
+
+@pytest.fixture
+def at_glue(glue: str, monkeypatch: pytest.MonkeyPatch) -> str:
+    """The address of the server that answers as Glue does, without tables, and let in by every client of AWS."""
+    from urllib.request import urlopen
+
+    urlopen(f"{glue}/moto-api/reset", b"").close()
+    for name in ("AWS_ACCESS_KEY_ID", "AWS_SECRET_ACCESS_KEY"):
+        monkeypatch.setenv(name, "test")
+    monkeypatch.setenv("AWS_DEFAULT_REGION", "us-east-1")
+    return glue

@@ -15,7 +15,7 @@ from remint.execution.verify import Proof
 from tests.e2e import projects, test_histories
 from tests.e2e.lakehouses import Iceberg
 from tests.e2e.projects import DATASETS, FILES, Project, built, event, write_project
-from tests.proof import proof, size
+from tests.proof import full_size, proof, size
 
 pytestmark = pytest.mark.slow
 PLAIN = 'silver("events", partition=day("event_date")'
@@ -63,8 +63,11 @@ def test_late_rows_are_built_rolled_back_and_proved(tmp_path: Path) -> None:
 
 
 @pytest.mark.usefixtures("iceberg")
-def test_buckets_split_the_files_of_a_day_and_nothing_else(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    split = HIDDEN.replace("hidden=True", 'hidden=True, buckets=("event_id", 3)')
+@pytest.mark.parametrize("cut", [PLAIN, pytest.param(HIDDEN, marks=[proof, full_size])], ids=["plain", "hidden"])
+def test_buckets_split_the_files_of_a_day_and_nothing_else(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, cut: str
+) -> None:
+    split = f'{cut}, buckets=("event_id", 3)'
     monkeypatch.setattr(projects, "FILES", {**FILES, "datasets.py": DATASETS.replace(PLAIN, split)})
     project = built(tmp_path / "p", 3)
     assert project.tables() == project.expected()
@@ -126,9 +129,8 @@ def test_what_somebody_else_wrote_is_found_by_its_day_and_adopted(tmp_path: Path
     [
         ('day("event_time", hidden=True, zone="Europe/Madrid")', "a hidden cut is by UTC, and not by Europe/Madrid"),
         ('day("event_time", hidden=True, by="tenant")', "a hidden cut of event_time takes no further column"),
-        ('day("event_time", hidden=True, buckets=("who", 3))', "the contract has no column 'who' to make buckets of"),
-        ('day("event_time", hidden=True, buckets=16)', "buckets=16 is no column with a number"),
-        ('day("event_date", buckets=("event_id", 16))', "buckets are of a hidden cut"),
+        ('day("event_date"), buckets=("who", 3)', "the contract has no column 'who' to make buckets of"),
+        ('day("event_date"), buckets=16', "buckets=16 is no column with a number"),
         ('day("event_date", hidden=True)', "the partition column event_date is DATE; it must be TIMESTAMPTZ"),
     ],
 )
@@ -143,8 +145,15 @@ def test_what_a_hidden_cut_cannot_be_is_refused(tmp_path: Path, declared: str, s
     assert says in "\n".join(m.message for m in caught.value.mistakes)
 
 
-def test_a_delta_table_has_no_hidden_cut(tmp_path: Path) -> None:
-    project = write_project(tmp_path, {"datasets.py": DATASETS.replace(PLAIN, HIDDEN)})
+@pytest.mark.parametrize(
+    ("declared", "says"),
+    [
+        (HIDDEN, "delta tables have no hidden cut of event_time"),
+        (f'{PLAIN}, buckets=("event_id", 3)', "delta tables have no buckets"),
+    ],
+)
+def test_a_delta_table_has_neither_hidden_cuts_nor_buckets(tmp_path: Path, declared: str, says: str) -> None:
+    project = write_project(tmp_path, {"datasets.py": DATASETS.replace(PLAIN, declared)})
 
-    with pytest.raises(ProjectInvalid, match="delta tables have no hidden cut of event_time"):
+    with pytest.raises(ProjectInvalid, match=says):
         project.open()

@@ -7,7 +7,6 @@ from collections.abc import Sequence
 from functools import cached_property
 from pathlib import Path
 from typing import Any
-from urllib.request import urlopen
 
 import pytest
 from pyiceberg.catalog import Catalog
@@ -15,11 +14,11 @@ from pyiceberg.catalog import Catalog
 from remint.formats.iceberg_catalog import IcebergCatalog, Pending
 from remint.workspace.catalogs import catalog_of
 from tests.buckets import Bucket
-from tests.e2e import lakehouses, projects, tampering_iceberg
-from tests.e2e import test_lake_on_s3 as on_disk
+from tests.e2e import lakehouses, projects, tampering_iceberg, test_lake_on_s3
 from tests.e2e.crashes import Killed
 from tests.e2e.lakehouses import Iceberg
 from tests.e2e.projects import Project, built, event, remint
+from tests.e2e.test_lake_on_s3 import bad
 from tests.proof import full_size, proof
 
 pytestmark = pytest.mark.slow
@@ -59,11 +58,7 @@ def kind(request: pytest.FixtureRequest, tmp_path: Path, monkeypatch: pytest.Mon
         monkeypatch.setattr(bucket, "new_lake", lambda: top)
         named = Named(kind, bucket.catalog, top)
     else:
-        named = Named(kind, request.getfixturevalue("glue"), f"{tmp_path}/p/lake")
-        urlopen(f"{named.url}/moto-api/reset", b"").close()
-        for name in ("AWS_ACCESS_KEY_ID", "AWS_SECRET_ACCESS_KEY"):
-            monkeypatch.setenv(name, "test")
-        monkeypatch.setenv("AWS_DEFAULT_REGION", "us-east-1")
+        named = Named(kind, request.getfixturevalue("at_glue"), f"{tmp_path}/p/lake")
     monkeypatch.setitem(lakehouses.LAKEHOUSES, "iceberg", lambda *_: named)
     monkeypatch.setattr(projects, "tables_in", "iceberg")
     return kind
@@ -107,19 +102,19 @@ def test_a_run_killed_at_its_first_commit_is_finished(
     assert project.tables() == project.expected()
     assert project.outstanding() == []
     assert {table: killed[table] for table in landed} == {table: project.versions()[table] for table in landed}
-    assert on_disk.bad(project) == []
+    assert bad(project) == []
 
 
 @proof
 @full_size
 def test_late_rows_are_built_rolled_back_expired_and_proved(project: Project) -> None:
-    on_disk.test_late_rows_are_built_rolled_back_expired_and_proved(project)
+    test_lake_on_s3.test_late_rows_are_built_rolled_back_expired_and_proved(project)
 
 
 @proof
 @full_size
 def test_a_release_is_read_as_it_was_published(project: Project) -> None:
-    on_disk.test_a_release_is_read_as_it_was_published(project)
+    test_lake_on_s3.test_a_release_is_read_as_it_was_published(project)
 
 
 @pytest.mark.parametrize("kind", ["glue"], indirect=True)
@@ -129,10 +124,10 @@ def test_damaged_metadata_is_made_anew_where_glue_names_it(project: Project, dam
     project.run()
     before = project.live(), project.versions(), project.tables()
     tampering_iceberg.METADATA[damage](project, "gold.daily", random.Random(1))
-    assert {subject for _, subject in on_disk.bad(project)} == {"gold.daily"}
+    assert {subject for _, subject in bad(project)} == {"gold.daily"}
 
     told = remint(project, "repair", "--apply", "--reason", "a sector was lost")
 
     assert told.exit_code == 0, told.output
     assert (project.live(), project.versions(), project.tables()) == before
-    assert on_disk.bad(project) == []
+    assert bad(project) == []

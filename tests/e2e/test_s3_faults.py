@@ -5,7 +5,7 @@ from __future__ import annotations
 import random
 import time
 from collections import Counter
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from datetime import timedelta
 from pathlib import Path
 
@@ -107,13 +107,16 @@ def patient(
         yield Patient(project, proxy)
 
 
-def test_requests_that_fail_once_are_made_again_and_nothing_happens_twice(patient: Patient) -> None:
+@pytest.mark.parametrize("ways", [(way,) for way in Way] if FULL else [tuple(Way)])
+def test_requests_that_fail_once_are_made_again_and_nothing_happens_twice(
+    patient: Patient, ways: Sequence[Way]
+) -> None:
     assert patient.step() is None
-    requests, ever, draw = patient.requests, set[str](), random.Random(1)
+    requests, ever, draw = patient.requests, set[str](), random.Random(ways[0])
     commits = [at for at, line in enumerate(requests, 1) if _is_commit(line)]
     assert len(commits) == len(TABLES) - 2, "each table that a late row changes is committed to once"
-    lost = [(Way.LOST, at) for at in (commits if FULL else commits[1:2])]
-    points = lost + [(way, at) for way in Way for at in draw.sample(range(1, len(requests) + 1), EACH)]
+    lost = [(Way.LOST, at) for at in (commits if FULL else commits[1:2])] if Way.LOST in ways else []
+    points = lost + [(way, at) for way in ways for at in draw.sample(range(1, len(requests) + 1), EACH)]
     wrong, hit, waits = [], 0, 0
     # One at a time at full size; else all in one run, of which each request is made again by itself.
     for group in [[point] for point in points] if FULL else [points]:
@@ -126,9 +129,9 @@ def test_requests_that_fail_once_are_made_again_and_nothing_happens_twice(patien
             patient.go_on()
         wrong += [f"{failed}: {words}" for words in patient.wrong(ever)]
     assert wrong == []
-    assert waits > 0
-    assert hit > 0 or not FULL  # a request that is made again moves the numbers of all after it
-    report("s3-faults", cases=len(points), part="once", commits_hit=hit, waits_announced=waits)
+    assert waits > 0 or FULL  # not every way makes anybody wait
+    assert hit > 0 or Way.LOST not in ways or not FULL  # a request that is made again moves the numbers of all after it
+    report("s3-faults", cases=len(points), part=f"once-{ways[0]}", commits_hit=hit, waits_announced=waits)
 
 
 @pytest.mark.parametrize("way", [Way.RESET, Way.SLOW_DOWN] if FULL else [Way.RESET])

@@ -13,6 +13,7 @@ from pathlib import Path
 import pytest
 
 from tests.buckets import Bucket
+from tests.e2e import projects
 from tests.e2e.projects import Project, event, history, write_project
 from tests.e2e.test_engines import set_engine
 from tests.engines.both import what_spark_lacks
@@ -33,9 +34,13 @@ def run(project: Project, submit: str) -> subprocess.CompletedProcess[str]:
     return subprocess.run(command, env=env, capture_output=True, text=True, check=False)
 
 
-def test_tables_in_a_bucket_are_made_by_spark_as_by_duckdb(on_s3: Bucket, tmp_path: Path) -> None:
+@pytest.mark.parametrize("kept_in", ["delta", "iceberg"])
+def test_tables_in_a_bucket_are_made_by_spark_as_by_duckdb(
+    on_s3: Bucket, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, kept_in: str
+) -> None:
     if missing := what_spark_lacks():
         pytest.skip(f"Spark cannot run here: {missing}")
+    monkeypatch.setattr(projects, "tables_in", kept_in)
     project = write_project(tmp_path / "p")
     set_engine(project, 'digests = "portable"\n[engine.spark]\nmaster = "local[2]"')
     project.keep_tables_in(on_s3)

@@ -116,6 +116,35 @@ def test_a_server_of_spark_connect_makes_the_same(project: Project, java: None, 
     built(project)
 
 
+@proof
+@full_size
+@pytest.mark.parametrize("delay_s", [0.0, 0.5, 1.0, 2.0, 4.0])
+def test_an_executor_that_dies_costs_nothing_but_time(
+    project: Project, java: None, tmp_path: Path, delay_s: float
+) -> None:
+    import pyspark
+
+    set_engine(project, 'digests = "portable"\n[engine.spark]\nmaster = "local-cluster[2,1,1024]"')
+    project.land("b", history(3, 400))
+    project.ingest()
+    env = {**os.environ, "SPARK_HOME": str(Path(pyspark.__file__).parent), "PYSPARK_PYTHON": sys.executable}
+    command = [sys.executable, "-m", "remint", "-C", str(project.root), *ASKED]
+    with (tmp_path / "said").open("wb") as out:
+        running = subprocess.Popen(command, env=env, stdout=out, stderr=out, cwd=tmp_path, start_new_session=True)
+        while not any((project.root / "lake").rglob("part-*-spark")):
+            assert running.poll() is None, (tmp_path / "said").read_text()
+            time.sleep(0.02)
+        time.sleep(delay_s)
+        was_at_work = running.poll() is None
+        oldest = ["-o", "-s", str(running.pid), "-f", "CoarseGrainedExecutorBackend"]
+        subprocess.run(["pkill", "-KILL", *oldest], check=True)
+
+        assert running.wait(_PATIENCE_S) == 0, (tmp_path / "said").read_text()
+
+    assert was_at_work
+    built(project)
+
+
 def remint(project: Project, *words: str, **env: str) -> subprocess.CompletedProcess[str]:
     """Run a command of the project in a process of its own."""
     command = [sys.executable, "-m", "remint", "-C", str(project.root), *words]

@@ -12,6 +12,7 @@ from pathlib import Path
 import pyarrow as pa
 import pyarrow.parquet as pq
 import pytest
+from pyiceberg.transforms import BucketTransform
 
 from remint.engines import spark_rows
 from remint.engines.base import Engine, Scan, StageWork, Target
@@ -20,8 +21,10 @@ from remint.engines.portable_digest import PORTABLE_SCHEME
 from remint.engines.spark import SparkEngine
 from remint.engines.spark_files import write_partitioned
 from remint.errors import TransformFailed
+from remint.formats.iceberg_files import iceberg_type
 from remint.model.dataset import Arrivals, Column, Dataset, Layer, Logic, Parse, Transform
 from remint.model.partition import Grain, PartitionSet, PartitionSpec
+from remint.model.provenance import Layout
 from remint.storage.local import LOCAL
 from tests.engines.both import ENGINES, make_engine
 from tests.engines.test_rows import HOSTILE, VALUES
@@ -318,3 +321,93 @@ def test_arrow_rows_that_do_not_fit_are_refused(tmp_path: Path, engine: Engine) 
     for rows in ({"n": [1 << 40], "region": ["a"]}, {"n": [1], "region": [None]}):
         with pytest.raises(TransformFailed, match="rows cannot be written"):
             engine.write(pa.table(rows).to_reader(), columns, target)
+
+
+SPLIT = [
+    replace(REGION, buckets=("who", 4)),
+    PartitionSpec(column="seen", grain=Grain.DAY, is_hidden=True, buckets=("who", 4)),
+]
+
+
+@pytest.mark.parametrize("cut", SPLIT, ids=["plain", "hidden"])
+@pytest.mark.parametrize(
+    ("kind", "shown"),
+    [
+        ("VARCHAR", ["'a'", "''", "'é🙂'", "NULL", "'12345678'"]),
+        ("BIGINT", ["1", "-1", "1099511627776", "NULL"]),
+        ("INTEGER", ["1", "-7"]),
+        ("DECIMAL(10,2)", ["1.05", "-99999999.99"]),
+        ("DATE", ["DATE '1969-12-31'", "DATE '2026-10-14'"]),
+        ("TIMESTAMPTZ", ["TIMESTAMPTZ '1969-12-31 23:59:59.999999+00'", "TIMESTAMPTZ '2026-10-14 05:00:00+00'"]),
+    ],
+)
+def test_buckets_are_those_of_the_specification_and_no_column_of_a_file(
+    tmp_path: Path, engine: Engine, cut: PartitionSpec, kind: str, shown: list[str]
+) -> None:
+    columns = (
+        Column(name="who", type=kind),
+        Column(name="seen", type="TIMESTAMPTZ"),
+        Column(name="region", type="VARCHAR"),
+    )
+    rows = ", ".join(f"(CAST({value} AS {kind}), '{region}')" for value in shown for region in ("a/b", "é"))
+    select = f"SELECT who, TIMESTAMPTZ '2026-10-14 05:00:00+00' AS seen, region FROM (VALUES {rows}) v(who, region)"
+    scan = written(tmp_path / "in", select, REGION, columns)
+    keys = ["2026-10-14"] if cut.is_hidden else ["a/b", "é"]
+    ids = {c.name: n for n, c in enumerate(columns, start=1)}
+    asked = work(scan, tmp_path / "out", [])
+    asked = replace(
+        asked,
+        dataset=replace(asked.dataset, partition=cut),
+        keys=PartitionSet.of(cut.grain, keys),
+        context=PartitionSet(cut.grain),
+        layout=Layout(folder="data", field_ids=ids),
+    )
+
+    staged = engine.stage(asked)
+
+    bucket = BucketTransform(4).transform(iceberg_type(columns[0]))
+    found = set()
+    for file in staged.files:
+        table = pq.read_table(tmp_path / "out" / file.path, partitioning=None)
+        assert set(table.column_names) == set(ids)
+        named = re.search(r"/who_bucket=(\w+)/", file.path)
+        assert named is not None
+        for value in table["who"].to_pylist():
+            assert (named[1] == str(bucket(value))) if value is not None else not named[1].isdecimal()
+            found.add((file.key, value))
+    assert len(found) == len(keys) * len(shown)
+    made = Scan(root=asked.root, paths=tuple(f.path for f in staged.files), columns=columns, partition=cut)
+    assert engine.digests(made) == staged.digests
+    assert {key: d.rows for key, d in staged.digests.items()} == dict.fromkeys(keys, 2 * len(shown) // len(keys))
+
+
+def test_columns_that_a_file_holds_under_other_names_are_found_and_others_of_their_name_are_not(
+    tmp_path: Path, engine: Engine
+) -> None:
+    columns = tuple(Column(name=name, type="VARCHAR") for name in ("a", "b", "new", "again", "region"))
+    with open_connection("256MB", 1, tmp_path / "spill") as con:
+        files = [
+            copy_partitioned(con, sql, Target(root=str(tmp_path / "in"), spec=REGION, token=f"t{n}"))
+            for n, sql in enumerate(
+                [
+                    "SELECT 'a0' AS a, 'b0' AS b, 'n0' AS new, 'g0' AS again, 'é' AS region",
+                    "SELECT 'a1' AS b, 'b1' AS a, 'n1' AS old, 'another' AS again, 'é' AS region",
+                    "SELECT 'a2' AS a, 'é' AS region",
+                ]
+            )
+        ]
+    paths = tuple(f.path for made in files for f in made)
+    names = (("a", "b"), ("again", ""), ("b", "a"), ("new", "old"))
+    scan = Scan(root=str(tmp_path / "in"), paths=paths, columns=columns, partition=REGION, renamed=((paths[1], names),))
+
+    staged = engine.stage(work(scan, tmp_path / "out", ["é"], "SELECT a, b, new, again, region FROM t"))
+
+    rows = [
+        row for f in staged.files for row in pq.read_table(tmp_path / "out" / f.path, partitioning=None).to_pylist()
+    ]
+    assert sorted(tuple(row[n] for n in ("a", "b", "new", "again")) for row in rows) == [
+        ("a0", "b0", "n0", "g0"),
+        ("a1", "b1", "n1", None),
+        ("a2", None, None, None),
+    ]
+    assert engine.digests(scan) == staged.digests

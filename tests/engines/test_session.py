@@ -12,9 +12,12 @@ import pytest
 from remint.engines.spark_needs import require_spark_here
 from remint.engines.spark_session import BucketAccess, SparkTarget, _require_spark, first_line, start_spark
 from remint.errors import EngineRefused, EngineUnavailable
-from tests.engines.both import HERE, spark_session
+from tests.engines.both import HERE, REMOTE, spark_session
+
+OF_THIS_PROCESS = pytest.mark.skipif(bool(REMOTE), reason="of a Spark in the process itself")
 
 
+@OF_THIS_PROCESS
 def test_a_session_that_is_there_is_taken_as_it_is_and_left_as_it_was(tmp_path: Path) -> None:
     held = spark_session()
     held.conf.set("spark.sql.session.timeZone", "Asia/Tokyo")
@@ -71,6 +74,7 @@ def test_a_process_without_what_connect_needs_is_told_what_to_install(
     assert "remint[spark-connect]" in (raised.value.hint or "")
 
 
+@OF_THIS_PROCESS
 def test_a_session_that_cannot_reach_a_bucket_is_refused_with_the_jars_that_it_lacks(tmp_path: Path) -> None:
     spark_session()
     bucket = BucketAccess(lake="s3://lake/tables", endpoint="http://127.0.0.1:1", region="us-east-1")

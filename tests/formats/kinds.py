@@ -170,16 +170,13 @@ def iceberg_by_rest(root: Path, bucket: Bucket) -> Kind:
 
 
 def iceberg_by_glue(root: Path, url: str) -> Kind:
-    """Return Iceberg tables below a folder that Glue names, where nobody else has any."""
-    return _iceberg_alone(root, partial(catalog_of, "glue", "remint", url, f"{root}/lake"))
+    """Return Iceberg tables below a folder that Glue names."""
+    return _iceberg(root, partial(catalog_of, "glue", "remint", url, f"{root}/lake"), f"{root}/lake", LOCAL)
 
 
 def iceberg_by_server(root: Path) -> Kind:
     """Return Iceberg tables below a folder that a REST server of your own names, where nobody else has any."""
-    return _iceberg_alone(root, partial(catalog_of, "rest", "remint", SERVER))
-
-
-def _iceberg_alone(root: Path, catalog: Callable[[], IcebergCatalog[Any]]) -> Kind:
+    catalog = partial(catalog_of, "rest", "remint", SERVER)
     library = catalog().library
     for table in library.list_tables("gold") if library.namespace_exists("gold") else ():
         library.drop_table(table)

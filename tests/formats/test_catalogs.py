@@ -25,7 +25,7 @@ ALL = [*TOGETHER, pytest.param("glue", marks=pytest.mark.slow)]
 
 
 @pytest.fixture(params=ALL)
-def kind(request: pytest.FixtureRequest, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Kind:
+def kind(request: pytest.FixtureRequest, tmp_path: Path) -> Kind:
     """Tables that a catalog of each kind names."""
     if request.param == "sql":
         return iceberg_in(tmp_path)
@@ -37,10 +37,7 @@ def kind(request: pytest.FixtureRequest, tmp_path: Path, monkeypatch: pytest.Mon
         return iceberg_by_rest(tmp_path, bucket)
     if request.param == "server":
         return iceberg_by_server(tmp_path)
-    for name in ("AWS_ACCESS_KEY_ID", "AWS_SECRET_ACCESS_KEY"):
-        monkeypatch.setenv(name, "test")
-    monkeypatch.setenv("AWS_DEFAULT_REGION", "us-east-1")
-    return iceberg_by_glue(tmp_path, request.getfixturevalue("glue"))
+    return iceberg_by_glue(tmp_path, request.getfixturevalue("at_glue"))
 
 
 def two(kind: Kind) -> list[Table]:

@@ -11,7 +11,7 @@ import pytest
 from deltalake import DeltaTable
 from deltalake.transaction import RemoveAction
 
-from remint.errors import LogDamaged, PublishConflict, RunError
+from remint.errors import LogDamaged, PublishConflict, RunError, TableUnusable
 from remint.formats.base import Table
 from remint.model.provenance import DataFile
 from remint.storage.places import storage_of
@@ -183,6 +183,8 @@ def test_a_table_with_a_feature_that_is_not_written_is_refused_at_once(
 
     assert kind.format.version(table) == 0
     assert said in kind.format.differences(table)[0]
+    with pytest.raises(TableUnusable, match=said):
+        kind.format.prepare(table)
 
 
 def test_a_file_whose_path_another_writer_spelled_in_its_way_is_taken_out(kind: Kind) -> None:

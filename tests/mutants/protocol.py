@@ -206,8 +206,8 @@ PROTOCOL = (
     Fault(
         name="early_cutoff_ignores_foreign",
         file="execution/stage.py",
-        right="head.digest == digest and key not in foreign\n",
-        wrong="head.digest == digest\n",
+        right="head.digest == digests[key] and key not in foreign\n",
+        wrong="head.digest == digests[key]\n",
         tests=SIMULATOR,
         says="I12: ",
     ),

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Collection, Mapping, Sequence
+from collections.abc import Callable, Collection, Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
 
@@ -82,6 +82,14 @@ class MemoryFormat:
 
     def prepare(self, table: Table) -> None:
         del table
+
+    def unusable(self, table: Table) -> list[str]:
+        del table
+        return []
+
+    def renamed(self, table: Table, files: Iterable[DataFile]) -> Mapping[str, Mapping[str, str]]:
+        del table, files
+        return {}
 
     def layout(self, table: Table) -> Layout:
         del table

@@ -36,7 +36,7 @@ def refused(piece: exp.Expr | str, why: str) -> NotOnSpark:
     text = " ".join(piece.split()) if isinstance(piece, str) else shown(piece)
     return NotOnSpark(
         f"Spark is not given {text!r}: {why}",
-        hint='write it otherwise, or engine="duckdb" in the dataset\'s declaration',
+        hint='write it otherwise, or engine="duckdb" in the dataset\'s declaration and no --engine',
     )
 
 

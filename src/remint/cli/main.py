@@ -43,7 +43,7 @@ class _Main(click.Group):
                 raise
             found = machine_failure(error) or InternalError(
                 f"{type(error).__name__}: {error}",
-                hint="this is a defect of remint: run again with --debug and report it",
+                hint="this is a defect of remint: run it again as remint --debug ... and report it",
             )
             _report(found, as_json="--json" in sys.argv)
             ctx.exit(found.exit_code)

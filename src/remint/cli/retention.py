@@ -158,7 +158,7 @@ def _choice_lines(found: Choice) -> list[str]:
             more = f", ... ({len(names)} in all)" if len(names) > _SHOWN else ""
             lines.append(f"{words}: {', '.join(names[:_SHOWN])}{more}")
     if rows:
-        lines.append("Delta readers that travel in time lose the table versions that name these files")
+        lines.append("readers of the tables that travel in time lose the versions that name these files")
     kept = [(hold.value, a.files, render.size(a.size_bytes)) for hold, a in found.held.items() if a.files]
     return [*lines, render.table(("stays because it is", "files", "bytes"), kept)] if kept else lines
 

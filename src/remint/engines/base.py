@@ -15,6 +15,10 @@ from remint.model.provenance import PLAIN, Arrival, DataFile, Layout
 T = TypeVar("T")
 
 
+Names = tuple[tuple[str, str], ...]
+"""Declared columns, each with its name in a file; empty where what the file calls so is another column."""
+
+
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Scan:
     """Pinned files of one table, read as one relation with the declared columns."""
@@ -37,6 +41,8 @@ class Scan:
     """Files, like ``paths``, with rows outside of ``only`` whose ``key`` occurs in it: those rows are read too."""
     size_bytes: int = 0
     """Of all of these files; 0 where nobody asked."""
+    renamed: tuple[tuple[str, Names], ...] = ()
+    """Files among them that hold columns under other names than declared."""
 
 
 class UserFunction(Protocol):

@@ -7,6 +7,7 @@ two equal rows stays depends on the file's order alone, never on threads.
 from __future__ import annotations
 
 from collections.abc import Sequence
+from dataclasses import replace
 
 import duckdb
 
@@ -87,7 +88,7 @@ def _settle_known(con: duckdb.DuckDBPyConnection, work: IngestWork) -> int:
         return 0
     names = {name for (name,) in hits}
     paths = tuple(p for p in work.known.paths if f"{work.known.root}/{p}" in names)
-    known = Scan(root=work.known.root, paths=paths, columns=work.dataset.columns, partition=work.known.partition)
+    known = replace(work.known, paths=paths)
     con.execute(
         f"CREATE OR REPLACE TEMP TABLE {_MET} AS SELECT r.__line, bool_or({_same_content(work.dataset)}) AS __same, "
         f"{literal('key already ingested with different content')} AS __reason "

@@ -17,8 +17,8 @@ from typing import Any
 
 import duckdb
 
-from remint.engines.base import Scan, Target, literal, quoted
-from remint.engines.duckdb_bucket import define_bucket
+from remint.engines.base import Names, Scan, Target, literal, quoted
+from remint.engines.iceberg_bucket import define_bucket
 from remint.engines.portable_digest import PORTABLE_SCHEME, double_text
 from remint.errors import InvalidKey
 from remint.model.calendar import UTC_ZONE, column_value
@@ -248,14 +248,27 @@ def _read(scan: Scan, paths: Sequence[str], *, with_filename: bool = False) -> s
 
     Others name the folders of an Iceberg table as they like, and their files hold every column.
     """
-    named = [path for path in paths if all(f"/{column}=" in f"/{path}" for column in scan.partition.folders)]
-    if len(named) == len(paths):
-        return _read_parquet(scan, paths, is_named=True, with_filename=with_filename)
-    others = [path for path in paths if path not in set(named)]
-    read = f"SELECT * FROM {_read_parquet(scan, others, is_named=False, with_filename=with_filename)}"
-    if named:
-        read += f" UNION ALL BY NAME SELECT * FROM {_read(scan, named, with_filename=with_filename)}"
-    return f"({read})"
+    alike: dict[tuple[bool, Names], list[str]] = {}
+    renamed = dict(scan.renamed)
+    for path in paths:
+        is_named = all(f"/{column}=" in f"/{path}" for column in scan.partition.folders)
+        alike.setdefault((is_named, renamed.get(path, ())), []).append(path)
+    reads = [
+        (names, _read_parquet(scan, group, is_named=is_named, with_filename=with_filename))
+        for (is_named, names), group in alike.items()
+    ]
+    if len(reads) == 1 and not reads[0][0]:
+        return reads[0][1]
+    return f"({' UNION ALL BY NAME '.join(f'SELECT {_columns(names)} FROM {read}' for names, read in reads)})"
+
+
+def _columns(names: Names) -> str:
+    """Return what selects the columns of a file by their declared names."""
+    if not names:
+        return "*"
+    other = ", ".join(quoted(name) for name in sorted({there or name for name, there in names}))
+    own = [f"{quoted(there)} AS {quoted(name)}" for name, there in names if there]
+    return ", ".join([f"* EXCLUDE ({other})", *own])
 
 
 def _read_parquet(scan: Scan, paths: Sequence[str], *, is_named: bool, with_filename: bool) -> str:
@@ -310,8 +323,11 @@ def copy_partitioned(
     """
     root, spec, ids = target.root, target.spec, target.layout.field_ids
     types = {row[0]: row[1] for row in con.execute(f"DESCRIBE {select_sql}").fetchall()}
-    if spec.is_hidden:
-        select_sql = f"SELECT *, {begin_sql(spec)} AS {quoted(spec.folders[0])} FROM ({select_sql})"
+    is_aside = spec.folders != spec.columns
+    if is_aside:
+        named = zip(parts_sql(spec), spec.folders, strict=True)
+        parts = ", ".join(f"{value} AS {quoted(folder)}" for value, folder in named)
+        select_sql = f"SELECT *, {parts} FROM ({select_sql})"
     if spec.buckets:
         bucket = define_bucket(con, types[spec.buckets[0]], spec.buckets[1])
         hashed = f"{bucket}({quoted(spec.buckets[0])}) AS {quoted(spec.bucket_folder)}"
@@ -324,7 +340,7 @@ def copy_partitioned(
     )
     if ids:
         numbered = ", ".join(f"{quoted(name)}: {ids[name]}" for name in types)
-        kept = str(not spec.is_hidden).lower()  # what a hidden cut is written by is no column of the table
+        kept = str(not is_aside).lower()  # what the files are written by is no column of the table then
         options += f", WRITE_PARTITION_COLUMNS {kept}, FIELD_IDS {{{numbered}}}"
     place = below(root, target.layout.folder) if target.layout.folder else root
     written = con.execute(f"COPY ({select_sql}) TO {literal(place)} ({options})").fetchall()

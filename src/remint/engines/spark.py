@@ -56,7 +56,7 @@ from remint.engines.staging import (
 from remint.errors import NotOnSpark, RemintError, TransformFailed
 from remint.model.dataset import Column, Dataset, Parse
 from remint.model.digest import ContentDigest
-from remint.model.partition import PartitionKey
+from remint.model.partition import PartitionKey, PartitionSpec
 from remint.model.provenance import DataFile
 from remint.storage.base import Storage, below
 from remint.storage.local import LOCAL
@@ -98,7 +98,7 @@ class SparkEngine(Staging["DataFrame"]):
         _ = self._spark
         for work in works:
             with _named(work):
-                _refuse_what_is_not_spark(work.dataset)
+                _checks(work.dataset)  # refuses those that Spark has not
                 if transform_of(work.dataset).sql:
                     self._made_by(work)
 
@@ -132,7 +132,7 @@ class SparkEngine(Staging["DataFrame"]):
     def _prepared(self, work: StageWork) -> Iterator[DataFrame]:
         """Bind the inputs, check the transform's columns, and yield its rows in table order and types."""
         with _named(work):
-            _refuse_what_is_not_spark(work.dataset)
+            _checks(work.dataset)  # refuses those that Spark has not
             yield self._made_by(work).selectExpr(*_casts(work.dataset))
 
     def _made_by(self, work: StageWork) -> DataFrame:
@@ -278,8 +278,9 @@ class SparkEngine(Staging["DataFrame"]):
     def _write(self, work: StageWork, rows: DataFrame, settle: Callable[[], object]) -> list[DataFile]:
         """Write rows as partitioned files."""
         self._storage.prepare(work.root)
-        cut = rows if self._is_gathered(work) else rows.hint("rebalance", *_partition(work))
-        return write_partitioned(cut, work.target, self._storage, settle)
+        if not self._is_gathered(work):
+            rows = _balanced(work.dataset.partition, rows)
+        return write_partitioned(rows, work.target, self._storage, settle)
 
     def _digests(self, rows: DataFrame, dataset: Dataset) -> Mapping[PartitionKey, ContentDigest]:
         return self._sums(rows, key_text(dataset.partition), dataset.columns)
@@ -346,13 +347,6 @@ def _named(work: StageWork) -> Iterator[None]:
         ) from error
 
 
-def _refuse_what_is_not_spark(dataset: Dataset) -> None:
-    """Refuse checks and cuts that Spark has not."""
-    _checks(dataset)
-    if dataset.partition.buckets:
-        raise NotOnSpark("buckets of Iceberg are made by DuckDB", hint='engine="duckdb" for this dataset')
-
-
 def _told(observation: Observation) -> dict[str, Any]:
     """Return what Spark counted on the way; nothing where it does not tell, for which ``get`` would wait for ever."""
     handle = getattr(observation, "_jo", None)  # none through Spark Connect, which has told by now or never does
@@ -375,6 +369,14 @@ def _partition(work: StageWork) -> list[PySparkColumn]:
     from pyspark.sql.functions import expr  # noqa: PLC0415 - an extra, and slow
 
     return [expr(text) for text in parts_text(work.dataset.partition)]
+
+
+def _balanced(spec: PartitionSpec, rows: DataFrame) -> DataFrame:
+    """Return rows put together by partition, and large partitions shared out; that takes columns, no expressions."""
+    own = [name for name in spec.folders if spec.is_hidden]
+    parts = (f"{text} AS {name_sql(name)}" for text, name in zip(parts_text(spec), own, strict=False))
+    balanced = rows.selectExpr("*", *parts).hint("rebalance", *map(name_sql, own or spec.columns))
+    return balanced.drop(*own)
 
 
 def _checks(dataset: Dataset) -> list[str]:

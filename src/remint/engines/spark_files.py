@@ -18,6 +18,7 @@ import pyarrow.parquet as pq
 
 from remint.engines.base import Target
 from remint.engines.duckdb_rows import UnusablePartition, delta_stats
+from remint.engines.iceberg_bucket import with_bucket
 from remint.engines.spark_rows import name_sql, parts_text, spark_uri
 from remint.errors import InvalidKey
 from remint.model.partition import PartitionKey, PartitionSpec
@@ -29,7 +30,7 @@ if TYPE_CHECKING:
 
 _PART = "remint_part_{}"
 """Column, and so folder, of the value of a partition column, in hex: no file system nor locale changes it."""
-_NO_DATE = "__HIVE_DEFAULT_PARTITION__"
+_NULL = "__HIVE_DEFAULT_PARTITION__"
 _FIELD_ID = "parquet.field.id"
 """Metadata of a column by which Spark names it in a file."""
 
@@ -53,11 +54,14 @@ def write_partitioned(
     values = parts_text(spec)
     kinds = frame.selectExpr(*values).dtypes
     texts = [_part_sql(kind, value) for value, (_, kind) in zip(values, kinds, strict=True)]
-    parts = [f"{text} AS {_PART.format(i)}" for i, text in enumerate(texts)]
     rows = [name_sql(name) for name in frame.columns if ids or name not in spec.columns]
+    if spec.buckets:
+        frame = with_bucket(frame, *spec.buckets, spec.bucket_folder)
+        texts.append(name_sql(spec.bucket_folder))
+    parts = [f"{text} AS {_PART.format(i)}" for i, text in enumerate(texts)]
     for name in ids:
         frame = frame.withMetadata(name, {_FIELD_ID: ids[name]}) if name in frame.columns else frame
-    names = [_PART.format(i) for i in range(len(spec.columns))]
+    names = [_PART.format(i) for i in range(len(parts))]
     storage.clear(aside)  # of an attempt that was killed
     try:
         (
@@ -95,7 +99,7 @@ def _moved(aside: str, target: Target, storage: Storage) -> list[DataFile]:
     sizes = {f.path: f.size_bytes for f in sorted(found_there, key=lambda f: f.path)}
     written = list(sizes)
     values = [[_value(folder.partition("=")[2]) for folder in path.split("/")[:-1]] for path in written]
-    keys = [_key(spec, found) for found in values]
+    keys = [_key(spec, found[: len(spec.folders)]) for found in values]
     reached = storage.filesystem if "://" in root else None
     footers = [pq.read_metadata(below(aside, path), filesystem=reached) for path in written]
     unusable: dict[str, int] = {}
@@ -107,8 +111,10 @@ def _moved(aside: str, target: Target, storage: Storage) -> list[DataFile]:
         raise UnusablePartition(spec.column, unusable)
     paths = []
     above = [target.layout.folder] if target.layout.folder else []
+    named = (*spec.folders, *([spec.bucket_folder] if spec.buckets else []))
     for found in values:
-        folders = (f"{quote(c, safe='')}={quote(v or '', safe='')}" for c, v in zip(spec.folders, found, strict=True))
+        held = (_NULL if value is None else value for value in found)
+        folders = (f"{quote(c, safe='')}={quote(v, safe='')}" for c, v in zip(named, held, strict=True))
         paths.append("/".join([*above, *folders, f"part-{target.token}-{uuid.uuid4()}.parquet"]))
     places = [below(root, path) for path in paths]
     storage.move([(below(aside, path), place) for path, place in zip(written, places, strict=True)])
@@ -134,7 +140,7 @@ def _value(folder: str) -> str | None:
     """Return the value that a folder names; None for NULL."""
     if folder.startswith("x"):
         return bytes.fromhex(folder[1:]).decode()
-    return None if folder in ("n", _NO_DATE) else folder
+    return None if folder in ("n", _NULL) else folder
 
 
 def _key(spec: PartitionSpec, values: Sequence[str | None]) -> PartitionKey | None:

@@ -7,11 +7,12 @@ from __future__ import annotations
 
 import re
 from collections.abc import Iterable, Sequence
+from dataclasses import replace
 from typing import TYPE_CHECKING, Any
 from urllib.parse import quote
 
 from remint.checks.spark_sql import Relation, spark_expressions
-from remint.engines.base import Scan
+from remint.engines.base import Names, Scan
 from remint.engines.duckdb_rows import keys_condition
 from remint.engines.portable_digest import double_text
 from remint.model.dataset import Column
@@ -110,31 +111,37 @@ def empty_frame(session: SparkSession, columns: Iterable[Column]) -> DataFrame:
     return session.sql(f"SELECT {nulls} WHERE false")
 
 
-def _grouped(scan: Scan, paths: Sequence[str]) -> dict[tuple[str, bool], list[str]]:
+def _grouped(scan: Scan, paths: Sequence[str]) -> dict[tuple[str, bool, Names], list[str]]:
     """Return absolute paths by the folder above their partition folders, and by how values are spelled there.
 
     Spark takes an encoded byte of a folder's name for a character, so what is not ASCII comes out wrong: such values
     are read as bytes and decoded.
     """
-    groups: dict[tuple[str, bool], list[str]] = {}
+    groups: dict[tuple[str, bool, Names], list[str]] = {}
+    renamed = dict(scan.renamed)
     for path in paths:
         whole = spark_uri(below(scan.root, path))
-        folders = whole.split("/")[: -1 - len(scan.partition.columns)]
+        folders = whole.split("/")[: -1 - len(scan.partition.folders) - (scan.partition.buckets is not None)]
         inner = whole.split("/")[len(folders) : -1]
-        place = ("/".join(folders), any(_ENCODED.search(name) for name in inner))
+        place = ("/".join(folders), any(_ENCODED.search(name) for name in inner), renamed.get(path, ()))
         groups.setdefault(place, []).append(whole)
     return groups
 
 
 def _read_group(
-    session: SparkSession, scan: Scan, place: tuple[str, bool], paths: Sequence[str], *, with_file: bool
+    session: SparkSession, scan: Scan, place: tuple[str, bool, Names], paths: Sequence[str], *, with_file: bool
 ) -> DataFrame:
-    base, is_encoded = place
-    reader = session.read.option("basePath", base).option("__globPaths__", "false").schema(schema_sql(scan.columns))
+    base, is_encoded, names = place
+    there = dict(names)
+    held = schema_sql(replace(c, name=there.get(c.name, c.name)) for c in scan.columns if there.get(c.name, c.name))
+    reader = session.read.option("basePath", base).option("__globPaths__", "false").schema(held)
     chosen = []
     for column in scan.columns:
         name = name_sql(column.name)
-        if is_encoded and column.name in scan.partition.columns and column.type == "VARCHAR":
+        if column.name in there:
+            other = there[column.name]
+            name = f"{name_sql(other) if other else f'CAST(NULL AS {type_sql(column.type)})'} AS {name}"
+        elif is_encoded and column.name in scan.partition.folders and column.type == "VARCHAR":
             name = f"decode(encode({name}, 'ISO-8859-1'), 'UTF-8') AS {name}"
         chosen.append(name)
     if with_file:

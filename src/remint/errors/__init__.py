@@ -72,6 +72,7 @@ The tree::
     │   └── StorageUnavailable RM445 exit 1   the bucket could not be reached, after all tries (retryable)
     │   ├── CatalogRefused    RM446  exit 1   the catalog of the tables may not be used so
     │   ├── CatalogUnavailable RM447 exit 1   the catalog could not be reached, after all tries (retryable)
+    │   ├── TableUnusable     RM449  exit 6   a table is not one any more that runs can write to
     │   ├── EngineUnavailable RM452  exit 2   an engine is not installed, or does not start
     │   └── EngineRefused     RM453  exit 2   something else answers in an engine's place
     ├── StoreError            RM5xx
@@ -166,6 +167,7 @@ from remint.errors.run import StorageRefused as StorageRefused
 from remint.errors.run import StorageUnavailable as StorageUnavailable
 from remint.errors.run import Superseded as Superseded
 from remint.errors.run import TableBusy as TableBusy
+from remint.errors.run import TableUnusable as TableUnusable
 from remint.errors.run import TieInKeep as TieInKeep
 from remint.errors.run import TransformFailed as TransformFailed
 from remint.errors.run import TypesDiffer as TypesDiffer

@@ -235,6 +235,14 @@ class CatalogUnavailable(RunError):
     retryable = True
 
 
+class TableUnusable(RunError):
+    """A table is not one any more that runs can write to: of its features, columns that it lost, or its cut."""
+
+    code = "RM449"
+    exit_code = 6
+    leaves = "nothing changed"
+
+
 class OutOfMemory(RunError):
     """The process or the engine may not have the memory that the step needs."""
 

@@ -8,11 +8,11 @@ logic would make is asserted by a person; the fingerprint is what it should be m
 from __future__ import annotations
 
 import json
-from collections.abc import Collection, Iterable, Mapping
+from collections.abc import Callable, Collection, Iterable, Mapping
 from dataclasses import dataclass, replace
 from typing import Any
 
-from remint.engines.base import Scan, quoted
+from remint.engines.base import quoted
 from remint.errors import AdoptRefused
 from remint.execution.compact import Live, compacted
 from remint.execution.observe import observe_units
@@ -104,7 +104,7 @@ def find_adoptable(
         return None
     live = {key: tuple(sorted(paths)) for key, paths in tools.tables.live_files(table).items() if key in keys}
     known = _known_files(tools, dataset, keys, live)
-    astray = _astray(dataset, live) if compact else {}
+    astray = _astray(tools, dataset, live) if compact else {}
     indirect = {**astray, **tools.tables.not_plain(table, live)}
     if indirect and not compact:
         raise _not_plain(dataset, indirect)
@@ -307,23 +307,30 @@ def _measured(tools: Tools, dataset: Dataset, live: Live) -> dict[str, ContentDi
             f"{dataset.name}: {len(gone)} live files are not below its folder, for example {gone[0]}",
             hint="restore them, or copy the table (a shallow clone names files of another table)",
         )
-    # The engine takes partition values from the folders of a path.
-    _refuse_astray(dataset, [f"{path}: live as {key}" for path, key in paths.items() if not _is_placed(dataset, path)])
-    parts = tools.engine.file_digests(dataset, _scan(tools, dataset, paths), by_event=False)
+    lying = _lying(tools, dataset)
+    _refuse_astray(dataset, [f"{path}: live as {key}" for path, key in paths.items() if lying(path)])
+    parts = tools.engine.file_digests(dataset, tools.scan(dataset, sorted(paths)), by_event=False)
     _refuse_astray(dataset, [f"{path}: live as {paths[path]}, not {key}" for path, key in parts if key != paths[path]])
     empty = ContentDigest.empty(tools.engine.digest_scheme)
     return {path: parts.get((path, key), empty) for path, key in paths.items()}
 
 
-def _astray(dataset: Dataset, live: Live) -> dict[PartitionKey, str]:
+def _astray(tools: Tools, dataset: Dataset, live: Live) -> dict[PartitionKey, str]:
     """Return the partitions with files that do not lie in a folder of their values: the engine cannot tell them."""
-    lying = {key: [path for path in paths if not _is_placed(dataset, path)] for key, paths in live.items()}
-    return {key: f"{paths[0]} does not lie in the folder of its partition" for key, paths in lying.items() if paths}
+    lying = _lying(tools, dataset)
+    found = {key: [path for path in paths if lying(path)] for key, paths in live.items()}
+    return {key: f"{paths[0]} does not lie in the folder of its partition" for key, paths in found.items() if paths}
 
 
-def _is_placed(dataset: Dataset, path: str) -> bool:
-    folders = [part.partition("=")[0] for part in path.split("/")[:-1]]
-    return dataset.partition.is_hidden or all(folders.count(column) == 1 for column in dataset.partition.columns)
+def _lying(tools: Tools, dataset: Dataset) -> Callable[[str], bool]:
+    """Return what tells a file that lies where it must not: only where files lack the columns do folders say them."""
+    names = () if tools.tables.layout(tools.table(dataset)).field_ids else dataset.partition.columns
+
+    def lies(path: str) -> bool:
+        folders = [part.partition("=")[0] for part in path.split("/")[:-1]]
+        return any(folders.count(name) != 1 for name in names)
+
+    return lies
 
 
 def _refuse_astray(dataset: Dataset, astray: list[str]) -> None:
@@ -334,12 +341,6 @@ def _refuse_astray(dataset: Dataset, astray: list[str]) -> None:
             hint=f'remint adopt {dataset.name} --compact --reason "..."    # writes them as {dataset.partition.column}='
             "<value>/<file>; or rewrite them with the tool that wrote them",
         )
-
-
-def _scan(tools: Tools, dataset: Dataset, paths: Iterable[str]) -> Scan:
-    return Scan(
-        root=tools.folder(dataset), paths=tuple(sorted(paths)), columns=dataset.columns, partition=dataset.partition
-    )
 
 
 def _file(tools: Tools, dataset: Dataset, path: str, key: PartitionKey, digest: ContentDigest) -> DataFile:
@@ -358,7 +359,7 @@ def _file(tools: Tools, dataset: Dataset, path: str, key: PartitionKey, digest: 
 def _projected(
     tools: Tools, dataset: Dataset, live: Live, keys: PartitionSet, columns: Columns
 ) -> dict[PartitionKey, ContentDigest]:
-    found = tools.engine.digests(_scan(tools, dataset, (p for paths in live.values() for p in paths)), columns)
+    found = tools.engine.digests(tools.scan(dataset, sorted(p for paths in live.values() for p in paths)), columns)
     empty = ContentDigest.empty(tools.engine.digest_scheme)
     return {key: found.get(key, empty) for key in keys}
 
@@ -366,7 +367,7 @@ def _projected(
 def _arrivals(tools: Tools, dataset: Dataset, paths: list[str]) -> Iterable[Arrival]:
     if dataset.arrivals is None or not paths:
         return
-    parts = tools.engine.file_digests(dataset, _scan(tools, dataset, paths), by_event=True)
+    parts = tools.engine.file_digests(dataset, tools.scan(dataset, sorted(paths)), by_event=True)
     timeless = sum(digest.rows for (_, key), digest in parts.items() if not key)
     if timeless:
         raise AdoptRefused(
@@ -376,7 +377,7 @@ def _arrivals(tools: Tools, dataset: Dataset, paths: list[str]) -> Iterable[Arri
     yield from (Arrival(file=path, event_key=key, digest=digest) for (path, key), digest in sorted(parts.items()))
     if dataset.arrivals.key:
         held = _held(tools, dataset, paths)
-        yield from tools.engine.rivals(dataset, _scan(tools, dataset, held), _scan(tools, dataset, paths))
+        yield from tools.engine.rivals(dataset, tools.scan(dataset, sorted(held)), tools.scan(dataset, sorted(paths)))
 
 
 def _held(tools: Tools, dataset: Dataset, new: list[str]) -> list[str]:
@@ -392,7 +393,10 @@ def _repeated(tools: Tools, dataset: Dataset, new: list[str]) -> int | None:
     rows = f"SELECT {key}, 1 AS is_new FROM adopted UNION ALL SELECT {key}, 0 AS is_new FROM held"  # noqa: S608
     groups = f"SELECT sum(is_new) AS new_rows FROM ({rows}) GROUP BY {key} HAVING count(*) > 1"  # noqa: S608
     total = f"SELECT CAST(coalesce(sum(new_rows), 0) AS BIGINT) FROM ({groups})"  # noqa: S608
-    scans = {"adopted": _scan(tools, dataset, new), "held": _scan(tools, dataset, _held(tools, dataset, new))}
+    scans = {
+        "adopted": tools.scan(dataset, sorted(new)),
+        "held": tools.scan(dataset, sorted(_held(tools, dataset, new))),
+    }
     found = tools.engine.query(total, scans, 1)
     return int(found.rows[0][0])
 

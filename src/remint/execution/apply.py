@@ -117,6 +117,8 @@ def _require(tools: Tools, plan: Plan, observed: Observed, run_id: str) -> None:
     if moved:
         raise PlanOutdated(plan.plan_id, moved, run_id)
     made = gathered((step.dataset, step.keys) for batch in plan.batches for step in batch.steps)
+    for name in made:
+        tools.tables.prepare(tools.table(graph[name]))
     now = plan.created_at.isoformat()
     tools.engine.start_for([outline(tools, graph, graph[name], keys, now) for name, keys in made.items()])
 

@@ -35,7 +35,11 @@ class PublishedFile:
     path: str
     """Absolute."""
     partition: Mapping[str, str]
-    """What the partition columns hold in every row, as text; the file itself does not have these columns."""
+    """What the partition columns hold in every row, as text: of a Delta table the file itself does not have them. Empty
+    where the cut is hidden."""
+    renamed: Mapping[str, str]
+    """Of an Iceberg table, columns that the file holds under another name, by the declared one; the other name is empty
+    where it has none, but another column that is called so."""
     key: PartitionKey
     """The unit that it belongs to."""
     rows: int
@@ -103,7 +107,9 @@ class Cut:
         """
         dataset, records = self._held(table, partitions)
         self._require(dataset, records)
-        return tuple(self._file(dataset, file) for key in sorted(records) for file in records[key].files)
+        files = [file for key in sorted(records) for file in records[key].files]
+        renamed = self.tools.tables.renamed(self.tools.table(dataset), files)
+        return tuple(self._file(dataset, file, renamed.get(file.path, {})) for file in files)
 
     def duckdb(self) -> Any:
         """Return a DuckDB connection of your own: a schema for each layer, and a view for each table.
@@ -157,11 +163,13 @@ class Cut:
             records = _newest_version(dataset, records)
         return dataset, records if partitions is None else _within(dataset, records, partitions)
 
-    def _file(self, dataset: Dataset, file: DataFile) -> PublishedFile:
-        values = dataset.partition.values_of(file.key)
+    def _file(self, dataset: Dataset, file: DataFile, renamed: Mapping[str, str]) -> PublishedFile:
+        cut = dataset.partition
+        held = {} if cut.is_hidden else dict(zip(cut.columns, cut.values_of(file.key), strict=True))
         return PublishedFile(
             path=below(self.tools.folder(dataset), file.path),
-            partition=dict(zip(dataset.partition.columns, values, strict=True)),
+            partition=held,
+            renamed=renamed,
             key=file.key,
             rows=file.rows,
             size_bytes=file.size_bytes,

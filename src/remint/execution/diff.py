@@ -131,12 +131,7 @@ def scan_of(
     tools: Tools, dataset: Dataset, records: Mapping[PartitionKey, Content], keys: Iterable[PartitionKey]
 ) -> Scan:
     """Return the files of some units as one relation."""
-    return Scan(
-        root=tools.folder(dataset),
-        paths=tuple(f.path for k in keys if k in records for f in records[k].files),
-        columns=dataset.columns,
-        partition=dataset.partition,
-    )
+    return tools.scan(dataset, (f for k in keys if k in records for f in records[k].files))
 
 
 def _metrics(tools: Tools, dataset: Dataset, before: Scan, after: Scan) -> Iterable[MetricChange]:

@@ -167,6 +167,9 @@ def _examined(tools: Tools, dataset: Dataset, journalled: Journalled, hashed: Su
             yield replace(bad(dataset, Kind.STATE_BEHIND, words), found=", ".join(lost))
         found = list(log_symptoms(dataset, reading, journalled))
         try:
+            for words in tools.tables.unusable(table):
+                hint = "take that back, in the declaration or with the tool that changed the table"
+                found.append(bad(dataset, Kind.TABLE_UNUSABLE, words, hint))
             found += live_symptoms(tools, dataset, records, reading)
         except RemintError as error:
             if not found:

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 from collections.abc import Iterable, Mapping, Sequence
 
-from remint.engines.base import Scan
 from remint.execution.observe import observe_units
 from remint.execution.symptom import Health, Kind, Symptom
 from remint.model.dataset import Dataset, DatasetName
@@ -102,12 +101,7 @@ def projection_symptoms(tools: Tools, datasets: Sequence[Dataset]) -> Iterable[S
         files = [f for r in records.values() for f in r.files]
         if not dataset.read_as or flawed_files(tools.storage, tools.folder(dataset), files, Depth.SIZE):
             continue
-        scan = Scan(
-            root=tools.folder(dataset),
-            paths=tuple(f.path for f in files),
-            columns=dataset.columns,
-            partition=dataset.partition,
-        )
+        scan = tools.scan(dataset, files)
         for columns in dataset.read_as:
             known = tools.store.projections(dataset.name, columns, [r.digest for r in records.values()])
             made = tools.engine.digests(scan, columns) if known else {}

@@ -8,7 +8,6 @@ from contextlib import suppress
 from dataclasses import replace
 from typing import TypeVar
 
-from remint.engines.base import Scan
 from remint.errors import PlanError, StoreError
 from remint.failures import machine_failure
 from remint.model.dataset import Dataset, DatasetName, Layer
@@ -151,12 +150,7 @@ def project(tools: Tools, dataset: Dataset, columns: Columns, contents: Mapping[
     records = tools.store.records(dataset.name, list(contents))
     # What is learned of a content is kept for ever, so a damaged file must not speak for it.
     require_intact(tools, dataset, [f for r in records.values() for f in r.files])
-    scan = Scan(
-        root=tools.folder(dataset),
-        paths=tuple(f.path for r in records.values() for f in r.files),
-        columns=dataset.columns,
-        partition=dataset.partition,
-    )
+    scan = tools.scan(dataset, (f for r in records.values() for f in r.files))
     digests = tools.engine.digests(scan, columns)
     made = {
         content: str(digests[key]) if key in digests else content
@@ -252,7 +246,7 @@ def rewritten_keys(tools: Tools, dataset: Dataset, keys: Iterable[PartitionKey])
     live, records = tools.tables.live_files(tools.table(dataset)), tools.store.records(dataset.name, list(keys))
     folder, same = tools.folder(dataset), []
     for key in sorted(k for k, record in records.items() if record.files and live.get(k)):
-        scan = Scan(root=folder, paths=tuple(sorted(live[key])), columns=dataset.columns, partition=dataset.partition)
+        scan = tools.scan(dataset, sorted(live[key]))
         if any(tools.storage.stat(below(folder, path)) is None for path in live[key]):
             continue
         try:

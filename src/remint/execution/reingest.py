@@ -133,12 +133,7 @@ def _known(tools: Tools, bronze: Dataset, origins: Origins, origin: Origin) -> S
     files = [f for record in before.values() for f in record.files]
     files += _own(origins.made[origin.run_id][: origin.number - 1], bronze.name)
     wrong = {flaw.file.path for flaw in flawed_files(tools.storage, tools.folder(bronze), files, Depth.CONTENT)}
-    return Scan(
-        root=tools.folder(bronze),
-        paths=tuple(f.path for f in files if f.path not in wrong),
-        columns=bronze.columns,
-        partition=bronze.partition,
-    )
+    return tools.scan(bronze, (f for f in files if f.path not in wrong))
 
 
 def _own(steps: Iterable[Mapping[str, Any]], name: DatasetName) -> list[DataFile]:

@@ -45,10 +45,7 @@ def outline(tools: Tools, graph: DatasetGraph, dataset: Dataset, keys: Partition
     return StageWork(
         dataset=dataset,
         keys=keys,
-        inputs={
-            alias: Scan(root=tools.folder(source), paths=(), columns=source.columns, partition=source.partition)
-            for alias, source in sources.items()
-        },
+        inputs={alias: tools.scan(source, ()) for alias, source in sources.items()},
         context=PartitionSet(keys.grain),
         root=tools.folder(dataset),
         token="",
@@ -131,8 +128,6 @@ class Workpiece:
             beside = beside | edge.downstream(read, self.domains[dataset.name], read)
             inputs[entry.alias] = self._scan(entry, read)
         table = self.tools.table(dataset)
-        if self.beside is None:
-            self.tools.tables.prepare(table)
         return StageWork(
             dataset=dataset,
             keys=keys,
@@ -155,27 +150,18 @@ class Workpiece:
             paths, rivals = files(source.name, days), files(source.name, days, rivals=True)
             files_read = published_files(self.tools, source, {*paths, *rivals})
             self.prove(source, files_read)
-            return Scan(
-                root=self.tools.folder(source),
+            return replace(
+                self.tools.scan(source, files_read),
                 paths=tuple(paths),
-                columns=source.columns,
-                partition=source.partition,
                 only=wanted,
                 only_column=source.arrivals.column,
                 only_label=source.arrivals.label or "",
                 key=source.arrivals.key,
                 rivals=tuple(rivals),
-                size_bytes=sum(f.size_bytes for f in files_read),
             )
         held = self.files(source, wanted)
         self.prove(source, held)
-        return Scan(
-            root=self.tools.folder(source),
-            paths=tuple(f.path for f in held),
-            columns=source.columns,
-            partition=source.partition,
-            size_bytes=sum(f.size_bytes for f in held),
-        )
+        return self.tools.scan(source, held)
 
     def prove(self, dataset: Dataset, files: Iterable[DataFile]) -> None:
         """Hash the files that this command has not hashed yet; nothing is read that is not as it was published.
@@ -211,15 +197,23 @@ class Workpiece:
             by_key[file.key].append(replace(file, path=path))
         made = []
         digests, projections = self._known_again(dataset, staged)
+        alike = [
+            key
+            for key in by_key
+            if (head := heads.get(key)) and not head.is_missing and head.digest == digests[key] and key not in foreign
+        ]
+        records = self.tools.store.records(dataset.name, alike) if alike else {}
+        live_files = [f for record in records.values() for f in record.files]
+        odd = self.tools.tables.said_otherwise(self.tools.table(dataset), live_files) if live_files else {}
         for key, files in by_key.items():
-            head, digest = heads.get(key), digests[key]
-            same = head is not None and not head.is_missing and head.digest == digest and key not in foreign
+            digest, same = digests[key], key in records
             inputs = unit_inputs(self.graph, dataset, key, self.after)
             kept = tuple(files)
             if same:
-                live = self.tools.store.records(dataset.name, [key])[key].files
-                # What is live must hold that content on disk too; else the new files take its place.
-                same = not flawed_files(storage, folder, live, Depth.CONTENT)
+                live = records[key].files
+                # What is live must hold that on disk too, and for other programs; else the new files take its place.
+                same = not any(f.path in odd for f in live)
+                same = same and not flawed_files(storage, folder, live, Depth.CONTENT)
             if same:
                 kept = live
                 self.proven.update({below(folder, f.path): f.size_bytes for f in live})

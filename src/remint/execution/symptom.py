@@ -41,6 +41,8 @@ class Kind(StrEnum):
     """Somebody else's files hold the very rows that were published: compaction."""
     WRONG_ENTRY = "wrong_entry"
     """The log says another size, partition or number of rows of a file than the ledger."""
+    TABLE_UNUSABLE = "table_unusable"
+    """What remint does not keep, a lost column, or another cut than declared: no run can write to the table."""
     FILE_OF_TWO = "file_of_two"
     """Two ledger records claim one file."""
     LOG_EMPTY = "log_empty"

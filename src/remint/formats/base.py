@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Collection, Mapping, Sequence
+from collections.abc import Collection, Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from enum import StrEnum
 from pathlib import Path
@@ -145,7 +145,15 @@ class TableFormat(Protocol):
         ...
 
     def prepare(self, table: Table) -> None:
-        """Make what must be there before files of the table are written; nothing that readers of tables see."""
+        """Make what must be there before files of the table are written; nothing that readers of tables see.
+
+        Raises:
+            TableUnusable: see ``unusable``.
+        """
+        ...
+
+    def unusable(self, table: Table) -> list[str]:
+        """Return in words why runs cannot write to a table that is there: features, columns that it lost, its cut."""
         ...
 
     def layout(self, table: Table) -> Layout:
@@ -157,6 +165,14 @@ class TableFormat(Protocol):
 
         Among them is what deletes rows of other files, so that a partition with other rows has other paths. There are
         none where there is no table.
+        """
+        ...
+
+    def renamed(self, table: Table, files: Iterable[DataFile]) -> Mapping[str, Mapping[str, str]]:
+        """Return by the path of a file the columns that it holds under another name than the table: that name, by name.
+
+        The name is empty where the file has no such column, but another one that is called so. Files that hold all of
+        their columns by name are left out.
         """
         ...
 

@@ -40,7 +40,7 @@ from remint.formats.delta_log import (
     read_log,
     take_out_entry,
 )
-from remint.formats.guard import busy, column_differences, require_base, tries
+from remint.formats.guard import busy, column_differences, other_cut, require_base, require_usable, tries
 from remint.model.dataset import Column
 from remint.model.partition import PartitionKey
 from remint.model.provenance import PLAIN, DataFile, Layout
@@ -159,7 +159,7 @@ class DeltaFormat:
     def check(self, table: Table, replacement: Replacement) -> None:
         """Refuse a replacement whose base is not what is live."""
         opened = _opened(self._storage, table)
-        _refuse_unsupported(opened, table)
+        require_usable(table, _flaws(opened, table))
         require_base(table, _live(self._storage, opened, table), replacement)
 
     def mend(self, table: Table, expected: Sequence[Replacement], aside: Path) -> list[str]:
@@ -171,7 +171,21 @@ class DeltaFormat:
         return len(tables) <= 1
 
     def prepare(self, table: Table) -> None:
-        """Make nothing: a folder is enough."""
+        """Make nothing: a folder is enough; refuse a table that uses what delta-rs does not write."""
+        require_usable(table, self.unusable(table))
+
+    def unusable(self, table: Table) -> list[str]:
+        """Return which features, or which other cut, keep runs from writing to the table."""
+        try:
+            opened = _opened(self._storage, table)
+        except TableNotFoundError:
+            return []
+        return _flaws(opened, table)
+
+    def renamed(self, table: Table, files: Iterable[DataFile]) -> Mapping[str, Mapping[str, str]]:
+        """Return nothing: names tell columns."""
+        del table, files
+        return {}
 
     def layout(self, table: Table) -> Layout:
         """Return that files lie in the table's folder, and that names tell columns."""
@@ -244,12 +258,7 @@ class DeltaFormat:
     def differences(self, table: Table) -> list[str]:
         """Return where schema, partition columns or features are not those that remint can keep."""
         opened = _opened(self._storage, table)
-        found = [f"it uses {feature}, which remint does not write" for feature in _unwritten(opened)]
-        cut = tuple(opened.metadata().partition_columns)
-        if cut != table.partition.columns:
-            found.append(
-                f"it is partitioned by {', '.join(cut) or 'nothing'}, declared is {', '.join(table.partition.columns)}"
-            )
+        found = _flaws(opened, table)
         there = {field.name: _type_name(field.type) for field in opened.schema().fields}
         return found + column_differences(there, {c.name: _type_name(_field(c).type) for c in table.columns})
 
@@ -276,7 +285,7 @@ def _published(storage: Storage, table: Table, replacement: Replacement) -> Land
                 _verify_landed(storage, table, landed, replacement)
                 sync_version(storage, table, landed)
             return Landed(version=landed, after=None)
-        _refuse_unsupported(opened, table)
+        require_usable(table, _flaws(opened, table))
         before = _live(storage, opened, table)
         require_base(table, before, replacement)
         try:
@@ -416,13 +425,9 @@ def _type_name(kind: object) -> str:
     return str(getattr(kind, "type", kind))
 
 
-def _refuse_unsupported(opened: DeltaTable, table: Table) -> None:
-    unwritten = _unwritten(opened)
-    if unwritten:
-        raise RunError(
-            f"{table.name}: the table uses {', '.join(unwritten)}, which remint does not write",
-            hint="rewrite the table without it, for example by a deep copy into a new location",
-        )
+def _flaws(opened: DeltaTable, table: Table) -> list[str]:
+    unwritten = [f"it uses {feature}, which remint does not write" for feature in _unwritten(opened)]
+    return [*unwritten, *other_cut(opened.metadata().partition_columns, table.partition.columns)]
 
 
 def _commit(storage: Storage, opened: DeltaTable, table: Table, replacement: Replacement) -> None:

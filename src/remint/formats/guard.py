@@ -4,9 +4,9 @@ from __future__ import annotations
 
 import random
 import time
-from collections.abc import Iterator, Mapping, Set
+from collections.abc import Iterator, Mapping, Sequence, Set
 
-from remint.errors import PublishConflict, TableBusy
+from remint.errors import PublishConflict, TableBusy, TableUnusable
 from remint.formats.base import Replacement, Table
 from remint.model.partition import PartitionKey
 
@@ -43,6 +43,27 @@ def column_differences(there: Mapping[str, str], wanted: Mapping[str, str]) -> l
         elif there[name] != wanted[name]:
             found.append(f"column {name}: expected {wanted[name]}, found {there[name]}")
     return found
+
+
+def other_cut(there: Sequence[str], wanted: Sequence[str]) -> list[str]:
+    """Return in words that a table is cut by other columns than declared; nothing where it is not."""
+    if list(there) == list(wanted):
+        return []
+    return [f"it is partitioned by {', '.join(there) or 'nothing'}, declared is {', '.join(wanted)}"]
+
+
+def require_usable(table: Table, flaws: Sequence[str]) -> None:
+    """Refuse a table that runs cannot write to.
+
+    Raises:
+        TableUnusable: says why.
+    """
+    if flaws:
+        raise TableUnusable(
+            f"{table.name}: {'; '.join(flaws)}",
+            hint="take that back, in the declaration or with the tool that changed the table; of a column, "
+            f"contracts/{table.name}.yaml may say the same; another cut needs another location=",
+        )
 
 
 def require_base(table: Table, live: Mapping[PartitionKey, Set[str]], replacement: Replacement) -> None:

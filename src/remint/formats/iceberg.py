@@ -11,15 +11,13 @@ Rules:
 from __future__ import annotations
 
 import importlib
-from collections.abc import Collection, Mapping, Sequence, Set
+from collections.abc import Collection, Iterable, Mapping, Sequence, Set
 from contextlib import suppress
 from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
-from pyarrow import parquet
 from pyiceberg.exceptions import NoSuchNamespaceError, NoSuchTableError, TableAlreadyExistsError
-from pyiceberg.manifest import DataFileContent, ManifestContent
 from pyiceberg.table import Table as IcebergTable
 from pyiceberg.table import Transaction
 from pyiceberg.table.snapshots import Operation
@@ -29,14 +27,13 @@ from remint.errors import (
     CatalogRefused,
     CatalogUnavailable,
     LogDamaged,
-    PublishConflict,
     PublishUnverified,
     RepairRefused,
     RunError,
 )
 from remint.failures import machine_failure
 from remint.formats.base import Landed, LogReading, Replacement, Table
-from remint.formats.guard import busy, column_differences, require_base, tries
+from remint.formats.guard import busy, column_differences, require_base, require_usable, tries
 from remint.formats.iceberg_avro import CheckedIO
 from remint.formats.iceberg_catalog import IcebergCatalog, Pending
 from remint.formats.iceberg_files import (
@@ -51,18 +48,17 @@ from remint.formats.iceberg_files import (
 )
 from remint.formats.iceberg_log import newest_stranger, read_log
 from remint.formats.iceberg_named import is_metadata, named_by
+from remint.formats.iceberg_names import FileNames, are_named
 from remint.formats.iceberg_repair import go_back, version_of
 from remint.formats.iceberg_swap import FileSwap
+from remint.formats.iceberg_usable import lost_columns, refuse_deletes, unsupported
 from remint.model.partition import PartitionKey
 from remint.model.provenance import DataFile, Layout
 from remint.storage.base import Storage, Stored, below
 from remint.storage.local import LOCAL
 
-_FORMAT_VERSION = 2
 _DATA = "data"
 """Where Iceberg keeps data files unless a table says otherwise; some catalogs accept no other place."""
-_POSITION_DELETE = {"file_path", "pos"}
-_UNMEASURED = ("", "{}")
 _RUN, _ATTEMPT = "remint.run", "remint.attempt"
 _ROWS = "remint.formats.iceberg_rows"
 """Needs Arrow's data sets, whose import takes seconds."""
@@ -83,6 +79,7 @@ class IcebergFormat:
         catalog.storage = storage
         self._manifests = Manifests()
         self._prepared: set[tuple[str, ...]] = set()
+        self._names = FileNames()
 
     def commits_together(self, tables: Sequence[Table]) -> bool:
         """Return whether the catalog commits several tables as one."""
@@ -106,7 +103,7 @@ class IcebergFormat:
             wanted = [c for c in table.columns if c.name not in loaded.schema().column_names]
             if not wanted:
                 return _version(loaded)
-            _refuse_lost(table, loaded, [column.name for column in wanted])
+            require_usable(table, lost_columns(loaded, table))
             transaction = Transaction(loaded)
             with transaction.update_schema() as update:
                 for column in wanted:
@@ -116,11 +113,39 @@ class IcebergFormat:
         raise busy(table)
 
     def prepare(self, table: Table) -> None:
-        """Make the namespace: where a catalog keeps the tables itself, files of none that it knows are in its way."""
+        """Make the namespace: where a catalog keeps the tables itself, files of none that it knows are in its way.
+
+        Refuse a table that has what remint does not keep, or has lost a column.
+        """
+        require_usable(table, self.unusable(table))
         namespace = _identifier(table)[:-1]
         if namespace not in self._prepared:
             self._catalog.make_namespace(namespace)
             self._prepared.add(namespace)
+
+    def unusable(self, table: Table) -> list[str]:
+        """Return which features, columns that somebody dropped or renamed, or another cut keep runs from writing."""
+        loaded = self._loaded(table)
+        if loaded is None:
+            return []
+        found = [*_unsupported(loaded, table), *lost_columns(loaded, table)]
+        return found or cut_differences(table, loaded.metadata)
+
+    def renamed(self, table: Table, files: Iterable[DataFile]) -> Mapping[str, Mapping[str, str]]:
+        """Return the columns that files hold under other names, by the ids in which those are told.
+
+        Where the table cannot be asked, files of which remint recorded that they have every column by name go by that.
+        """
+        known = list(files)
+        try:
+            loaded = self._loaded(table)
+        except RunError:
+            if all(are_named(table, file) for file in known):
+                return {}
+            raise
+        if loaded is None:
+            return {}
+        return {path: names for path, names in self._names.of(loaded, table, known).items() if names}
 
     def layout(self, table: Table) -> Layout:
         """Return that files lie in ``data``, with the id of every column, also of those that ``create`` would add."""
@@ -167,7 +192,7 @@ class IcebergFormat:
     def check(self, table: Table, replacement: Replacement) -> None:
         """Refuse a replacement whose base is not what is live."""
         loaded = self._there(table)
-        _refuse_unsupported(loaded, table)
+        require_usable(table, _unsupported(loaded, table))
         require_base(table, _by_key(self._live(table, loaded)), replacement)
 
     def mend(self, table: Table, expected: Sequence[Replacement], aside: Path) -> list[str]:
@@ -334,10 +359,10 @@ class IcebergFormat:
         Raises:
             PublishConflict: its base is not what is live.
         """
-        _refuse_unsupported(loaded, table)
+        require_usable(table, _unsupported(loaded, table))
         live = self._live(table, loaded)
         require_base(table, _by_key(live), replacement)
-        _refuse_deletes(table, loaded, replacement)
+        refuse_deletes(table, loaded, replacement)
         transaction = Transaction(loaded)
         said = {_RUN: replacement.run_id, _ATTEMPT: str(replacement.attempt)}
         producer = FileSwap(Operation.OVERWRITE, transaction, loaded.io, snapshot_properties=said)
@@ -428,66 +453,10 @@ def _by_key(live: Sequence[LiveFile]) -> dict[PartitionKey, frozenset[str]]:
 
 
 def _unsupported(loaded: IcebergTable, table: Table) -> list[str]:
-    """Return in words what of a table remint does not keep.
-
-    Raises:
-        LogDamaged: its manifests cannot be read.
-    """
     try:
-        return _features(loaded)
+        return unsupported(loaded)
     except Exception as error:
         raise _damaged(table, error) from error
-
-
-def _features(loaded: IcebergTable) -> list[str]:
-    found = []
-    if loaded.metadata.format_version != _FORMAT_VERSION:
-        found.append(f"it has format version {loaded.metadata.format_version}, and remint writes {_FORMAT_VERSION}")
-    snapshot = loaded.metadata.current_snapshot()
-    for manifest in snapshot.manifests(loaded.io) if snapshot else ():
-        if manifest.content is ManifestContent.DELETES:
-            entries = manifest.fetch_manifest_entry(loaded.io, discard_deleted=True)
-            if any(e.data_file.content is DataFileContent.EQUALITY_DELETES for e in entries):
-                found.append("it uses equality deletes, which remint does not read")
-                break
-    return found
-
-
-def _refuse_unsupported(loaded: IcebergTable, table: Table) -> None:
-    found = _unsupported(loaded, table)
-    if found:
-        raise RunError(
-            f"{table.name}: {'; '.join(found)}",
-            hint="rewrite the table's data files with the tool that wrote them, or declare it under another location",
-        )
-
-
-def _refuse_lost(table: Table, loaded: IcebergTable, names: Sequence[str]) -> None:
-    """Refuse to add a column that the table had before: under a new id, every reader but ours would lose its values."""
-    lost = sorted(set(names) & {name for schema in loaded.metadata.schemas for name in schema.column_names})
-    if lost and loaded.metadata.current_snapshot() is not None:
-        raise RunError(
-            f"{table.name}: column {', '.join(lost)} was in the table, and somebody dropped or renamed it",
-            hint=f"take that back, or change contracts/{table.name}.yaml likewise and plan with --rebuild",
-        )
-
-
-def _refuse_deletes(table: Table, loaded: IcebergTable, replacement: Replacement) -> None:
-    """Refuse to put back files beside which position deletes were live: they would count for older files no more.
-
-    What remint wrote carries its statistics; only of other files it has to be looked up what they are.
-    """
-    for file in replacement.adds:
-        if file.stats in _UNMEASURED and _names(loaded, below(table.location, file.path)) == _POSITION_DELETE:
-            raise PublishConflict(
-                f"{table.name} {file.key}: rows of its files were deleted by {file.path}, and would come back",
-                hint=f"remint run {table.name} --rebuild    # makes it anew instead",
-            )
-
-
-def _names(loaded: IcebergTable, place: str) -> set[str]:
-    with loaded.io.new_input(place).open() as file:
-        return set(parquet.read_schema(file).names)
 
 
 def _damaged(table: Table, error: Exception) -> Exception:

@@ -43,6 +43,7 @@ from pyiceberg.utils.datetime import date_str_to_days, timestamptz_to_micros
 
 from remint.errors import InvalidKey, PublishConflict, RunError
 from remint.formats.base import Table
+from remint.formats.guard import other_cut
 from remint.formats.iceberg_avro import TornFile
 from remint.model.dataset import Column
 from remint.model.partition import Grain, PartitionKey
@@ -100,16 +101,13 @@ def spec_of(table: Table, schema: Schema) -> IcebergSpec:
 def cut_differences(table: Table, metadata: TableMetadata) -> list[str]:
     """Return in words how the table's newest cut differs from the declared one."""
     found = _described(metadata.spec(), metadata.schema())
+    sources = {*table.partition.columns, *(table.partition.buckets or ())[:1]}
+    if not sources <= set(metadata.schema().column_names):
+        return other_cut(found, table.partition.folders)
     wanted = _described(spec_of(table, metadata.schema()), metadata.schema())
     grain = table.partition.grain
-    also = (
-        wanted
-        if grain is Grain.HOUR or table.partition.is_hidden
-        else [name if n == 0 else w for n, (name, w) in enumerate(zip(table.partition.columns, wanted, strict=True))]
-    )
-    if found in (wanted, also):
-        return []
-    return [f"it is partitioned by {', '.join(found) or 'nothing'}, declared is {', '.join(wanted)}"]
+    also = wanted if grain is Grain.HOUR or table.partition.is_hidden else [table.partition.column, *wanted[1:]]
+    return [] if found == also else other_cut(found, wanted)
 
 
 def _described(spec: IcebergSpec, schema: Schema) -> list[str]:
@@ -286,13 +284,16 @@ def iceberg_file(table: Table, metadata: TableMetadata, file: DataFile) -> Icebe
     """Return a staged file as a manifest names it, with the bounds that were measured when it was written."""
     schema, spec = metadata.schema(), metadata.spec()
     stats = json.loads(file.stats) if file.stats else {}
-    fields = {f.name: f for f in schema.fields}
-    ids = stats.get("fieldIds", {})
-    if any(name not in fields or fields[name].field_id != number for name, number in ids.items()):
+    now = {f.name: f.field_id for f in schema.fields}
+    ids = stats.get("fieldIds", now)
+    # Under a name that the table has no more lies a renamed column; an id that was never given out is no column's.
+    if any(now.get(name, number) != number or number > metadata.last_column_id for name, number in ids.items()):
         raise PublishConflict(
-            f"{table.name}: the columns of the table changed after {file.path} was written",
+            f"{table.name}: columns of the table were given other ids after {file.path} was written",
             hint="remint plan    # and apply it: the rows are written anew",
         )
+    by_id = {f.field_id: f for f in schema.fields}
+    fields = {name: by_id[number] for name, number in ids.items() if number in by_id}
     place = file.path if "://" in file.path or file.path.startswith("/") else f"{metadata.location}/{file.path}"
     return IcebergFile.from_args(
         content=DataFileContent.DATA,
@@ -322,6 +323,8 @@ def entry_differences(
     table: Table, metadata: TableMetadata, live: Iterable[LiveFile], files: Iterable[DataFile]
 ) -> dict[str, str]:
     """Return in words where the manifests say other counts or bounds of ``files`` than were measured, by path."""
+    if cut_differences(table, metadata):
+        return {}
     published = {f.path: f for f in files if f.stats}
     found = {}
     for entry in live:
@@ -329,7 +332,8 @@ def entry_differences(
             continue
         try:
             wanted = iceberg_file(table, metadata, published[entry.path])
-        except PublishConflict:  # of columns that the table had once
+        except PublishConflict as error:
+            found[entry.path] = f"{error.message.partition(': ')[2]}: other programs read other values in it"
             continue
         other = [name for name in _MEASURED if not _covers(getattr(entry.entry, name), getattr(wanted, name))]
         if other:

@@ -10,14 +10,12 @@ from __future__ import annotations
 from collections.abc import Collection
 
 import pyarrow as pa
-from pyarrow import parquet
 from pyiceberg.expressions import AlwaysTrue
 from pyiceberg.io.pyarrow import ArrowScan, schema_to_pyarrow
 from pyiceberg.table import Table as IcebergTable
 
 from remint.formats.iceberg_files import relative
-
-_FIELD_ID = b"PARQUET:field_id"
+from remint.formats.iceberg_names import by_id, schema_in
 
 
 def rows_of(loaded: IcebergTable, paths: Collection[str]) -> pa.RecordBatchReader:
@@ -32,14 +30,12 @@ def rows_of(loaded: IcebergTable, paths: Collection[str]) -> pa.RecordBatchReade
 def column_flaw(loaded: IcebergTable, place: str) -> str | None:
     """Return in words how a file holds a column of the newest schema otherwise than by its name and in its type.
 
-    Of a file that is gone or no Parquet there is nothing to say: who reads its rows next refuses it.
+    Of a file that cannot be read there is nothing to say.
     """
-    try:
-        with loaded.io.new_input(place).open() as file:
-            held = parquet.read_schema(file)
-    except (FileNotFoundError, pa.ArrowInvalid):
+    held = schema_in(loaded, place)
+    if held is None:
         return None
-    ids = {int(field.metadata[_FIELD_ID]): field for field in held if _FIELD_ID in (field.metadata or {})}
+    ids = by_id(held)
     wanted = schema_to_pyarrow(loaded.schema(), include_field_ids=False)
     for field in loaded.schema().fields:
         there = ids.get(field.field_id)

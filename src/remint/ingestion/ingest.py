@@ -13,8 +13,8 @@ from itertools import chain
 from pathlib import Path
 from typing import Any
 
-from remint.engines.base import Ingested, IngestWork, Scan
-from remint.errors import ArrivalsRedeclared
+from remint.engines.base import Ingested, IngestWork
+from remint.errors import ArrivalsRedeclared, BronzeChanged
 from remint.formats.base import by_key
 from remint.ingestion.delivery import Pending, PendingFile, Place
 from remint.ingestion.extraction import Window, covered, cursors, pages_due, windows
@@ -136,6 +136,23 @@ def pending_files(tools: Tools, graph: DatasetGraph, begun: Begun) -> list[Pendi
             if seen is None or (seen.size_bytes, seen.mtime_ns) != (file.size_bytes, file.mtime_ns):
                 found.append(PendingFile(dataset=dataset.name, file=file))
     return found
+
+
+def require_tables(tools: Tools, graph: DatasetGraph, datasets: Iterable[Dataset]) -> None:
+    """Refuse to ingest into tables that are not there any more, or that nothing can be written to.
+
+    Raises:
+        BronzeChanged: the ledger knows a table, and there is none: the settings name another place, or it was removed.
+        TableUnusable: somebody changed the table.
+    """
+    for dataset in (entry for d in datasets for entry in (d, graph[quarantine_name(d.name)])):
+        table = tools.table(dataset)
+        tools.tables.prepare(table)
+        if tools.tables.version(table) is None and (held := len(_held(tools, dataset))):
+            raise BronzeChanged(
+                f"{dataset.name}: {held} files are published, and there is no table in {table.location}",
+                hint="do [tables], [catalog] and [paths] of remint.toml name the place where it was? if so, restore it",
+            )
 
 
 def begun_of(tools: Tools, run_id: str) -> Begun:
@@ -281,7 +298,7 @@ def _rivals(tools: Tools, graph: DatasetGraph, intake: _Intake) -> dict[DatasetN
     for name, files in sorted(intake.files.items()):
         bronze = graph[name]
         if files and bronze.arrivals and bronze.arrivals.key:
-            new, held = _scan(tools, bronze, files), _scan(tools, bronze, _held(tools, bronze))
+            new, held = tools.scan(bronze, files), tools.scan(bronze, _held(tools, bronze))
             found[name] = list(tools.engine.rivals(bronze, held, new))
     return found
 
@@ -301,25 +318,14 @@ def _held(tools: Tools, bronze: Dataset) -> list[DataFile]:
     return [f for r in tools.store.records(bronze.name).values() for f in r.files]
 
 
-def _scan(tools: Tools, bronze: Dataset, files: Iterable[DataFile]) -> Scan:
-    return Scan(
-        root=tools.folder(bronze),
-        paths=tuple(f.path for f in files),
-        columns=bronze.columns,
-        partition=bronze.partition,
-    )
-
-
 def _stage_one(
     tools: Tools, graph: DatasetGraph, entry: Pending, place: tuple[str, str, Path, _Intake]
 ) -> tuple[Ingested, SourceFileRecord]:
     run_id, named, folder, intake = place
     bronze = graph[entry.dataset]
     quarantine = graph[quarantine_name(bronze.name)]
-    tools.tables.prepare(tools.table(bronze))
-    tools.tables.prepare(tools.table(quarantine))
     fetched = entry.fetch(folder)
-    known = _scan(tools, bronze, [*_held(tools, bronze), *intake.files.get(bronze.name, [])])
+    known = tools.scan(bronze, [*_held(tools, bronze), *intake.files.get(bronze.name, [])])
     mine = [s for s in intake.sources if s.dataset == bronze.name]
     known_contents = {r.sha256 for r in (*tools.store.source_files(bronze.name).values(), *mine)}
     made = (

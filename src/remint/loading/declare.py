@@ -99,6 +99,7 @@ def bronze(  # noqa: PLR0913 - what users write, by keyword
     name: str,
     *,
     partition: PartitionSpec,
+    buckets: tuple[str, int] | None = None,
     source: Source | None = None,
     arrivals: Arrivals | None = None,
     metrics: Mapping[str, str] | None = None,
@@ -110,6 +111,7 @@ def bronze(  # noqa: PLR0913 - what users write, by keyword
     Args:
         name: without the layer; lower case letters, digits and ``_``.
         partition: by ingestion; where the source says ``ingested_at=...``, its column is the date of that column.
+        buckets: as for ``silver``.
         source: where rows come from: ``files(...)`` or ``http_pages(...)``; None for a table that is only read.
         arrivals: which column says when a row's event happened, for datasets that read it ``by_arrival``.
         metrics: aggregates that ``diff`` compares, by name.
@@ -121,7 +123,7 @@ def bronze(  # noqa: PLR0913 - what users write, by keyword
         Declaration(
             layer=Layer.BRONZE,
             bare_name=name,
-            partition=partition,
+            partition=_cut(partition, buckets),
             location=location or f"bronze/{name}",
             file=file,
             line=line,
@@ -137,6 +139,7 @@ def silver(  # noqa: PLR0913 - as above
     name: str,
     *,
     partition: PartitionSpec,
+    buckets: tuple[str, int] | None = None,
     inputs: Mapping[str, InputRef],
     sql: str | None = None,
     parse: Parse | None = None,
@@ -155,6 +158,8 @@ def silver(  # noqa: PLR0913 - as above
     Args:
         name: without the layer; lower case letters, digits and ``_``.
         partition: how it is cut: ``day("event_date")``.
+        buckets: of an Iceberg table: a column and a number, ``("customer_id", 16)``. The files of each partition are
+            split by ``bucket(16, customer_id)``; units of work stay partitions.
         inputs: by the alias under which the SQL or function reads it: ``{"raw": by_arrival("bronze.orders")}``.
         sql: path of a ``.sql`` file, relative to the project.
         parse: payload to be parsed before the SQL reads the input: ``json_payload(...)``.
@@ -172,7 +177,7 @@ def silver(  # noqa: PLR0913 - as above
         Declaration(
             layer=Layer.SILVER,
             bare_name=name,
-            partition=_versioned(partition, version),
+            partition=_cut(partition, buckets, version),
             location=location or f"silver/{name}",
             file=file,
             line=line,
@@ -193,6 +198,7 @@ def gold(  # noqa: PLR0913 - as above
     name: str,
     *,
     partition: PartitionSpec,
+    buckets: tuple[str, int] | None = None,
     inputs: Mapping[str, InputRef],
     sql: str | None = None,
     parse: Parse | None = None,
@@ -210,7 +216,7 @@ def gold(  # noqa: PLR0913 - as above
         Declaration(
             layer=Layer.GOLD,
             bare_name=name,
-            partition=_versioned(partition, version),
+            partition=_cut(partition, buckets, version),
             location=location or f"gold/{name}",
             file=file,
             line=line,
@@ -227,28 +233,18 @@ def gold(  # noqa: PLR0913 - as above
     )
 
 
-def hour(
-    column: str, *, by: str | None = None, hidden: bool = False, buckets: tuple[str, int] | None = None
-) -> PartitionSpec:
+def hour(column: str, *, by: str | None = None, hidden: bool = False) -> PartitionSpec:
     """Cut by the UTC hours of the TIMESTAMPTZ column ``column``, which holds the start of each.
 
     Args:
         column: of the table.
         by: as for ``day``.
         hidden: as for ``day``.
-        buckets: as for ``day``.
     """
-    return PartitionSpec(column=column, grain=Grain.HOUR, label=by, is_hidden=hidden, buckets=buckets)
+    return PartitionSpec(column=column, grain=Grain.HOUR, label=by, is_hidden=hidden)
 
 
-def day(
-    column: str,
-    *,
-    by: str | None = None,
-    zone: str = UTC_ZONE,
-    hidden: bool = False,
-    buckets: tuple[str, int] | None = None,
-) -> PartitionSpec:
+def day(column: str, *, by: str | None = None, zone: str = UTC_ZONE, hidden: bool = False) -> PartitionSpec:
     """Cut by the days of the DATE column ``column``.
 
     Args:
@@ -256,9 +252,8 @@ def day(
         by: a further VARCHAR column that cuts every day by its value, such as a tenant.
         zone: whose days these are, as IANA names it: ``Europe/Madrid``.
         hidden: ``column`` is a TIMESTAMPTZ that holds any instant; an Iceberg table is cut by ``day(column)``.
-        buckets: with ``hidden``, a column and a number: files of each day are split by ``bucket(number, column)``.
     """
-    return PartitionSpec(column=column, grain=Grain.DAY, label=by, zone=zone, is_hidden=hidden, buckets=buckets)
+    return PartitionSpec(column=column, grain=Grain.DAY, label=by, zone=zone, is_hidden=hidden)
 
 
 def week(column: str, *, by: str | None = None, zone: str = UTC_ZONE) -> PartitionSpec:
@@ -266,16 +261,9 @@ def week(column: str, *, by: str | None = None, zone: str = UTC_ZONE) -> Partiti
     return PartitionSpec(column=column, grain=Grain.WEEK, label=by, zone=zone)
 
 
-def month(
-    column: str,
-    *,
-    by: str | None = None,
-    zone: str = UTC_ZONE,
-    hidden: bool = False,
-    buckets: tuple[str, int] | None = None,
-) -> PartitionSpec:
+def month(column: str, *, by: str | None = None, zone: str = UTC_ZONE, hidden: bool = False) -> PartitionSpec:
     """Cut by months; the DATE column ``column`` holds the first day of each; all else as for ``day``."""
-    return PartitionSpec(column=column, grain=Grain.MONTH, label=by, zone=zone, is_hidden=hidden, buckets=buckets)
+    return PartitionSpec(column=column, grain=Grain.MONTH, label=by, zone=zone, is_hidden=hidden)
 
 
 def identity(column: str) -> PartitionSpec:
@@ -418,12 +406,13 @@ def _version(version: int | LogicVersion) -> LogicVersion:
     return version if isinstance(version, LogicVersion) else LogicVersion(number=version)
 
 
-def _versioned(partition: PartitionSpec, version: int | LogicVersion) -> PartitionSpec:
-    """Return the cut with the version column beside the time, where there is one."""
-    column = _version(version).column
-    if column is None or not isinstance(partition, PartitionSpec) or partition.label is not None:
-        return partition
-    return replace(partition, label=column)
+def _cut(partition: PartitionSpec, buckets: tuple[str, int] | None, version: int | LogicVersion = 1) -> PartitionSpec:
+    """Return the cut with its buckets, and with the version column beside the time, where there is one."""
+    is_cut = isinstance(partition, PartitionSpec)
+    if not is_cut:
+        return partition  # the loader says what it should be
+    label = partition.label if partition.label is not None else _version(version).column
+    return replace(partition, buckets=buckets, label=label)
 
 
 def _inputs(inputs: Mapping[str, InputRef], own_name: str) -> tuple[tuple[str, str, mappings.Mapping], ...]:

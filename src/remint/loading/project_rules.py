@@ -375,24 +375,29 @@ def _hidden(draft: Draft, declaration: Declaration, columns: dict[str, Column]) 
         yield draft.mistake(declaration, f"{name}: the hidden cut of {column} needs the name {folder} for itself")
 
 
+_MOST_BUCKETS = (1 << 31) - 1
+"""Iceberg counts them in 32 bits."""
+
+
 def _buckets(draft: Draft, declaration: Declaration, columns: dict[str, Column]) -> Iterator[ProjectError]:
     spec, name, expected = declaration.partition, declaration.name, 'buckets=("customer_id", 16)'
+    if draft.format != "iceberg":
+        yield draft.mistake(declaration, f"{name}: {draft.format} tables have no buckets", "leave buckets=... out")
     match spec.buckets:
-        case (str(column), int(count)) if count > 0:
+        case (str(column), int(count)) if 0 < count <= _MOST_BUCKETS and not isinstance(count, bool):
             pass
         case _:
             yield draft.mistake(declaration, f"{name}: buckets={spec.buckets!r} is no column with a number", expected)
             return
-    if not spec.is_hidden:
-        yield draft.mistake(declaration, f"{name}: buckets are of a hidden cut", f"add hidden=True beside {expected}")
     if column not in columns:
         yield draft.mistake(
             declaration, f"{name}: the contract has no column {column!r} to make buckets of{nearest(column, columns)}"
         )
     elif columns[column].type in ("BOOLEAN", "DOUBLE"):
         yield draft.mistake(declaration, f"{name}: Iceberg makes no buckets of {column}, a {columns[column].type}")
-    if spec.bucket_folder in columns:
-        yield draft.mistake(declaration, f"{name}: buckets of {column} need the name {spec.bucket_folder}")
+    taken = {spec.bucket_folder, *(() if spec.is_hidden else spec.folders)}
+    for folder in sorted(taken & columns.keys()):
+        yield draft.mistake(declaration, f"{name}: buckets of {column} need the name {folder}")
 
 
 def _metrics(draft: Draft, declaration: Declaration, columns: tuple[str, ...]) -> Iterator[ProjectError]:

@@ -23,11 +23,12 @@ def has_quarantine(declaration: Declaration) -> bool:
 
 
 def quarantine_cut(partition: PartitionSpec) -> PartitionSpec:
-    """Return how the quarantine of a dataset is cut: by a column of its own where the dataset's cut is hidden.
+    """Return how the quarantine of a dataset is cut, by time alone: by a column of its own where that is hidden.
 
     A rejected row has no value to cut it by, and no time but that which stands beside it.
     """
-    return replace(partition, column=partition.folders[0], label=None, is_hidden=False, buckets=None)
+    cut = replace(partition, label=None, buckets=None)
+    return replace(cut, column=cut.folders[0], is_hidden=False)
 
 
 def line_columns(partition: PartitionSpec) -> tuple[Column, ...]:

@@ -89,8 +89,11 @@ class PartitionSpec:
 
     @property
     def folders(self) -> tuple[str, ...]:
-        """What the folders of files are named for, in table order."""
-        return (f"{self.column}_{self.grain}",) if self.is_hidden else self.columns
+        """What the folders of files are named for, in table order: where not for the columns, the files hold those."""
+        if not self.is_hidden and self.buckets is None:
+            return self.columns
+        grains = (self.grain, Grain.IDENTITY)
+        return tuple(f"{name}_{grain}" for name, grain in zip(self.columns, grains, strict=False))
 
     @property
     def bucket_folder(self) -> str:

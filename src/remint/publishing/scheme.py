@@ -9,7 +9,6 @@ from __future__ import annotations
 from collections.abc import Mapping, Sequence
 from typing import Protocol
 
-from remint.engines.base import Scan
 from remint.errors import ArrivalsRedeclared
 from remint.model.dataset import Dataset
 from remint.model.digest import ContentDigest
@@ -67,12 +66,7 @@ def in_own_scheme(
         key: held for key, held in others.items() if not flawed_files(tools.storage, folder, held.files, Depth.CONTENT)
     }
     if whole:
-        scan = Scan(
-            root=folder,
-            paths=tuple(f.path for held in whole.values() for f in held.files),
-            columns=dataset.columns,
-            partition=dataset.partition,
-        )
+        scan = tools.scan(dataset, (f for held in whole.values() for f in held.files))
         made = tools.engine.digests(scan, columns)
         found |= {key: str(made[key]) if key in made else mine for key in whole}
     return found

@@ -5,15 +5,16 @@ from __future__ import annotations
 import shutil
 import tempfile
 import weakref
-from collections.abc import Callable
+from collections.abc import Callable, Iterable
 from dataclasses import dataclass
 from datetime import UTC, datetime
 from pathlib import Path
 
-from remint.engines.base import Engine, UserFunction
+from remint.engines.base import Engine, Scan, UserFunction
 from remint.formats.base import Table, TableFormat
 from remint.model.dataset import Dataset, Layer
 from remint.model.event import Event
+from remint.model.provenance import DataFile
 from remint.storage.base import Storage, below
 from remint.store.base import StoreWriter
 
@@ -60,6 +61,19 @@ class Tools:
             append_only=dataset.layer is Layer.BRONZE,
         )
 
+    def scan(self, dataset: Dataset, files: Iterable[DataFile | str]) -> Scan:
+        """Return files of the dataset's table as one relation; those that nobody recorded go by their paths."""
+        known = [unrecorded(file) if isinstance(file, str) else file for file in files]
+        renamed = self.tables.renamed(self.table(dataset), known) if known else {}
+        return Scan(
+            root=self.folder(dataset),
+            paths=tuple(file.path for file in known),
+            columns=dataset.columns,
+            partition=dataset.partition,
+            size_bytes=sum(file.size_bytes for file in known),
+            renamed=tuple((path, tuple(sorted(names.items()))) for path, names in sorted(renamed.items())),
+        )
+
     def folder(self, dataset: Dataset) -> str:
         """Return the absolute path or URL of the dataset's table."""
         return below(self.lake, dataset.location)
@@ -67,6 +81,11 @@ class Tools:
     def now(self) -> str:
         """Return the time as the store writes it: ISO 8601, UTC, ending in Z."""
         return timestamp(self.clock())
+
+
+def unrecorded(path: str) -> DataFile:
+    """Return a file of a table of which nothing is known but where it lies."""
+    return DataFile(path=path, key="", rows=0, size_bytes=0, sha256="", stats="")
 
 
 def timestamp(moment: datetime) -> str:

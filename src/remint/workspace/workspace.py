@@ -207,7 +207,7 @@ class Workspace(OpenedProject):
             extraction: what pages to read; None reads on from the watermarks.
         """
         from remint.ingestion.extraction import refuse_extraction, require_credentials
-        from remint.ingestion.ingest import Begun, pending_files, run_ingest
+        from remint.ingestion.ingest import Begun, pending_files, require_tables, run_ingest
 
         asked = extraction or Extraction(mode=ask.mode)
         chosen = [self.graph[n] for n in self.graph.select(names)]
@@ -219,6 +219,7 @@ class Workspace(OpenedProject):
         require_credentials(self._tools, chosen)
         require_countings(self._tools, self.graph)
         refuse_unrecorded(self._tools, chosen)
+        require_tables(self._tools, self.graph, [d for d in chosen if d.source])
         run = self._new_run(RunKind.INGEST, replace(ask, mode=asked.mode))
         run = replace(run, override_state=asked.override_state, type=asked.type or "")
         with self._started(run, None, Admission(begun=canonical(begun))):
