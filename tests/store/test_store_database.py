@@ -184,6 +184,22 @@ def test_a_read_only_file_says_so(folder_of_nobody):
         store.create_run(a_run())
 
 
+def test_who_could_not_write_does_not_keep_its_process_from_writing_once_it_may(folder_of_nobody):
+    open_store(URL, folder_of_nobody).close()
+    file_of(folder_of_nobody).chmod(0o444)
+    with open_store(URL, folder_of_nobody) as reader:  # it leaves the file that readers share, read-only like the rest
+        assert reader.runs(10) == []
+    kept = open_store(URL, folder_of_nobody)
+    with pytest.raises(StoreError, match="is read-only"):
+        kept.create_run(a_run())
+    for left in file_of(folder_of_nobody).parent.glob("state.db*"):
+        left.chmod(0o644)
+
+    with open_store(URL, folder_of_nobody) as store:
+        store.create_run(a_run())
+        assert len(kept.runs(10)) == 1
+
+
 @pytest.mark.parametrize(
     ("url", "said"),
     [

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 import shutil
 import sqlite3
 from collections.abc import Iterable, Iterator, Sequence
@@ -13,7 +14,7 @@ from typing import TypeVar
 
 from sqlalchemy import URL, Column, Connection, Engine, create_engine, event, func, make_url, select
 from sqlalchemy.exc import OperationalError, SQLAlchemyError
-from sqlalchemy.pool import ConnectionPoolEntry
+from sqlalchemy.pool import ConnectionPoolEntry, NullPool, QueuePool
 
 from remint.disk import make_folder, sync
 from remint.errors import StoreBusy, StoreError, StoreFull, StoreReadOnly, StoreUnreachable
@@ -21,6 +22,7 @@ from remint.errors import StoreBusy, StoreError, StoreFull, StoreReadOnly, Store
 T = TypeVar("T")
 
 _FOR_WRITING = "remint_for_writing"
+_BY_EFFECTIVE_IDS = os.access in os.supports_effective_ids
 _MANY = 500  # bound values in one statement; SQLite once allowed 999
 _ROOM = 64 << 10  # bytes; SQLite makes a file of half of that beside a database
 _LOCK_NOT_AVAILABLE = "55P03"  # SQLSTATE of PostgreSQL, as those below
@@ -142,7 +144,10 @@ def _made_file(url: URL, root: Path) -> Path:
 
 def _sqlite(path: Path, busy_timeout_s: float) -> Database:
     url = URL.create("sqlite", database=str(path))
-    engine = create_engine(url, connect_args={"timeout": busy_timeout_s})
+    # A connection to a file that may not be written opens what its process shares with SQLite read-only, for every
+    # later one too: none is kept, so that whoever gets the right to write can.
+    kept = NullPool if path.exists() and not os.access(path, os.W_OK, effective_ids=_BY_EFFECTIVE_IDS) else QueuePool
+    engine = create_engine(url, connect_args={"timeout": busy_timeout_s}, poolclass=kept)
 
     @event.listens_for(engine, "connect")
     def prepare(connection: sqlite3.Connection, _entry: ConnectionPoolEntry) -> None:
