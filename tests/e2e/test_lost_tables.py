@@ -46,6 +46,19 @@ def test_a_table_that_is_gone_is_made_anew_and_nothing_is_missed_afterwards(tmp_
     assert project.open().store.tables_seen().get("gold.daily", 1) == 1
 
 
+def test_a_table_that_is_gone_after_it_was_mended_is_missed(tmp_path: Path) -> None:
+    project = twice_built(tmp_path)
+    entry = max((project.folder("gold.daily") / "_delta_log").glob("*.json"))
+    entry.write_bytes(entry.read_bytes()[:40])
+    assert remint(project, "repair", "--apply", "--reason", "a sector was lost").exit_code == 0
+
+    shutil.rmtree(project.folder("gold.daily"))
+
+    assert project.stale()
+    project.run()
+    assert project.tables() == project.expected()
+
+
 def test_a_log_that_nobody_can_mend_says_how_its_table_is_made_anew(tmp_path: Path) -> None:
     project = twice_built(tmp_path)
     (project.folder("gold.daily") / "_delta_log" / f"{0:020d}.json").write_text("")

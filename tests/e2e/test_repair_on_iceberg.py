@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import random
+import shutil
+from collections.abc import Callable
 from pathlib import Path
 
 import pytest
@@ -64,16 +66,44 @@ def test_a_commit_of_somebody_else_is_not_dropped_to_mend_what_is_below_it(origi
     assert project.files() == held
 
 
-def test_a_state_that_is_not_left_is_not_guessed(original: Project, tmp_path: Path) -> None:
-    project = original.clone(tmp_path / "p")
-    for path in (project.folder("gold.daily") / "metadata").glob("*.json"):
+def lose_states(folder: Path) -> None:
+    for path in (folder / "metadata").glob("*.json"):
         path.write_bytes(b"")
+
+
+@pytest.mark.parametrize("lose", [shutil.rmtree, lose_states], ids=["folder", "states"])
+def test_a_table_of_which_nothing_can_be_read_is_made_anew(
+    original: Project, tmp_path: Path, lose: Callable[[Path], object]
+) -> None:
+    project = original.clone(tmp_path / "p")
+    named = tampering_iceberg.opened(project, "gold.daily").metadata_location
+    lose(project.folder("gold.daily"))
+    assert remint(project, "status").exit_code == 6
+
+    (act,) = project.open().upkeep.find_repair(()).acts
+    told = remint(project, "repair", "--apply", "--reason", "rm -rf in the wrong window")
+    seen = remint(project, "status")
+    project.run()
+
+    assert Path(named).name in act.words
+    assert "repair succeeded" in told.output
+    assert seen.exit_code == 0, seen.output
+    assert project.tables() == project.expected()
+    assert bad(project) == []
+    assert project.open().upkeep.find_repair(()).acts == ()
+
+
+def test_bronze_is_not_made_anew_without_its_metadata(original: Project, tmp_path: Path) -> None:
+    project = original.clone(tmp_path / "p")
+    lose_states(project.folder("bronze.events"))
     held = project.files()
 
-    told = remint(project, "repair", "gold.daily", "--apply", "--reason", "a sector was lost")
+    found = project.open().upkeep.find_repair(["bronze.events"])
+    told = remint(project, "repair", "bronze.events", "--apply", "--reason", "rm -rf in the wrong window")
 
-    assert told.exit_code in (1, 6)
-    assert "from a backup" in told.output + told.stderr
+    assert found.acts == ()
+    assert told.exit_code == 1
+    assert "from a backup" in told.output
     assert project.files() == held
 
 
@@ -88,3 +118,18 @@ def test_a_bronze_file_that_is_gone_is_made_again_to_the_byte(original: Project,
     assert told.exit_code == 0, told.output
     assert Path(victim).read_bytes() == content
     assert bad(project) == []
+
+
+def test_a_catalog_that_is_gone_is_said_so_and_is_not_made_by_who_looks(original: Project, tmp_path: Path) -> None:
+    project = original.clone(tmp_path / "p")
+    catalog = project.root / "lake" / "catalog.db"
+    catalog.rename(tmp_path / "away.db")
+
+    told = [remint(project, *command) for command in (["status"], ["plan"], ["doctor"], ["repair"])]
+
+    assert not catalog.exists()
+    assert "the table is gone: the database of catalog remint is not there" in told[2].output
+    assert "made anew: remint plan bronze" not in told[2].output
+    (tmp_path / "away.db").rename(catalog)
+    assert bad(project) == []
+    assert not project.stale()

@@ -139,7 +139,7 @@ def _conclude(rows: list[dict[str, object]], *, is_half: bool) -> None:
     foreign = sum(int(str(row["foreign"])) for row in rows)
     if foreign:
         words = (
-            f"{counted(foreign, 'partition')} {'holds' if foreign == 1 else 'hold'} files that remint did not publish"
+            f"{counted(foreign, 'partition')} {'holds' if foreign == 1 else 'hold'} other files than remint published"
         )
         click.echo(f"\n{words}\nnext: remint doctor    # lists them")
     if not total:

@@ -152,9 +152,9 @@ def _examined(tools: Tools, dataset: Dataset, journalled: Journalled, hashed: Su
     halves = [r for r in journalled.runs.values() if r.state is RunState.PUBLISHING]
     if reading.newest < 0:
         if records:
-            words = f"the table is gone: there is no log below {folder}"
-            hint = f"restore {folder}, or have it made anew: remint plan {dataset.name}"
-            yield bad(dataset, Kind.TABLE_GONE, words, hint)
+            hint = f"restore what names it, with {folder}"
+            hint += "" if dataset.transform is None else f", or have it made anew: remint plan {dataset.name}"
+            yield bad(dataset, Kind.TABLE_GONE, f"the table is gone: {tools.tables.absent}", hint)
     elif halves:
         words = f"run {halves[0].run_id} is half published: what is live is compared once it is resumed"
         yield from log_symptoms(dataset, reading, journalled)

@@ -180,6 +180,8 @@ class _Bench:
 
     def _on_entry(self, dataset: Dataset, symptom: Symptom) -> Act | Symptom:
         reading = self.tools.tables.read_log(self.tools.table(dataset))
+        if self.tools.tables.entries_build_up and (lost := [f for f in reading.faults if f.version == 0]):
+            return self._on_all_lost(dataset, symptom, lost[0].file)
         named = {c.file: c.version for c in reading.commits} | {f.file: f.version for f in reading.faults}
         version = named[symptom.place] if symptom.place in named else int(symptom.place.partition(".")[0])
         there = {c.version: c.run_id for c in reading.commits}
@@ -201,8 +203,18 @@ class _Bench:
         if dataset.transform is not None:
             folder = self.tools.folder(dataset)
             move = f"{'aws s3 mv --recursive' if '://' in folder else 'mv'} {folder} {folder}.damaged"
-            why = f'{why}, or have it made anew: {move}; remint run {dataset.name} --reason "..."'
+            # Where entries build up, a catalog names the newest, and goes on to do so.
+            forget = f'remint repair {dataset.name} --apply --reason "..."; ' * self.tools.tables.entries_build_up
+            why = f'{why}, or have it made anew: {move}; {forget}remint run {dataset.name} --reason "..."'
         return _left(symptom, why)
+
+    def _on_all_lost(self, dataset: Dataset, symptom: Symptom, file: str) -> Act | Symptom:
+        """Return the end of a table of which no state can be read, where a run makes it anew."""
+        if dataset.transform is None:
+            folder = f"{self.tools.folder(dataset)}/{self.tools.tables.log_folder}"
+            return _left(symptom, f"no state of the table can be read: restore {folder} from a backup")
+        words = f"the catalog forgets the table, of which {file} and what it names cannot be read; a run makes it anew"
+        return replace(self._act(ActKind.MOVE_ASIDE, symptom, words), place=file)
 
     def _on_wrong_entry(self, dataset: Dataset, symptom: Symptom) -> Act | Symptom:
         """Return the making anew of the commit that put a file in, of which the log says something else."""

@@ -132,6 +132,11 @@ class TableFormat(Protocol):
     entries_build_up: bool
     """An entry of the log is named by the one after it, so that one which is written anew takes along all after it."""
 
+    @property
+    def absent(self) -> str:
+        """In words what shows that a table is not there."""
+        ...
+
     def commits_together(self, tables: Sequence[Table]) -> bool:
         """Return whether ``publish`` commits to all of these tables or to none of them."""
         ...
@@ -270,7 +275,10 @@ class TableFormat(Protocol):
         ...
 
     def take_out_entry(self, table: Table, file: str) -> None:
-        """Remove an entry of the log, or a checkpoint of it with what points to it."""
+        """Remove an entry of the log, or a checkpoint of it with what points to it.
+
+        An entry on which all others stand takes the table along: there is none afterwards, and its files stay.
+        """
         ...
 
     def put_back_commit(self, table: Table, version: int, replacement: Replacement) -> None:

@@ -74,6 +74,7 @@ class DeltaFormat:
     name = "delta"
     log_folder = "_delta_log"
     entries_build_up = False
+    absent = "there is no log in its folder"
 
     def __init__(self, storage: Storage = LOCAL) -> None:
         """Bind the format to where its tables lie."""

@@ -81,6 +81,11 @@ class IcebergFormat:
         self._prepared: set[tuple[str, ...]] = set()
         self._names = FileNames()
 
+    @property
+    def absent(self) -> str:
+        """In words what shows that a table is not there."""
+        return self._catalog.absent
+
     def commits_together(self, tables: Sequence[Table]) -> bool:
         """Return whether the catalog commits several tables as one."""
         return len(tables) <= 1 or self._catalog.commits_together
@@ -289,9 +294,15 @@ class IcebergFormat:
         return entry_differences(table, loaded.metadata, self._live(table, loaded), files)
 
     def take_out_entry(self, table: Table, file: str) -> None:
-        """Make the catalog name the state before the one that cannot be read."""
-        version = next((f.version for f in self.read_log(table).faults if f.file == file), 0)
-        go_back(self._catalog, _identifier(table), table, version - 1, unlike="")
+        """Make the catalog name the state before the one that cannot be read, or none where none can be read.
+
+        Raises:
+            RepairRefused: it can be read by now.
+        """
+        versions = [fault.version for fault in self.read_log(table).faults if fault.file == file]
+        if not versions:
+            raise RepairRefused(f"{table.name}: nothing is wrong with {file} any more", hint="remint repair")
+        go_back(self._catalog, _identifier(table), table, versions[0] - 1, unlike="")
 
     def put_back_commit(self, table: Table, version: int, replacement: Replacement) -> None:
         """Make the catalog name the state before that version, and commit anew; what came after it is to follow."""

@@ -107,6 +107,11 @@ class IcebergCatalog(ABC, Generic[Library]):
                 raise not_installed(self.name, error, "glue") from error
 
     @property
+    def absent(self) -> str:
+        """In words what shows that a table is not there."""
+        return f"catalog {self.name} does not name it"
+
+    @property
     def commits_together(self) -> bool:
         """Whether ``commit`` takes changes of several tables."""
         return False
@@ -189,6 +194,18 @@ class IcebergCatalog(ABC, Generic[Library]):
             CatalogRefused: this catalog lets nobody do so.
         """
         raise CatalogRefused(f"catalog {self.name}: it does not let {identifier[-1]} be set from {before} to {place}")
+
+    def forget(self, identifier: Identifier, before: str) -> None:
+        """Name a table no more, if ``before`` is named as its state still; its files stay.
+
+        Raises:
+            CommitFailedException: another one is named by now.
+            CatalogRefused: this catalog lets nobody do so under that condition.
+        """
+        raise CatalogRefused(
+            f"catalog {self.name}: it does not let {identifier[-1]} be taken out while it names {before}",
+            hint=f"have the catalog drop {'.'.join(identifier)} and keep its files, then: remint status",
+        )
 
     @contextmanager
     def _answering(self, *, is_commit: bool = False) -> Iterator[None]:

@@ -1,5 +1,7 @@
 """Take an Iceberg table back to the state before a commit, so that what comes after it can be committed anew.
 
+One of which no state is left is not there any more, so that a run makes it anew: the catalog forgets its name.
+
 Rules: a state is taken only if it can be read down to its manifests; nothing is written but the catalog's row, under a
 comparison with what it named.
 """
@@ -7,6 +9,7 @@ comparison with what it named.
 from __future__ import annotations
 
 from collections.abc import Iterator
+from contextlib import contextmanager
 from typing import Any
 
 from pyiceberg.exceptions import CommitFailedException
@@ -37,10 +40,16 @@ def previous_state(catalog: IcebergCatalog[Any], identifier: Identifier) -> tupl
 def go_back(catalog: IcebergCatalog[Any], identifier: Identifier, table: Table, version: int, unlike: str) -> None:
     """Make the catalog name the newest state that has a version, can be read, and has no property ``unlike``.
 
+    Before version 0 there is no table: the catalog forgets it then.
+
     Raises:
         RepairRefused: there is none, or somebody committed meanwhile; nothing changed.
     """
     named = catalog.places(identifier)[0]
+    if version < 0:
+        with _unless_changed(table):
+            catalog.forget(identifier, named)
+        return
     for place in _earlier(catalog, identifier):
         state = _state(catalog, place)
         if state is None or version_of(state) != version or unlike in state.properties:
@@ -48,15 +57,21 @@ def go_back(catalog: IcebergCatalog[Any], identifier: Identifier, table: Table, 
         if not _is_whole(catalog, table, state, place):
             continue
         if place != named:
-            try:
+            with _unless_changed(table):
                 catalog.point_to(identifier, named, place)
-            except CommitFailedException as error:
-                raise RepairRefused(f"{table.name}: {error}", hint="remint repair    # looks again") from None
         return
     raise RepairRefused(
         f"{table.name}: no state of version {version} that can be read is left to make again what is lost on it",
         hint=f"restore {table.location}/metadata from a backup, then: remint doctor {table.name}",
     )
+
+
+@contextmanager
+def _unless_changed(table: Table) -> Iterator[None]:
+    try:
+        yield
+    except CommitFailedException as error:
+        raise RepairRefused(f"{table.name}: {error}", hint="remint repair    # looks again") from None
 
 
 def _earlier(catalog: IcebergCatalog[Any], identifier: Identifier) -> Iterator[str]:

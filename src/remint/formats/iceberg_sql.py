@@ -11,7 +11,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from pyiceberg.catalog.sql import IcebergTables, SqlCatalog
-from pyiceberg.exceptions import CommitFailedException
+from pyiceberg.exceptions import CommitFailedException, NoSuchTableError
 from pyiceberg.table.metadata import new_table_metadata
 from pyiceberg.table.sorting import UNSORTED_SORT_ORDER
 from sqlalchemy import NullPool, create_engine, event
@@ -34,12 +34,13 @@ if TYPE_CHECKING:
     from pyiceberg.partitioning import PartitionSpec
     from pyiceberg.schema import Schema
     from pyiceberg.table import StagedTable
+    from pyiceberg.table import Table as IcebergTable
 
 _SQLITE = "sqlite:///"
 
 
 class SqlTables(IcebergCatalog[SqlCatalog]):
-    """Tables named in an SQL database, which is made where it is a file that is not there."""
+    """Tables named in an SQL database; where it is a file that is not there, whoever first makes a table makes it."""
 
     unreachable = (DBAPIError,)
 
@@ -58,6 +59,26 @@ class SqlTables(IcebergCatalog[SqlCatalog]):
             # a loss of power brings back undoes what was committed.
             event.listen(catalog.engine, "connect", lambda found, _: found.execute("PRAGMA synchronous = EXTRA"))
         return catalog
+
+    @property
+    def absent(self) -> str:
+        """In words what shows that a table is not there."""
+        return super().absent if self._is_there else f"the database of catalog {self.name} is not there: {self.url}"
+
+    @property
+    def _is_there(self) -> bool:
+        return not self.url.startswith(_SQLITE) or Path(self.url.removeprefix(_SQLITE)).exists()
+
+    def load(self, identifier: Identifier) -> IcebergTable:
+        """Return a table as it is named now; nothing is made.
+
+        Raises:
+            NoSuchTableError, NoSuchNamespaceError: it names none, or is not there.
+            CatalogUnavailable, CatalogRefused: it does not say.
+        """
+        if not self._is_there:
+            raise NoSuchTableError(self.absent)
+        return super().load(identifier)
 
     @property
     def commits_together(self) -> bool:
@@ -101,6 +122,8 @@ class SqlTables(IcebergCatalog[SqlCatalog]):
 
     def places(self, identifier: Identifier) -> tuple[str, str]:
         """Return which file is named as a table's state, and which as the one before; empty where there is none."""
+        if not self._is_there:
+            return "", ""
         rows: Any = IcebergTables.__table__
         with self._answering(), self.library.engine.connect() as connection:
             found = connection.execute(rows.select().where(*self._is(identifier))).mappings().first()
@@ -116,6 +139,18 @@ class SqlTables(IcebergCatalog[SqlCatalog]):
         with self._answering(), self.library.engine.begin() as connection:
             named = IcebergTables.metadata_location == before
             query = rows.update().where(*self._is(identifier), named).values(metadata_location=place)
+            if connection.execute(query).rowcount != 1:
+                raise CommitFailedException(f"{identifier[-1]} was changed meanwhile")
+
+    def forget(self, identifier: Identifier, before: str) -> None:
+        """Name a table no more, if ``before`` is named as its state still; its files stay.
+
+        Raises:
+            CommitFailedException: another one is named by now.
+        """
+        rows: Any = IcebergTables.__table__
+        with self._answering(), self.library.engine.begin() as connection:
+            query = rows.delete().where(*self._is(identifier), IcebergTables.metadata_location == before)
             if connection.execute(query).rowcount != 1:
                 raise CommitFailedException(f"{identifier[-1]} was changed meanwhile")
 
