@@ -129,6 +129,7 @@ def test_what_somebody_else_wrote_is_found_by_its_day_and_adopted(tmp_path: Path
     [
         ('day("event_time", hidden=True, zone="Europe/Madrid")', "a hidden cut is by UTC, and not by Europe/Madrid"),
         ('day("event_time", hidden=True, by="tenant")', "a hidden cut of event_time takes no further column"),
+        ('day("event_time", hidden="no")', "hidden is True or False, not 'no'"),
         ('day("event_date"), buckets=("who", 3)', "the contract has no column 'who' to make buckets of"),
         ('day("event_date"), buckets=16', "buckets=16 is no column with a number"),
         ('day("event_date", hidden=True)', "the partition column event_date is DATE; it must be TIMESTAMPTZ"),

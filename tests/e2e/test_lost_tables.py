@@ -59,6 +59,27 @@ def test_a_table_that_is_gone_after_it_was_mended_is_missed(tmp_path: Path) -> N
     assert project.tables() == project.expected()
 
 
+def test_what_is_not_there_any_more_is_not_proven(tmp_path: Path) -> None:
+    project = twice_built(tmp_path)
+    shutil.rmtree(project.folder("gold.daily"))
+
+    told = remint(project, "verify", "gold.daily")
+
+    assert told.exit_code == 1
+    assert "its files are not those that remint published: somebody who removed the table" in told.output
+    assert "3 different" in told.output
+
+
+def test_a_run_that_changed_nothing_is_not_offered_to_be_taken_back(tmp_path: Path) -> None:
+    project = twice_built(tmp_path)
+
+    told = remint(project, "run", "gold.daily", "--rebuild", "--all", "--no-override-state", "--reason", "sure?")
+
+    assert told.exit_code == 0
+    assert "0 partitions published, 3 came out the same" in told.output
+    assert "rollback" not in told.output
+
+
 def test_a_log_that_nobody_can_mend_says_how_its_table_is_made_anew(tmp_path: Path) -> None:
     project = twice_built(tmp_path)
     (project.folder("gold.daily") / "_delta_log" / f"{0:020d}.json").write_text("")

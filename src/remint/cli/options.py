@@ -69,7 +69,7 @@ class DurationType(click.ParamType[timedelta]):
         del param, ctx
         if isinstance(value, timedelta):
             return value
-        found = re.fullmatch(r"(\d{1,6})([mhd])", value)
+        found = re.fullmatch(r"(\d{1,6})([mhd])", "0m" if value == "0" else value)
         if not found:
             raise UsageError(f"{value!r} is no length of time", hint="write it as 90m, 24h or 7d")
         return int(found[1]) * {"m": timedelta(minutes=1), "h": timedelta(hours=1), "d": timedelta(days=1)}[found[2]]

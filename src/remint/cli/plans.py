@@ -330,9 +330,8 @@ def show_applied(workspace: Workspace, done: Run, *, as_json: bool) -> None:
             click.echo(f"  warning: {warning}")
         for alert in alerts:
             click.echo(f"  {'' if alert.get('recovered') else 'alert: '}{render.alert(alert)}")
-        click.echo(
-            f"next: remint diff {done.run_id}    # before and after; remint rollback {done.run_id} takes it back"
-        )
+        undo = f"next: remint diff {done.run_id}    # before and after; remint rollback {done.run_id} takes it back"
+        click.echo(undo if found["units_published"] else "next: remint status    # no table changed")
 
 
 def note_outstanding(workspace: Workspace) -> None:

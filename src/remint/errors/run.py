@@ -22,7 +22,7 @@ class RunError(RemintError):
     """A run stopped."""
 
     code = "RM400"
-    leaves = "no table changed; staged files are kept for inspection"
+    leaves = "no table changed"
 
 
 class ChecksFailed(RunError):

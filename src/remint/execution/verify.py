@@ -189,6 +189,8 @@ class _Bench:
         made = replace(made, alone=alone, batch=self.batch.get(key, ""))
         if {alone, made.batch} - {"", expected}:
             return self._examined(replace(made, proof=Proof.DIFFERENT))
+        if foreign := self._foreign(key):
+            return replace(made, proof=Proof.DIFFERENT, cause=foreign)
         return replace(made, proof=Proof.PROVEN)
 
     def _examined(self, unit: VerifiedUnit) -> VerifiedUnit:
@@ -223,13 +225,17 @@ class _Bench:
         for wide in (self._work(self.together), self._work(self._neighbourhood(unit.key))):
             if self._recomputed(wide)[unit.key] != first:
                 return f"alone differs from in a batch: {self._culprits(alone, wide, unit.key, first)}"
-        foreign = self.piece.observed.foreign.get(self.dataset.name)
-        if foreign and unit.key in foreign.keys:
-            return f"its files are not those that remint published: {foreign.by}"
-        return (
+        return self._foreign(unit.key) or (
             "alone and in a batch it comes out the same, from inputs that are as published, but not as published: it "
             "was adopted, or another version of the engine made it"
         )
+
+    def _foreign(self, key: PartitionKey) -> str:
+        """Return in words who put other files in the place of the published ones; empty where nobody did."""
+        foreign = self.piece.observed.foreign.get(self.dataset.name)
+        if foreign is None or key not in foreign.keys:
+            return ""
+        return f"its files are not those that remint published: {foreign.by}"
 
     def _culprits(self, alone: StageWork, wide: StageWork, key: PartitionKey, digest: str) -> str:
         """Return in words which inputs, read as widely as in a batch, change the unit."""

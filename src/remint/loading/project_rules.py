@@ -340,7 +340,11 @@ def _partition(draft: Draft, declaration: Declaration, columns: dict[str, Column
         check_zone(spec.zone)
     except InvalidKey as error:
         yield draft.mistake(declaration, f"{declaration.name}: {error.message}", error.hint)
-    if spec.is_hidden:
+    if not isinstance(spec.is_hidden, bool):
+        yield draft.mistake(
+            declaration, f"{declaration.name}: hidden is True or False, not {spec.is_hidden!r}", "write hidden=True"
+        )
+    elif spec.is_hidden:
         yield from _hidden(draft, declaration, columns)
     if spec.buckets is not None:
         yield from _buckets(draft, declaration, columns)

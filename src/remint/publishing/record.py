@@ -151,6 +151,8 @@ def stopped(tools: Tools, run_id: str, error: Exception) -> RemintError:
     tools.emit(Event(kind=EventKind.FAILED, run_id=run_id, detail=str(found)))
     if state is RunState.PUBLISHING:
         found.leaves = "some tables may hold the run's partitions already; the run is outstanding until it is resumed"
+    elif found.leaves == RunError.leaves:
+        found.leaves += "; staged files are kept for inspection"
     if isinstance(found, StoreError):
         found.hint = again
     if run_id not in f"{found.message} {found.hint} {found.leaves}":
