@@ -216,7 +216,9 @@ def verify(ctx: click.Context, /, selectors: tuple[str, ...], *, as_json: bool, 
         stale = f"{counts['stale']} stale{' (bring those up to date first)' if counts['stale'] else ''}"
         click.echo(f"{counts['proven']} proven, {counts['different']} different, {stale}")
         if span is None:
-            click.echo(f"next: remint verify --range A..B    # every partition; these were at most {asked['size']} a table")
+            click.echo(
+                f"next: remint verify --range A..B    # every partition; these were at most {asked['size']} a table"
+            )
     if counts["different"]:
         ctx.exit(1)
 
