@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import random
+import shutil
 from collections.abc import Sequence
 from functools import cached_property
 from pathlib import Path
@@ -130,4 +131,16 @@ def test_damaged_metadata_is_made_anew_where_glue_names_it(project: Project, dam
 
     assert told.exit_code == 0, told.output
     assert (project.live(), project.versions(), project.tables()) == before
+    assert bad(project) == []
+
+
+@pytest.mark.parametrize("kind", ["glue"], indirect=True)
+def test_a_table_whose_folder_is_gone_is_made_anew_where_glue_names_it(project: Project) -> None:
+    shutil.rmtree(project.folder("gold.daily"))
+
+    told = remint(project, "repair", "--apply", "--reason", "rm -rf in the wrong window")
+    project.run()
+
+    assert "repair succeeded" in told.output
+    assert project.tables() == project.expected()
     assert bad(project) == []

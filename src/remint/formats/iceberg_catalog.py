@@ -200,12 +200,12 @@ class IcebergCatalog(ABC, Generic[Library]):
 
         Raises:
             CommitFailedException: another one is named by now.
-            CatalogRefused: this catalog lets nobody do so under that condition.
+            CatalogRefused: it lets nobody do so.
         """
-        raise CatalogRefused(
-            f"catalog {self.name}: it does not let {identifier[-1]} be taken out while it names {before}",
-            hint=f"have the catalog drop {'.'.join(identifier)} and keep its files, then: remint status",
-        )
+        if self.places(identifier)[0] != before:
+            raise CommitFailedException(f"{identifier[-1]} was changed meanwhile")
+        with self._answering():
+            self.library.drop_table(identifier)
 
     @contextmanager
     def _answering(self, *, is_commit: bool = False) -> Iterator[None]:

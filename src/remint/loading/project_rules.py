@@ -340,7 +340,7 @@ def _partition(draft: Draft, declaration: Declaration, columns: dict[str, Column
         check_zone(spec.zone)
     except InvalidKey as error:
         yield draft.mistake(declaration, f"{declaration.name}: {error.message}", error.hint)
-    if not isinstance(spec.is_hidden, bool):
+    if spec.is_hidden not in (True, False):
         yield draft.mistake(
             declaration, f"{declaration.name}: hidden is True or False, not {spec.is_hidden!r}", "write hidden=True"
         )
