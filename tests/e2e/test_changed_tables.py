@@ -175,11 +175,12 @@ def test_another_cut_of_a_table_that_is_there_is_refused_before_a_run(project: P
     before = project.files().keys()
     project.edit("datasets.py", 'silver("events", partition=day("event_date")', f'silver("events", partition={cut}')
 
-    found = projects.remint(project, "run")
+    for command in ("plan", "run"):
+        found = projects.remint(project, command)
 
-    assert (found.exit_code, project.outstanding()) == (6, []), found.output
-    assert "RM449" in found.output
-    assert "it is partitioned by day(event_date), declared is" in " ".join(found.output.split())
+        assert (found.exit_code, project.outstanding()) == (6, []), found.output
+        assert "RM449" in found.output
+        assert "it is partitioned by day(event_date), declared is" in " ".join(found.output.split())
     assert project.files().keys() == before
 
 

@@ -9,6 +9,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 from remint.errors import NotResumable
+from remint.formats.guard import require_usable
 from remint.model.approval import Approval
 from remint.model.dataset import Dataset, DatasetName
 from remint.model.digest import canonical
@@ -74,11 +75,20 @@ class Workspace(OpenedProject):
     def make_plan(
         self, request: Request, *, allow_all: bool = False, allow_future: bool = False, allow_absent: bool = False
     ) -> Plan:
-        """Return what to do about ``request``, unsaved."""
+        """Return what to do about ``request``, unsaved.
+
+        Raises:
+            PlanError: it cannot be planned, or may not be done.
+            TableUnusable: a run could not write to a table as it is.
+        """
         require_countings(self._tools, self.graph)
         policy = replace(self.policy, allow_all=allow_all, allow_future=allow_future, allow_absent=allow_absent)
         world = World(project=self.project.name, graph=self.graph, observed=self.observe(request))
-        return build_plan(request, world, policy, self._clock())
+        plan = build_plan(request, world, policy, self._clock())
+        for name in sorted({step.dataset for batch in plan.batches for step in batch.steps}):
+            table = self._tools.table(self.graph[name])
+            require_usable(table, self._tools.tables.unusable(table))
+        return plan
 
     def lookback(self, length: timedelta) -> Lookback:
         """Return the ``length`` of time up to now, as a range to ask for."""
