@@ -27,8 +27,10 @@ pytestmark = [pytest.mark.slow, proof]
 
 DAYS = 3
 FOR_EVER = 1 << 30
-EACH = size(1, 40)
-"""Requests that fail in each way."""
+PARTS = size(1, 5)
+"""What is looked at after each request grows with the history of a project: each way is tried on several."""
+EACH = size(1, 8)
+"""Requests that fail in each way, in each part."""
 PATIENCE_S = 60
 """No command goes on for longer against a bucket that is gone."""
 
@@ -107,12 +109,13 @@ def patient(
         yield Patient(project, proxy)
 
 
+@pytest.mark.parametrize("part", range(PARTS))
 @pytest.mark.parametrize("ways", [(way,) for way in Way] if FULL else [tuple(Way)])
 def test_requests_that_fail_once_are_made_again_and_nothing_happens_twice(
-    patient: Patient, ways: Sequence[Way]
+    patient: Patient, ways: Sequence[Way], part: int
 ) -> None:
     assert patient.step() is None
-    requests, ever, draw = patient.requests, set[str](), random.Random(ways[0])
+    requests, ever, draw = patient.requests, set[str](), random.Random(f"{ways[0]} {part}")
     commits = [at for at, line in enumerate(requests, 1) if _is_commit(line)]
     assert len(commits) == len(TABLES) - 2, "each table that a late row changes is committed to once"
     lost = [(Way.LOST, at) for at in (commits if FULL else commits[1:2])] if Way.LOST in ways else []
@@ -131,7 +134,7 @@ def test_requests_that_fail_once_are_made_again_and_nothing_happens_twice(
     assert wrong == []
     assert waits > 0 or FULL  # not every way makes anybody wait
     assert hit > 0 or Way.LOST not in ways or not FULL  # a request that is made again moves the numbers of all after it
-    report("s3-faults", cases=len(points), part=f"once-{ways[0]}", commits_hit=hit, waits_announced=waits)
+    report("s3-faults", cases=len(points), part=f"once-{ways[0]}-{part}", commits_hit=hit, waits_announced=waits)
 
 
 @pytest.mark.parametrize("way", [Way.RESET, Way.SLOW_DOWN] if FULL else [Way.RESET])

@@ -196,7 +196,7 @@ def verify(ctx: click.Context, /, selectors: tuple[str, ...], *, as_json: bool, 
 
     Each unit is recomputed alone, and all chosen ones of a dataset in one batch: what a unit holds may not depend on
     what is computed with it. Of a unit that differs, the rows and columns are named, and the input that is read too
-    narrowly.
+    narrowly; of one whose files somebody else put there or removed, who did.
     """
     workspace = open_workspace(ctx, quiet=as_json)
     span: DateRange | None = asked["span"]
