@@ -149,7 +149,7 @@ def delta_in(root: Path, lake: str = "", storage: Storage = LOCAL) -> Kind:
     """Return Delta tables below a folder, or in a bucket."""
 
     def before(patch: pytest.MonkeyPatch, act: Callable[[], object]) -> None:
-        patch.setattr(delta, "_commit", _once_before(delta._commit, act))
+        patch.setattr(delta, "commit", _once_before(delta.commit, act))
 
     return Kind(root, DeltaFormat(storage), DeltaStranger(storage.options), before, lake or f"{root}/lake", storage)
 

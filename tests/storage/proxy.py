@@ -3,14 +3,17 @@
 from __future__ import annotations
 
 import http.client
+import multiprocessing
+import re
 import socket
 import struct
 import threading
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from contextlib import contextmanager, suppress
-from dataclasses import dataclass, field
+from dataclasses import dataclass
 from enum import StrEnum
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
+from multiprocessing.managers import BaseManager
 
 _ERROR = '<?xml version="1.0"?><Error><Code>{}</Code><Message>on purpose</Message></Error>'
 _GIVES_UP_S = 20
@@ -44,21 +47,31 @@ class Trouble:
     """Number of the first request that fails, from 1."""
     times: int = 1
     """How many fail, one after another."""
+    among: str = ""
+    """Pattern of the requests, method and path, that are counted."""
+
+    def hits(self, seen: Sequence[str]) -> bool:
+        """Return whether the last of the requests fails."""
+        if not re.search(self.among, seen[-1]):
+            return False
+        return self.at <= sum(bool(re.search(self.among, line)) for line in seen) < self.at + self.times
 
 
-@dataclass
 class Proxy:
     """Passes requests on, and notes them."""
 
-    server: int
-    """Port of the S3 server."""
-    port: int = 0
-    troubles: tuple[Trouble, ...] = ()
-    seen: list[str] = field(default_factory=list)
-    """Method and path of each request since ``begin``."""
-    failed: list[str] = field(default_factory=list)
-    lock: threading.Lock = field(default_factory=threading.Lock)
-    healed: threading.Event = field(default_factory=threading.Event)
+    def __init__(self, server: int) -> None:
+        """Begin to pass requests on to the S3 server at a port."""
+        self.server, self.lock, self.healed = server, threading.Lock(), threading.Event()
+        self.troubles: tuple[Trouble, ...] = ()
+        self.seen: list[str] = []
+        self.failed: list[str] = []
+        self._listener = _Listener(("127.0.0.1", 0), type("Handler", (_Handler,), {"proxy": self}))
+        threading.Thread(target=self._listener.serve_forever, args=(0.05,), daemon=True).start()
+
+    def port(self) -> int:
+        """Return where it listens."""
+        return int(self._listener.server_address[1])
 
     def begin(self, *troubles: Trouble) -> None:
         """Count from one again."""
@@ -67,12 +80,17 @@ class Proxy:
             self.healed = threading.Event()
             self.troubles, self.seen, self.failed = troubles, [], []
 
+    def noted(self) -> tuple[list[str], list[str]]:
+        """Return method and path of each request since ``begin``, and of those that failed, after how they did."""
+        with self.lock:
+            return list(self.seen), list(self.failed)
+
     def next_way(self, line: str) -> Way | None:
         """Note a request, and return how it is to fail."""
         with self.lock:
             self.seen.append(line)
             for trouble in self.troubles:
-                if trouble.at <= len(self.seen) < trouble.at + trouble.times:
+                if trouble.hits(self.seen):
                     self.failed.append(f"{trouble.way} {line}")
                     return trouble.way
             return None
@@ -150,19 +168,15 @@ class _Listener(ThreadingHTTPServer):
         """Say nothing: a client that hangs up is what is tried here."""
 
 
+class _Apart(BaseManager):
+    """Another process: some calls of delta-rs keep the interpreter to themselves until they are answered."""
+
+
+_Apart.register("Proxy", Proxy)
+
+
 @contextmanager
 def proxying(server: int) -> Iterator[Proxy]:
     """Give a proxy to the server at a port."""
-    proxy = Proxy(server)
-    handler = type("Handler", (_Handler,), {"proxy": proxy})
-    listener = _Listener(("127.0.0.1", 0), handler)
-    proxy.port = listener.server_address[1]
-    thread = threading.Thread(target=listener.serve_forever, args=(0.05,), daemon=True)
-    thread.start()
-    try:
-        yield proxy
-    finally:
-        proxy.healed.set()
-        listener.shutdown()
-        listener.server_close()
-        thread.join()
+    with _Apart(ctx=multiprocessing.get_context("spawn")) as apart:
+        yield apart.Proxy(server)

@@ -215,10 +215,10 @@ def verify(ctx: click.Context, /, selectors: tuple[str, ...], *, as_json: bool, 
                 click.echo(_proof_text(proof))
         stale = f"{counts['stale']} stale{' (bring those up to date first)' if counts['stale'] else ''}"
         click.echo(f"{counts['proven']} proven, {counts['different']} different, {stale}")
-        if span is None:
-            click.echo(
-                f"next: remint verify --range A..B    # every partition; these were at most {asked['size']} a table"
-            )
+        held = workspace.store.standings()
+        if span is None and any(len(held[p.dataset].present) > asked["size"] for p in proofs):
+            again = " ".join(["remint verify", *selectors, "--range A..B"])
+            click.echo(f"next: {again}    # every partition; these were at most {asked['size']} a table")
     if counts["different"]:
         ctx.exit(1)
 

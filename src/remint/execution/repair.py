@@ -180,8 +180,8 @@ class _Bench:
 
     def _on_entry(self, dataset: Dataset, symptom: Symptom) -> Act | Symptom:
         reading = self.tools.tables.read_log(self.tools.table(dataset))
-        if self.tools.tables.entries_build_up and (lost := [f for f in reading.faults if f.version == 0]):
-            return self._on_all_lost(dataset, symptom, lost[0].file)
+        if reading.is_lost:
+            return self._on_all_lost(dataset, symptom, reading.faults[-1].file)
         named = {c.file: c.version for c in reading.commits} | {f.file: f.version for f in reading.faults}
         version = named[symptom.place] if symptom.place in named else int(symptom.place.partition(".")[0])
         there = {c.version: c.run_id for c in reading.commits}

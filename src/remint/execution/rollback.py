@@ -13,6 +13,7 @@ from dataclasses import dataclass, replace
 
 from remint.errors import NothingToUndo, PublishConflict, RollbackRefused, WrittenAgain
 from remint.execution.expired import refuse_expired
+from remint.formats.base import require_usable
 from remint.model.dataset import DatasetName
 from remint.model.digest import canonical
 from remint.model.graph import DatasetGraph
@@ -218,6 +219,8 @@ class Rollbacks:
                 )
         steps = _steps(self.tools, [(m.now.seq, m.back.seq if m.back else None) for m in found.moves])
         for change in _changes(graph, steps):
+            table = self.tools.table(change.dataset)
+            require_usable(table, self.tools.tables.unusable(table))
             try:
                 check(self.tools, change)
             except PublishConflict as error:
@@ -249,6 +252,7 @@ class Rollbacks:
                 fence=intended_fence(tools, run.run_id),
                 versions=published.versions,
                 tables_seen=published.accounted,
+                tables_unseen=published.unseen,
                 rolled_back=tuple(audit_entry(r, by, AuditStatus.ROLLED_BACK, ended_at) for r in ended),
             ),
         )

@@ -15,7 +15,7 @@ from pathlib import Path
 from remint.checks.run_now import bind_run_now
 from remint.engines.base import StageWork
 from remint.execution.diff import row_key, scan_of
-from remint.execution.observe import observe_units
+from remint.execution.observe import foreign_keys, observe_units
 from remint.execution.stage import Workpiece, discard_beside
 from remint.model.dataset import Dataset, DatasetName
 from remint.model.event import Event, EventKind
@@ -23,6 +23,7 @@ from remint.model.graph import DatasetGraph
 from remint.model.mapping import describe
 from remint.model.observation import Observed
 from remint.model.partition import Grain, PartitionKey, PartitionSet
+from remint.model.run import RunState
 from remint.model.spans import shift_edges
 from remint.planner.shadow import spread
 from remint.planner.staleness import Contents, is_outdated
@@ -159,6 +160,8 @@ class _Bench:
     together: PartitionSet = field(init=False)
     """The units that are recomputed, all in one batch."""
     batch: Mapping[PartitionKey, str] = field(init=False)
+    foreign: PartitionSet = field(init=False)
+    """The units whose live files are not those of the ledger, as the table says whatever version it has."""
     expected: Mapping[PartitionKey, str] = field(init=False)
     """Digests in the ledger; of another scheme, those of the published files."""
 
@@ -172,6 +175,7 @@ class _Bench:
             and not is_outdated(self.piece.graph, self.dataset, heads[k], contents)
         ]
         self.together = PartitionSet.of(self.dataset.partition.grain, fresh)
+        self.foreign = foreign_keys(self.piece.tools, self.dataset)
         if self._reads_now():
             self.ways = frozenset({Way.ALONE})  # units of several runs were made at several times
         records = self.piece.tools.store.records(self.dataset.name, fresh) if fresh else {}
@@ -232,10 +236,14 @@ class _Bench:
 
     def _foreign(self, key: PartitionKey) -> str:
         """Return in words who put other files in the place of the published ones; empty where nobody did."""
-        foreign = self.piece.observed.foreign.get(self.dataset.name)
-        if foreign is None or key not in foreign.keys:
+        if key not in self.foreign:
             return ""
-        return f"its files are not those that remint published: {foreign.by}"
+        for run in self.piece.observed.outstanding:
+            if run.state is RunState.PUBLISHING:
+                return f"run {run.run_id} is half published; finish it first: remint resume {run.run_id}"
+        tools = self.piece.tools
+        by = tools.tables.foreign_writer(tools.table(self.dataset))
+        return f"its files are not those that remint published: {by}"
 
     def _culprits(self, alone: StageWork, wide: StageWork, key: PartitionKey, digest: str) -> str:
         """Return in words which inputs, read as widely as in a batch, change the unit."""

@@ -8,6 +8,7 @@ from enum import StrEnum
 from pathlib import Path
 from typing import Any, Protocol
 
+from remint.errors import TableUnusable
 from remint.model.dataset import Column
 from remint.model.partition import PartitionKey, PartitionSpec
 from remint.model.provenance import DataFile, Layout
@@ -121,6 +122,8 @@ class LogReading:
     """Live files by path, as the entries add up; None where a fault leaves that open."""
     named: frozenset[str]
     """Every path that any version which the log can still give names."""
+    is_lost: bool = False
+    """No version of the table can be read, not even an earlier one, and something names it still."""
 
 
 class TableFormat(Protocol):
@@ -300,3 +303,17 @@ def by_key(files: Sequence[DataFile]) -> dict[PartitionKey, list[DataFile]]:
     for file in files:
         groups.setdefault(file.key, []).append(file)
     return groups
+
+
+def require_usable(table: Table, flaws: Sequence[str]) -> None:
+    """Refuse a table that runs cannot write to.
+
+    Raises:
+        TableUnusable: says why.
+    """
+    if flaws:
+        raise TableUnusable(
+            f"{table.name}: {'; '.join(flaws)}",
+            hint="take that back, in the declaration or with the tool that changed the table; of a column, "
+            f"contracts/{table.name}.yaml may say the same; another cut needs another table",
+        )

@@ -20,19 +20,17 @@ from typing import Any
 from urllib.parse import unquote
 
 import pyarrow as pa
-from deltalake import CommitProperties, DeltaTable, Field, PostCommitHookProperties, Schema, Transaction
+from deltalake import CommitProperties, DeltaTable, Field, PostCommitHookProperties, Schema
 from deltalake.exceptions import CommitFailedError, TableNotFoundError
 from deltalake.schema import PrimitiveType
-from deltalake.transaction import AddAction, RemoveAction
 
 from remint.errors import InvalidKey, LogDamaged, PublishUnverified, RunError
 from remint.failures import machine_failure
-from remint.formats.base import Landed, LogReading, Replacement, Table
+from remint.formats.base import Landed, LogReading, Replacement, Table, require_usable
 from remint.formats.delta_disk import actions_of, entry_path, is_whole, move_torn_aside, sync_version
-from remint.formats.delta_entries import put_commit, refuse_entry_of_ours, spelled_otherwise
+from remint.formats.delta_entries import commit
 from remint.formats.delta_log import (
     app_id,
-    commit_note,
     is_logged,
     masked_file,
     partition_values,
@@ -40,7 +38,7 @@ from remint.formats.delta_log import (
     read_log,
     take_out_entry,
 )
-from remint.formats.guard import busy, column_differences, other_cut, require_base, require_usable, tries
+from remint.formats.guard import Unanswered, busy, column_differences, other_cut, require_base, tries
 from remint.model.dataset import Column
 from remint.model.partition import PartitionKey
 from remint.model.provenance import PLAIN, DataFile, Layout
@@ -200,6 +198,7 @@ class DeltaFormat:
     def bar(self, table: Table, run_id: str, attempt: int) -> bool:
         """Take the place after (run, attempt) where that did not commit."""
         self.create(table)
+        unanswered = Unanswered()
         for _ in tries():
             opened = _opened(self._storage, table)
             reached = _reached(opened, run_id)
@@ -207,8 +206,11 @@ class DeltaFormat:
                 return reached == attempt
             try:
                 taken = Replacement(run_id=run_id, attempt=attempt + 1, adds=(), removes=())
-                _commit(self._storage, opened, table, taken)
+                commit(self._storage, opened, table, taken)
             except CommitFailedError:
+                continue
+            except Exception as error:  # noqa: BLE001 - it may have landed: looked for
+                unanswered.note(error)
                 continue
             sync_version(self._storage, table, int(opened.version()) + 1)
             return False
@@ -277,6 +279,7 @@ class DeltaFormat:
 
 
 def _published(storage: Storage, table: Table, replacement: Replacement) -> Landed:
+    unanswered = Unanswered()
     for _ in tries():
         opened = _opened(storage, table)
         # Looked at in the snapshot that the commit is bound to: another holder of the run may have been faster.
@@ -290,8 +293,11 @@ def _published(storage: Storage, table: Table, replacement: Replacement) -> Land
         before = _live(storage, opened, table)
         require_base(table, before, replacement)
         try:
-            _commit(storage, opened, table, replacement)
+            commit(storage, opened, table, replacement)
         except CommitFailedError:
+            continue
+        except Exception as error:  # noqa: BLE001 - it may have landed: looked for
+            unanswered.note(error)
             continue
         version = int(opened.version()) + 1
         _verify(storage, table, version, before, replacement)
@@ -429,36 +435,6 @@ def _type_name(kind: object) -> str:
 def _flaws(opened: DeltaTable, table: Table) -> list[str]:
     unwritten = [f"it uses {feature}, which remint does not write" for feature in _unwritten(opened)]
     return [*unwritten, *other_cut(opened.metadata().partition_columns, table.partition.columns)]
-
-
-def _commit(storage: Storage, opened: DeltaTable, table: Table, replacement: Replacement) -> None:
-    """Commit as the next version of what was opened.
-
-    Raises:
-        CommitFailedError: there is such a version.
-    """
-    spelled = spelled_otherwise(opened, replacement)
-    if spelled or any(masked_file(f.path) for f in (*replacement.adds, *replacement.removes)):
-        refuse_entry_of_ours(opened, table, replacement)
-        if not put_commit(storage, table, int(opened.version()) + 1, replacement, spelled):
-            raise CommitFailedError(f"{table.name} was changed meanwhile")
-        return
-    now = int(datetime.now().astimezone().timestamp() * 1000)
-    values = {key: partition_values(table, key) for key in replacement.keys}
-    adds = [AddAction(f.path, f.size_bytes, values[f.key], now, True, f.stats) for f in replacement.adds]
-    removes = [RemoveAction(f.path, True, now, f.size_bytes, values[f.key]) for f in replacement.removes]
-    opened.create_write_transaction(
-        [*adds, *removes],
-        "append",
-        opened.schema(),
-        partition_by=opened.metadata().partition_columns,
-        commit_properties=CommitProperties(
-            custom_metadata={"remint": commit_note(replacement)},
-            app_transactions=[Transaction(app_id(replacement.run_id), replacement.attempt)],
-            max_commit_retries=0,
-        ),
-        post_commithook_properties=PostCommitHookProperties(cleanup_expired_logs=False),
-    )
 
 
 def _name_sql(name: str) -> str:

@@ -6,12 +6,15 @@ import random
 import time
 from collections.abc import Iterator, Mapping, Sequence, Set
 
-from remint.errors import PublishConflict, TableBusy, TableUnusable
+from remint.errors import PublishConflict, StorageUnavailable, TableBusy
+from remint.failures import machine_failure
 from remint.formats.base import Replacement, Table
 from remint.model.partition import PartitionKey
 
 _TRIES = 50
 """Commits lost to writers of other partitions before giving up; each try reads the table anew."""
+_UNANSWERED = 5
+"""Commits in a row that are not answered before the storage counts as unavailable."""
 _PAUSE_S = 0.02
 """Longest wait after the first lost commit; it grows with each, so that of many writers none is always too late."""
 
@@ -22,6 +25,24 @@ def tries() -> Iterator[None]:
         if lost:
             time.sleep(random.uniform(0, _PAUSE_S * lost))  # noqa: S311 - spreads writers, keeps no secret
         yield
+
+
+class Unanswered:
+    """Commits of which nobody said whether they landed. Whoever made one looks for it before it is made again."""
+
+    def __init__(self) -> None:
+        """Begin to count."""
+        self._left = _UNANSWERED
+
+    def note(self, error: Exception) -> None:
+        """Take note of a commit that failed.
+
+        Raises:
+            Exception: the error, where it says something else, or came too often.
+        """
+        self._left -= 1
+        if self._left < 0 or not isinstance(machine_failure(error), StorageUnavailable):
+            raise error
 
 
 def busy(table: Table) -> TableBusy:
@@ -50,20 +71,6 @@ def other_cut(there: Sequence[str], wanted: Sequence[str]) -> list[str]:
     if list(there) == list(wanted):
         return []
     return [f"it is partitioned by {', '.join(there) or 'nothing'}, declared is {', '.join(wanted)}"]
-
-
-def require_usable(table: Table, flaws: Sequence[str]) -> None:
-    """Refuse a table that runs cannot write to.
-
-    Raises:
-        TableUnusable: says why.
-    """
-    if flaws:
-        raise TableUnusable(
-            f"{table.name}: {'; '.join(flaws)}",
-            hint="take that back, in the declaration or with the tool that changed the table; of a column, "
-            f"contracts/{table.name}.yaml may say the same; another cut needs another location=",
-        )
 
 
 def require_base(table: Table, live: Mapping[PartitionKey, Set[str]], replacement: Replacement) -> None:

@@ -32,8 +32,8 @@ from remint.errors import (
     RunError,
 )
 from remint.failures import machine_failure
-from remint.formats.base import Landed, LogReading, Replacement, Table
-from remint.formats.guard import busy, column_differences, require_base, require_usable, tries
+from remint.formats.base import Landed, LogReading, Replacement, Table, require_usable
+from remint.formats.guard import busy, column_differences, require_base, tries
 from remint.formats.iceberg_avro import CheckedIO
 from remint.formats.iceberg_catalog import IcebergCatalog, Pending
 from remint.formats.iceberg_files import (
@@ -49,7 +49,7 @@ from remint.formats.iceberg_files import (
 from remint.formats.iceberg_log import newest_stranger, read_log
 from remint.formats.iceberg_named import is_metadata, named_by
 from remint.formats.iceberg_names import FileNames, are_named
-from remint.formats.iceberg_repair import go_back, version_of
+from remint.formats.iceberg_repair import forget, go_back, version_of
 from remint.formats.iceberg_swap import FileSwap
 from remint.formats.iceberg_usable import lost_columns, refuse_deletes, unsupported
 from remint.model.partition import PartitionKey
@@ -197,7 +197,7 @@ class IcebergFormat:
     def check(self, table: Table, replacement: Replacement) -> None:
         """Refuse a replacement whose base is not what is live."""
         loaded = self._there(table)
-        require_usable(table, _unsupported(loaded, table))
+        require_usable(table, _in_the_way(loaded, table, replacement))
         require_base(table, _by_key(self._live(table, loaded)), replacement)
 
     def mend(self, table: Table, expected: Sequence[Replacement], aside: Path) -> list[str]:
@@ -299,10 +299,14 @@ class IcebergFormat:
         Raises:
             RepairRefused: it can be read by now.
         """
-        versions = [fault.version for fault in self.read_log(table).faults if fault.file == file]
+        reading = self.read_log(table)
+        versions = [fault.version for fault in reading.faults if fault.file == file]
         if not versions:
             raise RepairRefused(f"{table.name}: nothing is wrong with {file} any more", hint="remint repair")
-        go_back(self._catalog, _identifier(table), table, versions[0] - 1, unlike="")
+        if reading.is_lost:
+            forget(self._catalog, _identifier(table), table, file)
+        else:
+            go_back(self._catalog, _identifier(table), table, versions[0] - 1, unlike="")
 
     def put_back_commit(self, table: Table, version: int, replacement: Replacement) -> None:
         """Make the catalog name the state before that version, and commit anew; what came after it is to follow."""
@@ -370,7 +374,7 @@ class IcebergFormat:
         Raises:
             PublishConflict: its base is not what is live.
         """
-        require_usable(table, _unsupported(loaded, table))
+        require_usable(table, _in_the_way(loaded, table, replacement))
         live = self._live(table, loaded)
         require_base(table, _by_key(live), replacement)
         refuse_deletes(table, loaded, replacement)
@@ -468,6 +472,11 @@ def _unsupported(loaded: IcebergTable, table: Table) -> list[str]:
         return unsupported(loaded)
     except Exception as error:
         raise _damaged(table, error) from error
+
+
+def _in_the_way(loaded: IcebergTable, table: Table, replacement: Replacement) -> list[str]:
+    """Return in words what keeps a commit from being made; files that go out need no cut."""
+    return _unsupported(loaded, table) or (cut_differences(table, loaded.metadata) if replacement.adds else [])
 
 
 def _damaged(table: Table, error: Exception) -> Exception:

@@ -131,7 +131,7 @@ class LiveFile:
     @property
     def deletes(self) -> bool:
         """Whether it says which rows of other files are gone."""
-        return self.entry.content is not DataFileContent.DATA
+        return self.entry.content != DataFileContent.DATA  # a manifest of format version 1 gives a plain number
 
 
 class Manifests:
@@ -182,7 +182,7 @@ def _complete(manifest: ManifestFile, found: tuple[LiveFile, ...]) -> tuple[Live
 
 
 def _live(table: Table, metadata: TableMetadata, io: FileIO, manifest: ManifestFile) -> Iterable[LiveFile]:
-    if manifest.content is ManifestContent.DATA and not (manifest.has_added_files() or manifest.has_existing_files()):
+    if manifest.content == ManifestContent.DATA and not (manifest.has_added_files() or manifest.has_existing_files()):
         return
     spec, schema = metadata.specs()[manifest.partition_spec_id], metadata.schema()
     for entry in manifest.fetch_manifest_entry(io, discard_deleted=True):

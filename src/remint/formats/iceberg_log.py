@@ -46,7 +46,8 @@ def _of_what_is_left(
     )
     file = posixpath.basename(catalog.places(identifier)[0])
     fault = LogFault(flaw=LogFlaw.TORN, file=file, version=reading.newest + 1, detail=said, is_newest=True)
-    return replace(reading, newest=reading.newest + 1, faults=(*reading.faults, fault), live=None)
+    faults = (*reading.faults, fault)
+    return replace(reading, newest=reading.newest + 1, faults=faults, live=None, is_lost=before is None)
 
 
 def _of_state(table: Table, metadata: TableMetadata, io: FileIO, manifests: Manifests) -> LogReading:

@@ -40,7 +40,10 @@ class FileNames:
         """
         declared = {c.name for c in table.columns}
         now = {field.name: field.field_id for field in loaded.schema().fields if field.name in declared}
-        return {file.path: _renamed(self._held(loaded, table, file), now) for file in files}
+        ever = {(field.name, field.field_id) for schema in loaded.metadata.schemas for field in schema.fields}
+        held = {file.path: self._held(loaded, table, file) for file in files}
+        # A file of the table that was there before under this name has ids that mean other columns now.
+        return {path: _renamed(ids, now) if ids.items() <= ever else {} for path, ids in held.items()}
 
     def _held(self, loaded: IcebergTable, table: Table, file: DataFile) -> Mapping[str, int]:
         if said := _said(file):
@@ -50,7 +53,8 @@ class FileNames:
         place = file.path if "://" in file.path else below(table.location, file.path)
         if place not in self._looked_up:
             held = schema_in(loaded, place) or pa.schema([])
-            self._looked_up[place] = {field.name: number for number, field in by_id(held).items()}
+            found = {field.name: number for number, field in by_id(held).items()}
+            self._looked_up[place] = found or _mapped(loaded, held)
         return self._looked_up[place]
 
 
@@ -68,6 +72,13 @@ def by_id(held: pa.Schema) -> dict[int, pa.Field]:
     return {int(field.metadata[_FIELD_ID]): field for field in held if _FIELD_ID in (field.metadata or {})}
 
 
+def _mapped(loaded: IcebergTable, held: pa.Schema) -> dict[str, int]:
+    """Return the ids that the table gives to columns of files without any (Iceberg specification, «Name mapping»)."""
+    mapping = loaded.metadata.name_mapping()
+    fields = [field for field in (mapping.root if mapping else ()) if field.field_id is not None]
+    return {name: int(field.field_id or 0) for field in fields for name in field.names if name in held.names}
+
+
 def are_named(table: Table, file: DataFile) -> bool:
     """Return whether remint wrote the file with every declared column under its name."""
     return {c.name for c in table.columns} <= _said(file).keys()
@@ -83,4 +94,10 @@ def _said(file: DataFile) -> Mapping[str, int]:
 def _renamed(held: Mapping[str, int], now: Mapping[str, int]) -> dict[str, str]:
     there = {number: name for name, number in held.items()}
     found = {name: there[number] for name, number in now.items() if name not in held and number in there}
-    return found | dict.fromkeys(set(found.values()) & now.keys(), "")
+    # A column of a file that is told by its id is no longer there for the one that has its name now.
+    taken = [name for name in found.values() if name in now]
+    while taken:
+        name = taken.pop()
+        found[name] = there.get(now[name], "")
+        taken += [found[name]] if found[name] in now and found[name] not in found else []
+    return found

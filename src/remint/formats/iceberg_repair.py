@@ -8,6 +8,7 @@ comparison with what it named.
 
 from __future__ import annotations
 
+import posixpath
 from collections.abc import Iterator
 from contextlib import contextmanager
 from typing import Any
@@ -40,16 +41,10 @@ def previous_state(catalog: IcebergCatalog[Any], identifier: Identifier) -> tupl
 def go_back(catalog: IcebergCatalog[Any], identifier: Identifier, table: Table, version: int, unlike: str) -> None:
     """Make the catalog name the newest state that has a version, can be read, and has no property ``unlike``.
 
-    Before version 0 there is no table: the catalog forgets it then.
-
     Raises:
         RepairRefused: there is none, or somebody committed meanwhile; nothing changed.
     """
     named = catalog.places(identifier)[0]
-    if version < 0:
-        with _unless_changed(table):
-            catalog.forget(identifier, named)
-        return
     for place in _earlier(catalog, identifier):
         state = _state(catalog, place)
         if state is None or version_of(state) != version or unlike in state.properties:
@@ -64,6 +59,19 @@ def go_back(catalog: IcebergCatalog[Any], identifier: Identifier, table: Table, 
         f"{table.name}: no state of version {version} that can be read is left to make again what is lost on it",
         hint=f"restore {table.location}/metadata from a backup, then: remint doctor {table.name}",
     )
+
+
+def forget(catalog: IcebergCatalog[Any], identifier: Identifier, table: Table, file: str) -> None:
+    """Make the catalog name a table no more, of which it names ``file`` as the state.
+
+    Raises:
+        RepairRefused: it names another one by now; nothing changed.
+    """
+    named = catalog.places(identifier)[0]
+    with _unless_changed(table):
+        if posixpath.basename(named) != file:
+            raise CommitFailedException(f"{identifier[-1]} was changed meanwhile")
+        catalog.forget(identifier, named)
 
 
 @contextmanager

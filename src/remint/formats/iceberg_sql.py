@@ -14,7 +14,7 @@ from pyiceberg.catalog.sql import IcebergTables, SqlCatalog
 from pyiceberg.exceptions import CommitFailedException, NoSuchTableError
 from pyiceberg.table.metadata import new_table_metadata
 from pyiceberg.table.sorting import UNSORTED_SORT_ORDER
-from sqlalchemy import NullPool, create_engine, event
+from sqlalchemy import NullPool, create_engine, event, make_url
 from sqlalchemy.exc import DBAPIError
 
 from remint.disk import make_folder
@@ -36,8 +36,6 @@ if TYPE_CHECKING:
     from pyiceberg.table import StagedTable
     from pyiceberg.table import Table as IcebergTable
 
-_SQLITE = "sqlite:///"
-
 
 class SqlTables(IcebergCatalog[SqlCatalog]):
     """Tables named in an SQL database; where it is a file that is not there, whoever first makes a table makes it."""
@@ -45,8 +43,8 @@ class SqlTables(IcebergCatalog[SqlCatalog]):
     unreachable = (DBAPIError,)
 
     def _open(self) -> SqlCatalog:
-        if self.url.startswith(_SQLITE):
-            make_folder(Path(self.url.removeprefix(_SQLITE)).parent)
+        if self._file is not None:
+            make_folder(self._file.parent)
         said: dict[str, Any] = {"uri": self.url, **FILE_IO}
         if self.storage is not None:
             said |= {"py-io-impl": f"{LakeIO.__module__}.{LakeIO.__name__}", STORAGE: self.storage}
@@ -54,7 +52,7 @@ class SqlTables(IcebergCatalog[SqlCatalog]):
         catalog.engine.dispose()
         # A connection for each question: none that is kept goes stale with its server, and none is left open.
         catalog.engine = create_engine(self.url, poolclass=NullPool)
-        if self.url.startswith(_SQLITE):
+        if make_url(self.url).get_backend_name() == "sqlite":
             # SQLite ends a transaction by removing its journal. By default that name is not synced, and a journal that
             # a loss of power brings back undoes what was committed.
             event.listen(catalog.engine, "connect", lambda found, _: found.execute("PRAGMA synchronous = EXTRA"))
@@ -67,7 +65,15 @@ class SqlTables(IcebergCatalog[SqlCatalog]):
 
     @property
     def _is_there(self) -> bool:
-        return not self.url.startswith(_SQLITE) or Path(self.url.removeprefix(_SQLITE)).exists()
+        return self._file is None or self._file.exists()
+
+    @property
+    def _file(self) -> Path | None:
+        """Where the database is a file of this machine, that; a URI of SQLite's own is left to it."""
+        parsed = make_url(self.url)
+        is_file = parsed.get_backend_name() == "sqlite" and parsed.database not in (None, "", ":memory:")
+        name = str(parsed.database)
+        return Path(name) if is_file and not name.startswith("file:") else None
 
     def load(self, identifier: Identifier) -> IcebergTable:
         """Return a table as it is named now; nothing is made.
@@ -162,7 +168,7 @@ class SqlTables(IcebergCatalog[SqlCatalog]):
         )
 
     def _refused_by_machine(self, error: Exception) -> RemintError | None:
-        return machine_failure(error) if self.url.startswith(_SQLITE) else None
+        return machine_failure(error) if self._file is not None else None
 
     def _staged(self, change: Pending) -> StagedTable:
         transaction = change.transaction

@@ -58,12 +58,12 @@ class FileSwap(_OverwriteFiles):
 
     def _gone(self, content: ManifestContent) -> list[ManifestEntry]:
         """Return the entries of files that go, from the manifests of one kind, marked so."""
-        listed = (m for m in self._parents() if m.content is content)
+        listed = (m for m in self._parents() if m.content == content)
         entries = (entry for manifest in listed for entry in self._entries(manifest))
         return [self._marked(e, ManifestEntryStatus.DELETED) for e in entries if self._is_gone(e)]
 
     def _writer(self, content: ManifestContent, spec_id: int) -> ManifestWriter:
-        if content is ManifestContent.DATA:
+        if content == ManifestContent.DATA:
             return self.new_manifest_writer(self.spec(spec_id))
         schema = self._transaction.table_metadata.schema()
         return _DeletesWriter(

@@ -22,9 +22,9 @@ def unsupported(loaded: IcebergTable) -> list[str]:
         found.append(f"it has format version {loaded.metadata.format_version}, and remint writes {_FORMAT_VERSION}")
     snapshot = loaded.metadata.current_snapshot()
     for manifest in snapshot.manifests(loaded.io) if snapshot else ():
-        if manifest.content is ManifestContent.DELETES:
+        if manifest.content == ManifestContent.DELETES:
             entries = manifest.fetch_manifest_entry(loaded.io, discard_deleted=True)
-            if any(e.data_file.content is DataFileContent.EQUALITY_DELETES for e in entries):
+            if any(e.data_file.content == DataFileContent.EQUALITY_DELETES for e in entries):
                 found.append("it uses equality deletes, which remint does not read")
                 break
     return found

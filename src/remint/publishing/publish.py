@@ -51,6 +51,8 @@ class Published:
     """Version of each table that holds the run's change; the newest one where the run changed nothing."""
     accounted: Mapping[DatasetName, int]
     """Those versions in which every live file of the table is remint's; where somebody else wrote too, none."""
+    unseen: tuple[DatasetName, ...] = ()
+    """Tables that were made anew: what is known of a version of them was known of another table."""
 
 
 def intend(
@@ -176,7 +178,9 @@ def publish_tables(tools: Tools, run_id: str, changes: Sequence[TableChange]) ->
         for c in changes
         if _is_accounted(tools, c, landed[c.dataset.name], seen.get(c.dataset.name))
     }
-    return Published(versions={name: found.version for name, found in landed.items()}, accounted=accounted)
+    versions = {name: found.version for name, found in landed.items()}
+    unseen = tuple(n for n, version in versions.items() if n not in accounted and version <= seen.get(n, -1))
+    return Published(versions=versions, accounted=accounted, unseen=unseen)
 
 
 def _groups(tools: Tools, changes: Sequence[TableChange]) -> list[list[TableChange]]:

@@ -9,7 +9,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 from remint.errors import NotResumable
-from remint.formats.guard import require_usable
+from remint.formats.base import require_usable
 from remint.model.approval import Approval
 from remint.model.dataset import Dataset, DatasetName
 from remint.model.digest import canonical
