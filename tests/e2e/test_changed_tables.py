@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import shutil
 from pathlib import Path
 
 import pyarrow as pa
@@ -223,3 +224,97 @@ def test_what_was_published_is_read_while_the_catalog_is_damaged(project: Projec
     (project.root / "lake" / "catalog.db").write_bytes(b"no database")
 
     assert told(project, "SELECT * FROM silver.events ORDER BY 1") == before
+
+
+def test_files_of_the_table_that_was_there_before_are_read_by_their_names(project: Project) -> None:
+    """The table that is made anew gives the same numbers to other columns."""
+    (first,) = {r.run_id for r in project.open().store.records("silver.events").values()}
+    sql = "SELECT event_id, tenant, amount FROM silver.events ORDER BY 1"
+    before = [tuple(row) for row in project.open().reader.sql(sql, as_of=first).rows]
+    assert isinstance(project.lakehouse, Iceberg)
+    project.lakehouse.catalog().drop_table("silver.events")
+    contract = project.root / "contracts" / "silver.events.yaml"
+    head, tenant, tail = contract.read_text().partition("      - name: tenant\n")
+    contract.write_text(f"{head}      - name: region\n        physicalType: VARCHAR\n{tenant}{tail}")
+    project.edit("sql/events.sql", "tenant, amount", "'eu' AS region, tenant, amount")
+    project.run()
+
+    assert [tuple(row) for row in project.open().reader.sql(sql, as_of=first).rows] == before
+    assert told(project, sql) == before
+    assert bad(project) == []
+
+
+def test_renames_in_a_chain_are_followed(project: Project) -> None:
+    before = told(project, "SELECT event_id, amount, tenant FROM silver.events ORDER BY 1")
+    rename(project, "silver.events", "amount", "value")
+    rename(project, "silver.events", "tenant", "amount")
+    contract = project.root / "contracts" / "silver.events.yaml"
+    text = contract.read_text().replace("name: amount", "name: value").replace("name: tenant", "name: amount")
+    contract.write_text(text)
+    project.edit("sql/events.sql", "tenant, amount", "tenant AS amount, amount AS value")
+    project.edit("datasets.py", "event_date, tenant, count(*)", "event_date, amount AS tenant, count(*)")
+    project.edit("datasets.py", "sum(amount) * {FACTOR}", "sum(value) * {FACTOR}")
+    project.edit("datasets.py", "FROM events GROUP BY event_date, tenant", "FROM events GROUP BY ALL")
+
+    assert told(project, "SELECT event_id, value, amount FROM silver.events ORDER BY 1") == before
+
+
+@pytest.mark.parametrize("kept_in", ["delta", "iceberg"])
+def test_a_table_that_a_part_was_made_anew_of_is_not_whole(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, kept_in: str
+) -> None:
+    monkeypatch.setattr(projects, "tables_in", kept_in)
+    project = built(tmp_path / "p", 3)
+    if isinstance(project.lakehouse, Iceberg):
+        project.lakehouse.catalog().drop_table("silver.events")
+    else:
+        shutil.rmtree(project.folder("silver.events") / "_delta_log")
+    first = projects.day_at(0)
+    project.run("silver.events", span=f"{first}..{first}", rebuild=True)
+
+    assert "silver.events" in project.stale()
+    found = projects.remint(project, "verify", "silver.events")
+    assert found.exit_code == 1, found.output
+    project.run()
+    assert project.tables() == project.expected()
+    assert bad(project) == []
+
+
+def test_rows_in_manifests_of_the_first_format_version_are_rows(project: Project) -> None:
+    assert isinstance(project.lakehouse, Iceberg)
+    catalog = project.lakehouse.catalog()
+    table = catalog.load_table("gold.monthly")
+    rows, schema, spec, place = table.scan().to_arrow(), table.schema(), table.spec(), table.location()
+    catalog.drop_table("gold.monthly")
+    made = catalog.create_table("gold.monthly", schema, place, spec, properties={"format-version": "1"})
+    made.append(rows)
+    with made.transaction() as transaction:
+        transaction.upgrade_table_version(2)
+    made.append(rows.slice(0, 0))
+
+    found = projects.remint(project, "adopt", "gold.monthly", "--reason", "ours")
+
+    assert found.exit_code == 0, found.output
+    assert told(project, "SELECT count(*) FROM gold.monthly") == [(rows.num_rows,)]
+
+
+def test_a_rollback_that_the_cut_of_a_table_does_not_allow_is_refused_before_it_begins(project: Project) -> None:
+    project.set_factor(2)
+    run = project.run()
+    assert isinstance(project.lakehouse, Iceberg)
+    with project.lakehouse.table("gold.daily").update_spec() as update:
+        update.add_identity("tenant")
+
+    for command in (["--dry-run"], []):
+        found = projects.remint(project, "rollback", run.run_id, *command, "--reason", "x")
+        assert found.exit_code == 6, found.output
+        assert "RM449" in found.output
+    assert project.outstanding() == []
+
+
+def test_a_catalog_whose_url_says_more_than_its_file_is_there(project: Project) -> None:
+    toml = project.root / "remint.toml"
+    toml.write_text(f'{toml.read_text()}[catalog]\nurl = "sqlite:///{project.root}/lake/catalog.db?timeout=30"\n')
+
+    assert not project.stale()
+    assert bad(project) == []

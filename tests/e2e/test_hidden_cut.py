@@ -11,6 +11,7 @@ from click.testing import CliRunner
 
 from remint.cli.main import cli
 from remint.errors import ProjectInvalid
+from remint.execution.symptom import Health
 from remint.execution.verify import Proof
 from tests.e2e import projects, test_histories
 from tests.e2e.lakehouses import Iceberg
@@ -87,6 +88,32 @@ def test_buckets_split_the_files_of_a_day_and_nothing_else(
     assert {t: held[t] for t in held if t != "bronze.events"} == {t: before[t] for t in held if t != "bronze.events"}
     table = silver(project).table("silver.events")
     assert len(list(table.scan(row_filter="event_id = 'e-1'").plan_files())) < len(list(table.scan().plan_files()))
+
+
+@pytest.mark.usefixtures("iceberg")
+def test_files_in_buckets_of_a_column_that_was_renamed_are_right_and_can_be_put_back(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    split = f'{PLAIN}, buckets=["amount", 3]'  # a list does as well
+    monkeypatch.setattr(projects, "FILES", {**FILES, "datasets.py": DATASETS.replace(PLAIN, split)})
+    project = built(tmp_path / "p", 3)
+    before = project.open().reader.sql("SELECT event_id, amount FROM silver.events ORDER BY 1").rows
+    with silver(project).table("silver.events").update_schema() as update:
+        update.rename_column("amount", "value")
+    project.edit("contracts/silver.events.yaml", "name: amount", "name: value")
+    project.edit("sql/events.sql", "tenant, amount", "tenant, amount AS value")
+    project.edit("datasets.py", "sum(amount) * {FACTOR}", "sum(value) * {FACTOR}")
+    project.edit("datasets.py", 'buckets=["amount"', 'buckets=["value"')
+    assert [s for s in project.open().upkeep.doctor((), read_data=True) if s.health is Health.BAD] == []
+
+    project.land("late", [event(900, 1, 77)])
+    project.ingest()
+    project.rollback(project.run().run_id)
+
+    assert project.open().reader.sql("SELECT event_id, value FROM silver.events ORDER BY 1").rows == before
+    assert [s for s in project.open().upkeep.doctor((), read_data=True) if s.health is Health.BAD] == []
+    found = silver(project).table("silver.events").scan(row_filter="value >= 0")
+    assert found.to_arrow().num_rows == len(before)
 
 
 @pytest.mark.usefixtures("hidden")

@@ -411,3 +411,19 @@ def test_columns_that_a_file_holds_under_other_names_are_found_and_others_of_the
         ("a2", None, None, None),
     ]
     assert engine.digests(scan) == staged.digests
+
+
+@pytest.mark.parametrize("name", ["region=pay%C3%A9", "region_identity=pay%C3%A9", "elsewhere"])
+def test_no_folder_is_read_for_a_value_where_the_files_hold_it(tmp_path: Path, engine: Engine, name: str) -> None:
+    folders = ("region=pay%C3%A9", name)
+    rows = pa.table({"region": pa.array(["pay\u00e9"]), "n": pa.array([1], pa.int64())})
+    paths = [f"data/{folder}/{n}.parquet" for n, folder in enumerate(folders)]
+    for path in paths:
+        (tmp_path / "in" / path).parent.mkdir(parents=True, exist_ok=True)
+        pq.write_table(rows, tmp_path / "in" / path)
+    columns = (Column(name="region", type="VARCHAR"), Column(name="n", type="BIGINT"))
+    scan = Scan(
+        root=str(tmp_path / "in"), paths=tuple(paths), columns=columns, partition=REGION, renamed=(), is_whole=True
+    )
+
+    assert {key: digest.rows for key, digest in engine.digests(scan).items()} == {"pay\u00e9": 2}

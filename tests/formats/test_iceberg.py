@@ -13,12 +13,17 @@ import pyarrow.parquet as pq
 import pytest
 from pyiceberg.catalog import Catalog
 from pyiceberg.manifest import DataFileContent
+from pyiceberg.table.metadata import new_table_metadata
+from pyiceberg.table.sorting import UNSORTED_SORT_ORDER
 from pyiceberg.types import LongType, StringType
 
 from remint.errors import LogDamaged, PublishConflict, RunError
 from remint.formats import iceberg_catalog
 from remint.formats.base import Table
+from remint.formats.iceberg_files import partition_record, schema_of, spec_of
+from remint.model.dataset import Column
 from remint.model.partition import Grain, PartitionSpec
+from remint.model.provenance import DataFile
 from remint.workspace.catalogs import catalog_of
 from tests.formats.kinds import Kind, iceberg_in
 from tests.masks import mask_iceberg
@@ -277,3 +282,22 @@ def test_other_format_versions_are_refused(kind: Kind, catalog: Catalog, version
 
     with pytest.raises(RunError, match=f"format version {version}"):
         kind.publish(table, "r1", kind.staged(table, [(1, "a")]))
+
+
+def test_a_bucket_is_read_from_the_folder_that_names_it_by_any_name_of_its_column() -> None:
+    """Another column may be called like the bucket of this one."""
+    columns = (Column(name="customer_bucket_date", type="DATE"), Column(name="customer", type="BIGINT"))
+    cut = PartitionSpec(column="customer_bucket_date", grain=Grain.DAY, buckets=("customer", 4))
+    table = Table(name="silver.t", location="/t", columns=columns, partition=cut, append_only=False)
+    schema = schema_of(columns)
+    metadata = new_table_metadata(schema, spec_of(table, schema), UNSORTED_SORT_ORDER, "/t")
+    later = schema_of((columns[0], replace(columns[1], name="client")))
+    metadata = metadata.model_copy(update={"schemas": [*metadata.schemas, later.model_copy(update={"schema_id": 1})]})
+    metadata = metadata.model_copy(update={"current_schema_id": 1})
+
+    for folder, bucket in (("customer_bucket=3", 3), ("client_bucket=0", 0), ("customer_bucket_4=2", 2)):
+        path = f"data/customer_bucket_date_day=2026-11-01/{folder}/x.parquet"
+        file = DataFile(path=path, key="2026-11-01", rows=1, size_bytes=1, sha256="", stats="")
+        assert partition_record(table, metadata, file)[1] == bucket
+    with pytest.raises(PublishConflict, match="names the bucket"):
+        partition_record(table, metadata, replace(file, path="data/customer_bucket_date_day=2026-11-01/x.parquet"))

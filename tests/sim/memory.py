@@ -46,6 +46,7 @@ class MemoryFormat:
     name = "memory"
     log_folder = "_log"
     entries_build_up = False
+    files_are_whole = False
     absent = "there is no such table"
     tables: dict[str, list[Version]] = field(default_factory=dict)
 

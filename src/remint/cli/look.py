@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+from collections import Counter
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -21,7 +22,7 @@ from remint.cli.options import (
 )
 from remint.cli.plans import show_plan
 from remint.model import mapping
-from remint.model.partition import DateRange, Grain, PartitionSpec
+from remint.model.partition import DateRange, PartitionSpec
 from remint.model.wording import counted
 
 if TYPE_CHECKING:
@@ -200,12 +201,8 @@ def verify(ctx: click.Context, /, selectors: tuple[str, ...], *, as_json: bool, 
     """
     workspace = open_workspace(ctx, quiet=as_json)
     span: DateRange | None = asked["span"]
-    keys = None
-    if span:
-        grains = {n: workspace.graph[n].partition.grain for n in workspace.graph.select(selectors)}
-        keys = {n: span.keys(grain) for n, grain in grains.items() if grain is not Grain.IDENTITY}
     ways = (asked["ways"],) if asked["ways"] else ("alone", "batch")
-    proofs = workspace.verify(selectors, size=asked["size"], keys=keys, ways=ways)
+    proofs = workspace.verify(selectors, size=asked["size"], span=span, ways=ways)
     counts = {proof: sum(p.proof == proof for p in proofs) for proof in ("proven", "different", "stale")}
     if as_json:
         print_json("verify", units=proofs, **counts)
@@ -215,8 +212,7 @@ def verify(ctx: click.Context, /, selectors: tuple[str, ...], *, as_json: bool, 
                 click.echo(_proof_text(proof))
         stale = f"{counts['stale']} stale{' (bring those up to date first)' if counts['stale'] else ''}"
         click.echo(f"{counts['proven']} proven, {counts['different']} different, {stale}")
-        held = workspace.store.standings()
-        if span is None and any(len(held[p.dataset].present) > asked["size"] for p in proofs):
+        if span is None and asked["size"] in Counter(p.dataset for p in proofs).values():
             again = " ".join(["remint verify", *selectors, "--range A..B"])
             click.echo(f"next: {again}    # every partition; these were at most {asked['size']} a table")
     if counts["different"]:

@@ -43,6 +43,8 @@ class Scan:
     """Of all of these files; 0 where nobody asked."""
     renamed: tuple[tuple[str, Names], ...] = ()
     """Files among them that hold columns under other names than declared."""
+    is_whole: bool = False
+    """The files hold every column, so that no folder's name is read for one: writers spell those as they like."""
 
 
 class UserFunction(Protocol):

@@ -114,6 +114,8 @@ def empty_frame(session: SparkSession, columns: Iterable[Column]) -> DataFrame:
 def _grouped(scan: Scan, paths: Sequence[str]) -> dict[tuple[str, bool, Names], list[str]]:
     """Return absolute paths by the folder above their partition folders, and by how values are spelled there.
 
+    Files that hold every column have no such folder.
+
     Spark takes an encoded byte of a folder's name for a character, so what is not ASCII comes out wrong: such values
     are read as bytes and decoded.
     """
@@ -121,6 +123,9 @@ def _grouped(scan: Scan, paths: Sequence[str]) -> dict[tuple[str, bool, Names], 
     renamed = dict(scan.renamed)
     for path in paths:
         whole = spark_uri(below(scan.root, path))
+        if scan.is_whole:
+            groups.setdefault(("", False, renamed.get(path, ())), []).append(whole)
+            continue
         folders = whole.split("/")[: -1 - len(scan.partition.folders) - (scan.partition.buckets is not None)]
         inner = whole.split("/")[len(folders) : -1]
         place = ("/".join(folders), any(_ENCODED.search(name) for name in inner), renamed.get(path, ()))
@@ -134,7 +139,9 @@ def _read_group(
     base, is_encoded, names = place
     there = dict(names)
     held = schema_sql(replace(c, name=there.get(c.name, c.name)) for c in scan.columns if there.get(c.name, c.name))
-    reader = session.read.option("basePath", base).option("__globPaths__", "false").schema(held)
+    # Without a base no folder is read for a value.
+    where = ("basePath", base) if base else ("recursiveFileLookup", "true")
+    reader = session.read.option(*where).option("__globPaths__", "false").schema(held)
     chosen = []
     for column in scan.columns:
         name = name_sql(column.name)

@@ -183,7 +183,8 @@ def parse_of(dataset: Dataset) -> Parse:
 def written_scan(work: StageWork, files: Sequence[DataFile]) -> Scan:
     """Return the files that were written for the work, as one relation."""
     dataset, paths = work.dataset, tuple(f.path for f in files)
-    return Scan(root=work.root, paths=paths, columns=dataset.columns, partition=dataset.partition)
+    is_whole = bool(work.target.layout.field_ids)
+    return Scan(root=work.root, paths=paths, columns=dataset.columns, partition=dataset.partition, is_whole=is_whole)
 
 
 def version_key(work: StageWork) -> tuple[str, ...]:

@@ -23,7 +23,7 @@ from remint.model.dataset import Dataset, DatasetName
 from remint.model.graph import DatasetGraph
 from remint.model.partition import PartitionSet, days_of
 from remint.model.provenance import DataFile
-from remint.model.run import StepKind
+from remint.model.run import RunState, StepKind
 from remint.model.wording import counted
 from remint.publishing.intact import Depth, flawed_files
 from remint.publishing.publish import record_success
@@ -213,6 +213,11 @@ class _Bench:
         if dataset.transform is None:
             folder = f"{self.tools.folder(dataset)}/{self.tools.tables.log_folder}"
             return _left(symptom, f"no state of the table can be read: restore {folder} from a backup")
+        for run in self.tools.store.outstanding():
+            if run.state is RunState.PUBLISHING:
+                return _left(
+                    symptom, f"run {run.run_id} is half published, and needs the table: restore it from a backup"
+                )
         words = f"the catalog forgets the table, of which {file} and what it names cannot be read; a run makes it anew"
         return replace(self._act(ActKind.MOVE_ASIDE, symptom, words), place=file)
 

@@ -22,7 +22,7 @@ from remint.model.event import Event, EventKind
 from remint.model.graph import DatasetGraph
 from remint.model.mapping import describe
 from remint.model.observation import Observed
-from remint.model.partition import Grain, PartitionKey, PartitionSet
+from remint.model.partition import DateRange, Grain, PartitionKey, PartitionSet
 from remint.model.run import RunState
 from remint.model.spans import shift_edges
 from remint.planner.shadow import spread
@@ -85,14 +85,14 @@ class Sample:
     names: tuple[DatasetName, ...]
     size: int
     """Most units of a dataset."""
-    keys: Mapping[DatasetName, PartitionSet] | None = None
-    """Instead of a sample, all published units of these."""
+    span: DateRange | None = None
+    """Instead of a sample, all published units of it."""
 
 
 def prove(tools: Tools, graph: DatasetGraph, sample: Sample, ways: frozenset[Way], folder: Path) -> list[VerifiedUnit]:
     """Return the proof of each unit of ``sample``; what is staged below ``folder`` to be compared is deleted."""
     far = observe_units(tools, graph, {})
-    units = units_to_prove(graph, far, sample.names, sample.size, sample.keys)
+    units = units_to_prove(graph, far, sample.names, sample.size, sample.span)
     sets = {n: PartitionSet.of(graph[n].partition.grain, keys) for n, keys in units.items()}
     try:
         return verify(tools, graph, observe_units(tools, graph, sets), units, ways, folder)
@@ -105,7 +105,7 @@ def units_to_prove(
     observed: Observed,
     names: Iterable[DatasetName],
     size: int,
-    keys: Mapping[DatasetName, PartitionSet] | None,
+    span: DateRange | None,
 ) -> dict[DatasetName, list[PartitionKey]]:
     """Return the published units to recompute, by dataset.
 
@@ -114,16 +114,17 @@ def units_to_prove(
         observed: what is published.
         names: datasets to take units of; those without a transform have none to prove.
         size: most units of a dataset, evenly spread, first and last among them; the same every time.
-        keys: instead of a sample, all published units of these; a dataset that is no key has none.
+        span: instead of a sample, all published units of it; a dataset that is cut by values alone has none.
     """
     found = {}
     for name in (n for n in names if graph[n].transform):
         units = observed.standings[name].present
         units = units.only([graph[name].fixed_value]) if graph[name].fixed_value else units
-        if keys is not None:
-            found[name] = list(units & keys[name]) if name in keys else []
-        else:
+        cut = graph[name].partition
+        if span is None:
             found[name] = spread(list(units), size)
+        else:
+            found[name] = [] if cut.grain is Grain.IDENTITY else list(span.within(units, cut.zone))
     return found
 
 

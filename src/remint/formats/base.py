@@ -135,6 +135,9 @@ class TableFormat(Protocol):
     entries_build_up: bool
     """An entry of the log is named by the one after it, so that one which is written anew takes along all after it."""
 
+    files_are_whole: bool
+    """Files hold every column, also those by whose values the table is cut."""
+
     @property
     def absent(self) -> str:
         """In words what shows that a table is not there."""

@@ -72,6 +72,7 @@ class DeltaFormat:
     name = "delta"
     log_folder = "_delta_log"
     entries_build_up = False
+    files_are_whole = False
     absent = "there is no log in its folder"
 
     def __init__(self, storage: Storage = LOCAL) -> None:

@@ -72,6 +72,7 @@ class IcebergFormat:
     name = "iceberg"
     log_folder = "metadata"
     entries_build_up = True
+    files_are_whole = True
 
     def __init__(self, catalog: IcebergCatalog[Any], storage: Storage = LOCAL) -> None:
         """Bind a catalog; it is opened when a table is first asked for."""
@@ -198,6 +199,8 @@ class IcebergFormat:
         """Refuse a replacement whose base is not what is live."""
         loaded = self._there(table)
         require_usable(table, _in_the_way(loaded, table, replacement))
+        for added in replacement.adds:
+            iceberg_file(table, loaded.metadata, added)
         require_base(table, _by_key(self._live(table, loaded)), replacement)
 
     def mend(self, table: Table, expected: Sequence[Replacement], aside: Path) -> list[str]:

@@ -243,26 +243,38 @@ def _as_date(value: date | int) -> date:
     return value if isinstance(value, date) else _EPOCH + timedelta(days=value)
 
 
-def partition_record(table: Table, spec: IcebergSpec, schema: Schema, file: DataFile) -> Record:
-    """Return the partition values of a file, in the order of the cut; its bucket is the one that its folder names."""
+def partition_record(table: Table, metadata: TableMetadata, file: DataFile) -> Record:
+    """Return the partition values of a file, in the order of the cut; its bucket is the one that its folder names.
+
+    Raises:
+        PublishConflict: none does.
+    """
+    spec, schema = metadata.spec(), metadata.schema()
     held = dict(zip(table.partition.columns, table.partition.values_of(file.key), strict=True))
     values: list[Any] = []
     for field in spec.fields:
         name = str(schema.find_column_name(field.source_id))
         if isinstance(field.transform, BucketTransform):
-            values.append(_bucket(table, file.path, name))
+            values.append(_bucket(table, metadata, field, file.path))
         else:
             values.append(_value(field.transform, held[name], schema.find_type(field.source_id)))
     return Record(*values)
 
 
-def _bucket(table: Table, path: str, column: str) -> int | None:
-    """Return the bucket that a folder of a path names: ``id_bucket=3``, or ``id_bucket_16=3`` as others spell it."""
-    for name, _, value in (folder.partition("=") for folder in path.split("/")):
-        if name == f"{column}_bucket" or name.startswith(f"{column}_bucket_"):
+def _bucket(table: Table, metadata: TableMetadata, field: PartitionField, path: str) -> int | None:
+    """Return the bucket that a folder of a path names: ``id_bucket=3``, or ``id_bucket_16=3`` as others spell it.
+
+    The column is called there as it was when the file was written.
+    """
+    assert isinstance(field.transform, BucketTransform)  # noqa: S101 - the caller looked
+    count = field.transform.num_buckets
+    columns = {f.name for schema in metadata.schemas for f in schema.fields if f.field_id == field.source_id}
+    names = {field.name, *(f"{c}_bucket" for c in columns), *(f"{c}_bucket_{count}" for c in columns)}
+    for name, _, value in (folder.partition("=") for folder in reversed(path.split("/")[:-1])):
+        if name in names and (not value.isdecimal() or int(value) < count):
             return int(value) if value.isdecimal() else None
     raise PublishConflict(
-        f"{table.name}: no folder of {path} names the bucket of {column} that it holds",
+        f"{table.name}: no folder of {path} names the bucket that it holds ({' or '.join(sorted(names))})",
         hint=f"remint run {table.name} --rebuild    # makes the partition anew",
     )
 
@@ -280,8 +292,18 @@ def _value(transform: Transform[Any, Any], text: str, kind: IcebergType) -> Any:
             return date_str_to_days(text) if isinstance(kind, DateType) else text
 
 
-def iceberg_file(table: Table, metadata: TableMetadata, file: DataFile) -> IcebergFile:
-    """Return a staged file as a manifest names it, with the bounds that were measured when it was written."""
+def iceberg_file(table: Table, metadata: TableMetadata, file: DataFile, partition: Record | None = None) -> IcebergFile:
+    """Return a staged file as a manifest names it, with the bounds that were measured when it was written.
+
+    Args:
+        table: its table.
+        metadata: of the table, as it is.
+        file: as it was recorded.
+        partition: its partition values where they are known; else what its key and folders say.
+
+    Raises:
+        PublishConflict: its columns have other ids than the table's, or nothing says which bucket it holds.
+    """
     schema, spec = metadata.schema(), metadata.spec()
     stats = json.loads(file.stats) if file.stats else {}
     now = {f.name: f.field_id for f in schema.fields}
@@ -299,7 +321,7 @@ def iceberg_file(table: Table, metadata: TableMetadata, file: DataFile) -> Icebe
         content=DataFileContent.DATA,
         file_path=place,
         file_format=FileFormat.PARQUET,
-        partition=partition_record(table, spec, schema, file),
+        partition=partition_record(table, metadata, file) if partition is None else partition,
         record_count=file.rows,
         file_size_in_bytes=file.size_bytes,
         column_sizes=None,
@@ -331,7 +353,7 @@ def entry_differences(
         if entry.path not in published or entry.deletes:
             continue
         try:
-            wanted = iceberg_file(table, metadata, published[entry.path])
+            wanted = iceberg_file(table, metadata, published[entry.path], entry.entry.partition)
         except PublishConflict as error:
             found[entry.path] = f"{error.message.partition(': ')[2]}: other programs read other values in it"
             continue

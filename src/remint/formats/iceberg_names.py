@@ -19,7 +19,7 @@ from remint.model.provenance import DataFile
 from remint.storage.base import below
 
 _FIELD_ID = b"PARQUET:field_id"
-_IDS = '"fieldIds":'
+_IDS = '"fieldIds":{'
 """How remint's own statistics of a file begin to say the ids of its columns; they end with them."""
 
 

@@ -45,12 +45,18 @@ def go_back(catalog: IcebergCatalog[Any], identifier: Identifier, table: Table, 
         RepairRefused: there is none, or somebody committed meanwhile; nothing changed.
     """
     named = catalog.places(identifier)[0]
+    newest = _state(catalog, named)
     for place in _earlier(catalog, identifier):
         state = _state(catalog, place)
         if state is None or version_of(state) != version or unlike in state.properties:
             continue
         if not _is_whole(catalog, table, state, place):
             continue
+        if newest is not None and newest.schema() != state.schema():
+            raise RepairRefused(
+                f"{table.name}: somebody changed its columns after version {version}, which would be undone",
+                hint=f"restore {table.location}/metadata from a backup, then: remint doctor {table.name}",
+            )
         if place != named:
             with _unless_changed(table):
                 catalog.point_to(identifier, named, place)

@@ -412,7 +412,7 @@ def _cut(partition: PartitionSpec, buckets: tuple[str, int] | None, version: int
     if not is_cut:
         return partition  # the loader says what it should be
     label = partition.label if partition.label is not None else _version(version).column
-    return replace(partition, buckets=buckets, label=label)
+    return replace(partition, buckets=tuple(buckets) if isinstance(buckets, list) else buckets, label=label)
 
 
 def _inputs(inputs: Mapping[str, InputRef], own_name: str) -> tuple[tuple[str, str, mappings.Mapping], ...]:

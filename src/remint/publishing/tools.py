@@ -71,6 +71,7 @@ class Tools:
             columns=dataset.columns,
             partition=dataset.partition,
             size_bytes=sum(file.size_bytes for file in known),
+            is_whole=self.tables.files_are_whole,
             renamed=tuple((path, tuple(sorted(names.items()))) for path, names in sorted(renamed.items())),
         )
 

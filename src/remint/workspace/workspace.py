@@ -347,21 +347,21 @@ class Workspace(OpenedProject):
         selectors: Sequence[str],
         *,
         size: int,
-        keys: Mapping[DatasetName, PartitionSet] | None = None,
+        span: DateRange | None = None,
         ways: Collection[str] = ("alone", "batch"),
     ) -> list[VerifiedUnit]:
-        """Recompute a sample of ``size`` units of each selected dataset, or exactly ``keys``, and compare.
+        """Recompute a sample of ``size`` units of each selected dataset, or all of a range, and compare.
 
         Args:
             selectors: datasets.
             size: most units of each.
-            keys: instead of a sample.
+            span: all units of it instead of a sample.
             ways: each ``alone``, all of a dataset in one ``batch``, or both.
         """
         from remint.execution.verify import Sample, Way, prove
 
         require_countings(self._tools, self.graph)
-        sample = Sample(names=self.graph.select(selectors), size=size, keys=keys)
+        sample = Sample(names=self.graph.select(selectors), size=size, span=span)
         folder = self._scratch.resolve() / f"verify-{self._new_id()}"
         return prove(self._tools, self.graph, sample, frozenset(map(Way, ways)), folder)
 
