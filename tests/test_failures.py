@@ -34,6 +34,7 @@ def _answer(code: str, status: int) -> ClientError:
         (RuntimeError("Traceback: aiohttp.client_exceptions.ClientPayloadError: cut"), StorageUnavailable),
         (OSError(f"{_RUST} Server returned non-2xx status code\x1b[0m: 503 Service Unavailable"), StorageUnavailable),
         (OSError(f"{_RUST} after 5 retries: HTTP error: error sending request"), StorageUnavailable),
+        (OSError("error reading a body from connection: reset by peer (os error 104)"), StorageUnavailable),
         (OSError(f"{_RUST} 403 Forbidden <Error><AWSAccessKeyId>AKIDX</AWSAccessKeyId></Error>"), StorageRefused),
         (RuntimeError("generic LocalFileSystem error: No space left on device (os error 28)"), DiskFull),
     ],

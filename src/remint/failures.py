@@ -82,6 +82,7 @@ _STATUS = {
     "TooManyRequests": 429,
 }
 _RUST_REQUEST = re.compile(r"Error performing ([A-Z]+) (\S+)")
+_RUST_BROKE_OFF = "error reading a body from connection"
 _RUST_STATUS = re.compile(r"\b([345]\d\d) [A-Z]")
 _ANSI = re.compile("\x1b\\[[0-9;]*m")
 _NO_FAILURE = frozenset({404, 409, 412})
@@ -111,6 +112,11 @@ def machine_failure(error: BaseException, again: str = _AGAIN) -> RemintError | 
     return None
 
 
+def broke_off(error: BaseException) -> bool:
+    """Return whether an answer of a bucket ended before its end: what was only read may be asked for again."""
+    return any(_RUST_BROKE_OFF in str(link) for link in _chain(error))
+
+
 def _of_bucket(links: Sequence[BaseException], again: str) -> RemintError | None:
     """Return what an object store refused, without what its answer holds: that may name an access key."""
     for link in links:
@@ -133,6 +139,8 @@ def _of_bucket(links: Sequence[BaseException], again: str) -> RemintError | None
             answered = _RUST_STATUS.search(_ANSI.sub("", str(link)))
             status = int(answered[1]) if answered else None
             words = f"{found[1]} of {found[2]} " + (f"is answered {status}" if status else "is not answered")
+        elif _RUST_BROKE_OFF in str(link):
+            words = "an answer broke off"
         if words and status in _NO_FAILURE:
             return None
         if words and (status is None or status >= _OWN_FAULT or status in _LATER):

@@ -5,13 +5,15 @@ from __future__ import annotations
 import json
 from dataclasses import replace
 from pathlib import Path
+from typing import Any
 
 import pyarrow as pa
 import pytest
 from deltalake import DeltaTable
 from deltalake.transaction import RemoveAction
 
-from remint.errors import LogDamaged, PublishConflict, RunError, TableUnusable
+from remint.errors import LogDamaged, PublishConflict, RunError, StorageUnavailable, TableUnusable
+from remint.formats import delta
 from remint.formats.base import Table
 from remint.model.provenance import DataFile
 from remint.storage.places import storage_of
@@ -226,3 +228,24 @@ def test_a_log_of_which_only_a_checkpoint_is_left_is_still_a_table(kind: Kind) -
         entry.unlink()
 
     assert set(kind.format.live_files(table)) == {"v"}
+
+
+@pytest.mark.parametrize("times", [2, 3])
+def test_an_answer_that_breaks_off_is_asked_for_again(kind: Kind, monkeypatch: pytest.MonkeyPatch, times: int) -> None:
+    """delta-rs asks again only where no answer has begun."""
+    table, left, opens = kind.created(), [times], delta.DeltaTable
+
+    def breaking(*args: Any, **kwargs: Any) -> Any:
+        left[0] -= 1
+        if left[0] >= 0:
+            raise OSError("error reading a body from connection: Connection reset by peer (os error 104)")
+        return opens(*args, **kwargs)
+
+    monkeypatch.setattr(delta, "DeltaTable", breaking)
+
+    if times == 2:
+        assert kind.format.live_files(table) == {}
+        assert left == [-1]
+    else:
+        with pytest.raises(StorageUnavailable, match="broke off"):
+            kind.format.live_files(table)

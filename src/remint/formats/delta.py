@@ -25,7 +25,7 @@ from deltalake.exceptions import CommitFailedError, TableNotFoundError
 from deltalake.schema import PrimitiveType
 
 from remint.errors import InvalidKey, LogDamaged, PublishUnverified, RunError
-from remint.failures import machine_failure
+from remint.failures import broke_off, machine_failure
 from remint.formats.base import Landed, LogReading, Replacement, Table, require_usable
 from remint.formats.delta_disk import actions_of, entry_path, is_whole, move_torn_aside, sync_version
 from remint.formats.delta_entries import commit
@@ -325,12 +325,14 @@ def _opened(storage: Storage, table: Table, version: int | None = None) -> Delta
         raise _damaged(storage, table, "it has no version that can be read") from None
 
 
-def _found(storage: Storage, table: Table, version: int | None) -> DeltaTable:
+def _found(storage: Storage, table: Table, version: int | None, tries_left: int = 2) -> DeltaTable:
     try:
         return DeltaTable(table.location, version=version, storage_options=dict(storage.options) or None)
     except TableNotFoundError:
         raise
     except Exception as error:
+        if tries_left and broke_off(error):  # delta-rs asks again only where no answer has begun
+            return _found(storage, table, version, tries_left - 1)
         refused = machine_failure(error)
         if refused is not None:
             raise refused from error
