@@ -324,7 +324,7 @@ def _astray(tools: Tools, dataset: Dataset, live: Live) -> dict[PartitionKey, st
 
 def _lying(tools: Tools, dataset: Dataset) -> Callable[[str], bool]:
     """Return what tells a file that lies where it must not: only where files lack the columns do folders say them."""
-    names = () if tools.tables.layout(tools.table(dataset)).field_ids else dataset.partition.columns
+    names = () if tools.tables.files_are_whole else dataset.partition.columns
 
     def lies(path: str) -> bool:
         folders = [part.partition("=")[0] for part in path.split("/")[:-1]]

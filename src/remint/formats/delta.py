@@ -205,13 +205,8 @@ class DeltaFormat:
             reached = _reached(opened, run_id)
             if reached >= attempt:
                 return reached == attempt
-            try:
-                taken = Replacement(run_id=run_id, attempt=attempt + 1, adds=(), removes=())
-                commit(self._storage, opened, table, taken)
-            except CommitFailedError:
-                continue
-            except Exception as error:  # noqa: BLE001 - it may have landed: looked for
-                unanswered.note(error)
+            taken = Replacement(run_id=run_id, attempt=attempt + 1, adds=(), removes=())
+            if not _is_committed(self._storage, opened, table, taken, unanswered):
                 continue
             sync_version(self._storage, table, int(opened.version()) + 1)
             return False
@@ -293,18 +288,27 @@ def _published(storage: Storage, table: Table, replacement: Replacement) -> Land
         require_usable(table, _flaws(opened, table))
         before = _live(storage, opened, table)
         require_base(table, before, replacement)
-        try:
-            commit(storage, opened, table, replacement)
-        except CommitFailedError:
-            continue
-        except Exception as error:  # noqa: BLE001 - it may have landed: looked for
-            unanswered.note(error)
+        if not _is_committed(storage, opened, table, replacement, unanswered):
             continue
         version = int(opened.version()) + 1
         _verify(storage, table, version, before, replacement)
         sync_version(storage, table, version)
         return Landed(version=version, after=version - 1)
     raise busy(table)
+
+
+def _is_committed(
+    storage: Storage, opened: DeltaTable, table: Table, replacement: Replacement, unanswered: Unanswered
+) -> bool:
+    """Commit, once; return whether it did. Else there is such a version, or no answer came: who asks looks again."""
+    try:
+        commit(storage, opened, table, replacement)
+    except CommitFailedError:
+        return False
+    except Exception as error:  # noqa: BLE001 - delta-rs has no kind of error for it
+        unanswered.note(error)
+        return False
+    return True
 
 
 def _opened(storage: Storage, table: Table, version: int | None = None) -> DeltaTable:

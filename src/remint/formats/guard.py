@@ -14,7 +14,7 @@ from remint.model.partition import PartitionKey
 _TRIES = 50
 """Commits lost to writers of other partitions before giving up; each try reads the table anew."""
 _UNANSWERED = 5
-"""Commits in a row that are not answered before the storage counts as unavailable."""
+"""Times that a commit is made again after no answer came; then the storage counts as unavailable."""
 _PAUSE_S = 0.02
 """Longest wait after the first lost commit; it grows with each, so that of many writers none is always too late."""
 

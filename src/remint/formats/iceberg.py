@@ -200,7 +200,7 @@ class IcebergFormat:
         loaded = self._there(table)
         require_usable(table, _in_the_way(loaded, table, replacement))
         for added in replacement.adds:
-            iceberg_file(table, loaded.metadata, added)
+            iceberg_file(table, loaded.metadata, added)  # refuses what the commit could not name
         require_base(table, _by_key(self._live(table, loaded)), replacement)
 
     def mend(self, table: Table, expected: Sequence[Replacement], aside: Path) -> list[str]:

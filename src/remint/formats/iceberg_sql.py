@@ -7,6 +7,7 @@ the private ones change.
 from __future__ import annotations
 
 from collections.abc import Sequence
+from functools import cached_property
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -67,7 +68,7 @@ class SqlTables(IcebergCatalog[SqlCatalog]):
     def _is_there(self) -> bool:
         return self._file is None or self._file.exists()
 
-    @property
+    @cached_property
     def _file(self) -> Path | None:
         """Where the database is a file of this machine, that; a URI of SQLite's own is left to it."""
         parsed = make_url(self.url)
