@@ -300,3 +300,10 @@ def test_another_run_that_ends_while_views_are_written_is_in_them(
     assert release.run_id == ended[1]
     assert f"-- run_id: {ended[1]}" in (tmp_path / "v.sql").read_text()
     assert NOON.isoformat()[:10] in (tmp_path / "v.sql").read_text()
+
+
+def test_units_that_a_value_cuts_beside_the_time_are_proven_by_a_range(strange: Project) -> None:
+    told = remint_(strange, "verify", "gold.signals", "--range", f"{day_at(0)}..{day_at(3)}")
+
+    assert told.exit_code == 0, told.output
+    assert "4 proven, 0 different" in told.output

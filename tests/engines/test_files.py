@@ -7,6 +7,7 @@ import json
 import re
 from collections.abc import Iterator
 from dataclasses import replace
+from decimal import Decimal
 from pathlib import Path
 
 import pyarrow as pa
@@ -14,7 +15,7 @@ import pyarrow.parquet as pq
 import pytest
 from pyiceberg.transforms import BucketTransform
 
-from remint.engines import spark_rows
+from remint.engines import iceberg_bucket, spark_rows
 from remint.engines.base import Engine, Scan, StageWork, Target
 from remint.engines.duckdb_rows import copy_partitioned, open_connection
 from remint.engines.portable_digest import PORTABLE_SCHEME
@@ -427,3 +428,16 @@ def test_no_folder_is_read_for_a_value_where_the_files_hold_it(tmp_path: Path, e
     )
 
     assert {key: digest.rows for key, digest in engine.digests(scan).items()} == {"pay\u00e9": 2}
+
+
+def test_buckets_of_decimals_are_made_wherever_they_lie() -> None:
+    """What comes from another process lies at any eighth byte."""
+    whole = pa.array([Decimal("1.50"), Decimal("-7.25")], pa.decimal128(10, 2))
+    content = whole.buffers()[1].to_pybytes()
+    (aside,) = [b for n in (8, 16) if (b := pa.py_buffer(bytes(n) + content).slice(n)).address % 16 == 8]
+    values = pa.Array.from_buffers(whole.type, 2, [None, aside])
+    assert values.to_pylist() == whole.to_pylist()
+
+    bucket = iceberg_bucket._bucket(16)
+
+    assert bucket(values).to_pylist() == bucket(whole).to_pylist()

@@ -17,10 +17,12 @@ from pyiceberg.table.metadata import new_table_metadata
 from pyiceberg.table.sorting import UNSORTED_SORT_ORDER
 from pyiceberg.types import LongType, StringType
 
+from remint.engines.duckdb_rows import delta_stats
 from remint.errors import LogDamaged, PublishConflict, RunError
 from remint.formats import iceberg_catalog
 from remint.formats.base import Table
 from remint.formats.iceberg_files import partition_record, schema_of, spec_of
+from remint.formats.iceberg_names import are_named
 from remint.model.dataset import Column
 from remint.model.partition import Grain, PartitionSpec
 from remint.model.provenance import DataFile
@@ -301,3 +303,38 @@ def test_a_bucket_is_read_from_the_folder_that_names_it_by_any_name_of_its_colum
         assert partition_record(table, metadata, file)[1] == bucket
     with pytest.raises(PublishConflict, match="names the bucket"):
         partition_record(table, metadata, replace(file, path="data/customer_bucket_date_day=2026-11-01/x.parquet"))
+
+
+def test_a_column_may_be_called_like_what_the_statistics_say_of_ids() -> None:
+    columns = (Column(name="fieldIds", type="BIGINT"), Column(name="n", type="BIGINT"))
+    table = Table(
+        name="silver.t",
+        location="/t",
+        columns=columns,
+        partition=PartitionSpec(column="n", grain=Grain.IDENTITY),
+        append_only=False,
+    )
+    found = {'"fieldIds"': {"min": "1", "max": "2", "null_count": "0"}}
+    stats = delta_stats(2, found, {"fieldIds": "BIGINT", "n": "BIGINT"}, {"fieldIds": 7, "n": 8})
+
+    assert are_named(table, DataFile(path="x", key="1", rows=2, size_bytes=1, sha256="", stats=stats))
+
+
+def test_files_without_ids_are_read_by_the_name_mapping_of_their_table(kind: Kind, catalog: Catalog) -> None:
+    """As files are that other programs took into a table as they were; a rename adds the new name to the mapping."""
+    table = kind.created()
+    place = Path(table.location) / "plain.parquet"
+    place.parent.mkdir(parents=True, exist_ok=True)
+    first = table.columns[0].name
+    pq.write_table(pa.table({first: pa.array([1], pa.int64())}), place)
+    loaded = catalog.load_table(table.name)
+    with loaded.transaction() as transaction:
+        transaction.set_properties(
+            {"schema.name-mapping.default": loaded.schema().name_mapping.model_dump_json(by_alias=True)}
+        )
+    with catalog.load_table(table.name).update_schema() as update:
+        update.rename_column(first, "called")
+    now = replace(table, columns=(replace(table.columns[0], name="called"), *table.columns[1:]))
+    file = DataFile(path="plain.parquet", key="a", rows=1, size_bytes=1, sha256="", stats="")
+
+    assert kind.format.renamed(now, [file]) == {"plain.parquet": {"called": first}}
