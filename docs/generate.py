@@ -94,7 +94,7 @@ _TABLES = {
     "source_files": "Every source file that was ingested, with its hash and what became of its rows.",
     "coverage": "What each source was asked for in a run, by days or by cursors, and how many rows came: none, too.",
     "logic": "The registry of logic versions: every one that was published, the `v1`, `v2` of a plan's reasons.",
-    "tables_seen": "The table version up to which every live file is accounted for.",
+    "tables_seen": "The last state of each table in which every live file is accounted for.",
     "releases": "One row for each run that ended well: a consistent cut over all tables.",
     "leases": "Who carries a run out, and until when that is taken for granted.",
     "pins": "Releases whose files retention must keep, and why.",

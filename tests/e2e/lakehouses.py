@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import shutil
 import sqlite3
 from collections.abc import Callable, Sequence
 from contextlib import closing
@@ -89,6 +90,10 @@ class Lakehouse(Protocol):
         """Delete every file that the newest version does not name, and forget the other versions."""
         ...
 
+    def make_anew(self, table: str, rows: pa.Table) -> None:
+        """Drop a table that has one commit, and make one of the same columns and cut that has one commit, of rows."""
+        ...
+
     def mask(self, table: str, key: str, positions: Sequence[int]) -> None:
         """Delete rows of the one file of a partition, which is a day, beside that file."""
         ...
@@ -157,6 +162,13 @@ class Delta:
 
     def vacuum(self, table: str) -> None:
         self._table(table).vacuum(retention_hours=0, dry_run=False, enforce_retention_duration=False)
+
+    def make_anew(self, table: str, rows: pa.Table) -> None:
+        opened, place = self._table(table), self._place(table)
+        schema, cut = opened.schema(), opened.metadata().partition_columns
+        shutil.rmtree(place)
+        DeltaTable.create(place, schema, partition_by=cut)
+        self.append(table, rows)
 
     def mask(self, table: str, key: str, positions: Sequence[int]) -> None:
         mask_delta(self._place(table), f"{self.cut(table)}={key}/", positions)
@@ -259,6 +271,13 @@ class Iceberg:
         current = opened.current_snapshot()
         if older := [s.snapshot_id for s in opened.metadata.snapshots if s != current]:
             opened.maintenance.expire_snapshots().by_ids(older).commit()
+
+    def make_anew(self, table: str, rows: pa.Table) -> None:
+        opened, catalog = self.table(table), self.catalog()
+        schema, cut, place = opened.schema(), opened.spec(), opened.location()
+        catalog.drop_table(table)
+        catalog.create_table(table, schema, place, partition_spec=cut)
+        self.append(table, rows)
 
     def mask(self, table: str, key: str, positions: Sequence[int]) -> None:
         (place,) = [p for p in self.files(table) if f"/{self.cut(table)}={key}/" in p]

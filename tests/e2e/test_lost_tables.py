@@ -7,8 +7,9 @@ from pathlib import Path
 
 import pytest
 
-from remint.errors import LogDamaged, SourceUnavailable
+from remint.errors import BronzeChanged, LogDamaged, SourceUnavailable
 from remint.execution.symptom import Health
+from tests.e2e import projects
 from tests.e2e.crashes import Killed, Meddled, meddling
 from tests.e2e.projects import Project, built, remint
 
@@ -43,7 +44,6 @@ def test_a_table_that_is_gone_is_made_anew_and_nothing_is_missed_afterwards(tmp_
     release = project.open().store.release()
     assert release
     assert release.versions["gold.daily"] == project.versions()["gold.daily"] == 1
-    assert project.open().store.tables_seen().get("gold.daily", 1) == 1
 
 
 def test_a_table_that_is_gone_after_it_was_mended_is_missed(tmp_path: Path) -> None:
@@ -57,6 +57,28 @@ def test_a_table_that_is_gone_after_it_was_mended_is_missed(tmp_path: Path) -> N
     assert project.stale()
     project.run()
     assert project.tables() == project.expected()
+
+
+@pytest.mark.parametrize("kept_in", ["delta", "iceberg"])
+@pytest.mark.parametrize("table", ["gold.daily", "bronze.events"])
+def test_a_table_that_somebody_made_anew_up_to_the_version_that_was_seen_is_not_taken_for_it(
+    tmp_path: Path, kept_in: str, table: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(projects, "tables_in", kept_in)
+    project = built(tmp_path, days=3)
+    version, rows = project.lakehouse.version(table), project.lakehouse.rows(table)
+    assert version == 1
+    project.lakehouse.make_anew(table, rows.slice(1))
+
+    assert project.lakehouse.version(table) == version
+    if table == "bronze.events":
+        with pytest.raises(BronzeChanged):
+            project.plan()
+    else:
+        assert project.stale()[table][2] == 3
+        project.run()
+        assert project.tables() == project.expected()
+        assert not project.stale()
 
 
 def test_what_is_not_there_any_more_is_not_proven(tmp_path: Path) -> None:

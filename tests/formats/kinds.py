@@ -96,6 +96,13 @@ class Kind:
         adds = tuple(self.staged(table, rows, f"{run_id}-0"))
         return table, Replacement(run_id=run_id, attempt=1, adds=adds, removes=())
 
+    def drop(self, table: Table) -> None:
+        """Take a table away, as its owner would."""
+        if isinstance(self.stranger, IcebergStranger):
+            self.library().drop_table(table.name)
+        else:
+            self.storage.clear(table.location)
+
     def library(self) -> Catalog:
         """Return the catalog of Iceberg tables, opened anew."""
         assert isinstance(self.stranger, IcebergStranger)

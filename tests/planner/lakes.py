@@ -21,7 +21,7 @@ from remint.model.mapping import All, ByArrival, FanOut, Latest, RollUp, Same, S
 from remint.model.mapping import Mapping as PartitionMapping
 from remint.model.partition import Grain, PartitionKey, PartitionSet, PartitionSpec
 from remint.model.plan import Plan
-from remint.model.provenance import ArrivedContent, DataFile, Head
+from remint.model.provenance import ArrivedContent, DataFile, Head, TableState
 from remint.model.request import Request
 from remint.model.standing import RunChanges, Standing
 from remint.planner.build import build_plan
@@ -369,7 +369,7 @@ class _Store:
     def outstanding(self) -> list[Any]:
         return []
 
-    def tables_seen(self) -> dict[str, int]:
+    def tables_seen(self) -> dict[str, TableState]:
         return {}
 
     def run(self, run_id: str) -> Any:

@@ -53,6 +53,10 @@ class MemoryFormat:
     def version(self, table: Table) -> int | None:
         return len(self.tables[table.location]) - 1 if table.location in self.tables else None
 
+    def mark(self, table: Table, version: int) -> str:
+        found = self.tables[table.location][version]
+        return f"{found.run_id}/{found.attempt}/{found.is_torn}"
+
     def create(self, table: Table) -> int:
         return len(self.tables.setdefault(table.location, [Version({})])) - 1
 

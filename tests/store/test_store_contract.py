@@ -38,6 +38,7 @@ from remint.errors import (
 from remint.model.dataset import Logic, LogicVersion
 from remint.model.digest import ContentDigest
 from remint.model.lease import Holder
+from remint.model.provenance import TableState
 from remint.model.run import RunKind, RunState, StepKind
 from remint.store.sql_store import open_store
 from remint.store.values import Admission, AuditStatus, Claim, Coverage, CoverageKind, CursorMove
@@ -285,21 +286,28 @@ class TestFinish:
         assert rows_of() == before
 
     def test_a_release_carries_other_tables_on_and_never_steps_back(self, store):
-        succeed(store, "run-1", versions={USAGE: 3, "gold.a": 7}, tables_seen={USAGE: 3, "gold.a": 7})
-        release = succeed(store, "run-2", versions={USAGE: 4, "gold.a": 6}, tables_seen={USAGE: 4, "gold.a": 6})
+        succeed(store, "run-1", versions={USAGE: 3, "gold.a": 7})
+        release = succeed(store, "run-2", versions={USAGE: 4, "gold.a": 6})
 
-        assert release.versions == store.tables_seen() == {USAGE: 4, "gold.a": 7}
+        assert release.versions == {USAGE: 4, "gold.a": 7}
         assert release.release_id != store.releases()[0].release_id
 
     def test_a_table_that_was_made_anew_has_the_version_that_it_really_has(self, store):
-        seen = {USAGE: 9, "gold.a": 7}
-        succeed(store, "run-1", a_record(), versions=seen, tables_seen=seen)
+        succeed(store, "run-1", a_record(), versions={USAGE: 9, "gold.a": 7})
 
-        first = succeed(store, "run-2", versions={USAGE: 2}, tables_seen={USAGE: 2}, began_again={USAGE: 9})
+        first = succeed(store, "run-2", versions={USAGE: 2}, began_again={USAGE: 9})
         slower = succeed(store, "run-3", versions={USAGE: 1}, began_again={USAGE: 9})
 
         assert first.versions == slower.versions == {USAGE: 2, "gold.a": 7}
-        assert store.tables_seen() == {"gold.a": 7}
+
+    def test_the_state_of_a_table_that_was_seen_is_the_last_one_of_any_version(self, store):
+        first, again, other = (TableState(version=v, mark=m) for v, m in ((9, "a"), (2, "b"), (7, "c")))
+        succeed(store, "run-1", tables_seen={USAGE: first, "gold.a": other})
+
+        store.account_for({USAGE: again})
+        store.account_for({})
+
+        assert store.tables_seen() == {USAGE: again, "gold.a": other}
 
     def test_a_run_without_a_release_has_no_last_seq(self, store):
         succeed(store, "run-1", a_record())
@@ -342,7 +350,7 @@ class TestFinish:
             {"logics": {USAGE: (Logic(digest="d", canonical=None, canonicaliser="c"), LogicVersion())}},
             {"arrivals": {"bronze.raw": (an_arrival("a", "k"), an_arrival("a", "k"))}},
             {"source_files": (a_source_file(sha256=None),)},
-            {"tables_seen": {USAGE: None}},
+            {"tables_seen": {USAGE: TableState(version=3, mark=None)}},
             {"rolled_back": (an_entry("run-0"),)},
             {"audit": an_entry(reason=None)},
             {"audit": an_entry(at="yesterday")},
@@ -356,7 +364,7 @@ class TestFinish:
             arrivals={"bronze.raw": (an_arrival("b", "k"),)},
             source_files=(a_source_file(),),
             versions={USAGE: 3},
-            tables_seen={USAGE: 3},
+            tables_seen={USAGE: TableState(version=3, mark="m")},
             watermarks={USAGE: "2026-10-14"},
         )
         before = rows_of()

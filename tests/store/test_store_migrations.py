@@ -131,6 +131,14 @@ def test_an_older_database_is_upgraded_and_keeps_every_row(old, url, tmp_path, g
     assert [r for r in found["runs"] if r["run_id"] != "a-new-one"] == golden["runs"]
 
 
+def test_what_was_seen_of_tables_by_their_version_alone_is_seen_no_more(old, url, tmp_path, golden):
+    with open_store(url, tmp_path) as store:
+        assert golden["tables_seen"]
+        assert {(d, s.version, s.mark) for d, s in store.tables_seen().items()} == {
+            (row["dataset"], row["version"], "") for row in golden["tables_seen"]
+        }
+
+
 def test_the_file_is_copied_before_it_is_upgraded(tmp_path, golden):
     golden_file(tmp_path / ".remint" / "state.db")
     open_store(SQLITE, tmp_path).close()

@@ -71,7 +71,7 @@ def change_version(store, to):
 def test_an_older_database_is_migrated_and_keeps_its_rows(store, url, tmp_path, monkeypatch):
     store.create_run(a_run())
     ran = []
-    monkeypatch.setattr(schema, "VERSION", "0003")
+    monkeypatch.setattr(schema, "VERSION", "0999")
     monkeypatch.setattr("remint.store.migrations.upgrade.upgrade", lambda c: (upgrade(c), ran.append(c)))
 
     with open_store(url, tmp_path) as opened:

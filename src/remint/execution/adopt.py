@@ -25,6 +25,7 @@ from remint.model.provenance import Arrival, DataFile, ProvenanceRecord
 from remint.model.run import RunState
 from remint.model.wording import counted
 from remint.planner.staleness import Contents, unit_inputs
+from remint.publishing.accounted import state_at
 from remint.publishing.publish import (
     began_again,
     intend,
@@ -241,7 +242,7 @@ def _outcome(tools: Tools, graph: DatasetGraph, run_id: str, found: Adoptable, c
         logics={dataset.name: (dataset.transform.logic, dataset.version)} if dataset.transform else {},
         projections=tuple(_projections(dataset, content)),
         versions={dataset.name: found.version},
-        tables_seen={dataset.name: found.version} if found.is_all else {},
+        tables_seen={dataset.name: state_at(tools, dataset, found.version)} if found.is_all else {},
     )
 
 

@@ -256,7 +256,6 @@ def _publish(plan: Plan, piece: Workpiece) -> None:
         projections=tuple(_projections(piece)),
         versions=published.versions,
         tables_seen=published.accounted,
-        tables_unseen=published.unseen,
         watermarks=_watermarks(plan, piece),
     )
     record_success(tools, changes, outcome)

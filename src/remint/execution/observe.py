@@ -23,6 +23,7 @@ from remint.planner.folding import fold, usable
 from remint.planner.scope import concerned, read_by
 from remint.planner.staleness import changed_heads
 from remint.planner.survey import World
+from remint.publishing.accounted import is_seen, state_at
 from remint.publishing.intact import Depth, flawed_files, published_files, require_intact
 from remint.publishing.lease import others_at_work
 from remint.publishing.scheme import in_own_scheme
@@ -211,12 +212,11 @@ def _covered(
 
 
 def _moved(tools: Tools, graph: DatasetGraph) -> Iterable[Dataset]:
-    """Yield the datasets whose table has another version than the ledger accounts for."""
+    """Yield the datasets whose table is in another state than the ledger accounts for."""
     seen = tools.store.tables_seen()
     for dataset in graph:
         version = tools.tables.version(tools.table(dataset))
-        # None may be accounted for of a table that was published: whoever mended one has it looked at anew.
-        if version is None or version != seen.get(dataset.name):
+        if not is_seen(tools, dataset, version, seen.get(dataset.name)):
             yield dataset
 
 
@@ -230,10 +230,12 @@ def _foreign(tools: Tools, datasets: Iterable[Dataset]) -> dict[DatasetName, For
     for dataset in datasets:
         keys = foreign_keys(tools, dataset)
         if dataset.layer is Layer.BRONZE and keys:
+            state = state_at(tools, dataset, tools.tables.version(tools.table(dataset)) or 0)
+            keys = foreign_keys(tools, dataset)  # again: a commit since the first look is in the state
             same = rewritten_keys(tools, dataset, keys)
             keys = keys - same
             if same and not keys:
-                tools.store.account_for({dataset.name: tools.tables.version(tools.table(dataset)) or 0})
+                tools.store.account_for({dataset.name: state})
         if keys:
             by = tools.tables.foreign_writer(tools.table(dataset))
             found[dataset.name] = Foreign(keys=keys, by=by, unrecorded=unrecorded_runs(tools, dataset))

@@ -415,6 +415,5 @@ def _record(tools: Tools, graph: DatasetGraph, run_id: str, found: Repair) -> No
         ended_at=ended,
         audit=audit_entry(run, scope, AuditStatus.SUCCESS, ended),
         summary=scope.summary(),
-        tables_unseen=touched,
     )
     record_success(tools, [], outcome)

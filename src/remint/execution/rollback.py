@@ -252,7 +252,6 @@ class Rollbacks:
                 fence=intended_fence(tools, run.run_id),
                 versions=published.versions,
                 tables_seen=published.accounted,
-                tables_unseen=published.unseen,
                 rolled_back=tuple(audit_entry(r, by, AuditStatus.ROLLED_BACK, ended_at) for r in ended),
             ),
         )

@@ -151,6 +151,13 @@ class TableFormat(Protocol):
         """Return the table's newest version, None when there is no table yet."""
         ...
 
+    def mark(self, table: Table, version: int) -> str:
+        """Return what tells a version from every other of its number, as of a table that was dropped and made anew.
+
+        Empty where the table is not there, or has nothing left of that version.
+        """
+        ...
+
     def create(self, table: Table) -> int:
         """Create the table, empty, or add the columns that it lacks; return its version."""
         ...

@@ -86,6 +86,13 @@ class DeltaFormat:
         except TableNotFoundError:
             return None
 
+    def mark(self, table: Table, version: int) -> str:
+        """Return the digest of the log entry, which names files by ids of their own; empty where there is none."""
+        try:
+            return self._storage.sha256(entry_path(table, version))
+        except FileNotFoundError:
+            return ""
+
     def create(self, table: Table) -> int:
         """Create the table, empty and durable, or add the columns that it lacks; return its version."""
         found = self.version(table)

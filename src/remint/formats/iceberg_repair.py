@@ -31,6 +31,14 @@ def version_of(metadata: TableMetadata) -> int:
     return int(snapshot.sequence_number or 0) if snapshot else 0
 
 
+def mark_of(metadata: TableMetadata, version: int) -> str:
+    """Return what no other state of that version has, nor that of another table; empty where its snapshot is gone."""
+    if not version:
+        return str(metadata.table_uuid)
+    ids = [s.snapshot_id for s in metadata.snapshots if s.sequence_number == version]
+    return f"{metadata.table_uuid} {ids[0]}" if len(ids) == 1 else ""
+
+
 def previous_state(catalog: IcebergCatalog[Any], identifier: Identifier) -> tuple[TableMetadata, FileIO] | None:
     """Return the state before the one that the catalog names; None where it names none, or that cannot be read."""
     place = catalog.places(identifier)[1]

@@ -391,7 +391,6 @@ def _publish(tools: Tools, graph: DatasetGraph, run_id: str, intake: _Intake) ->
             cursors=cursors(run, asked, intake.taken),
             versions=published.versions,
             tables_seen=published.accounted,
-            tables_unseen=published.unseen,
         ),
     )
 

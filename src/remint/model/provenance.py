@@ -149,6 +149,15 @@ class Pin:
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
+class TableState:
+    """A version of a table. The number alone may come back, of a table that was dropped and made anew, or set back."""
+
+    version: int
+    mark: str
+    """What no other version of that number has, as the table format says; empty: nothing is known of it."""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
 class Release:
     """A consistent cut over all tables, written in the transaction that ended a run."""
 

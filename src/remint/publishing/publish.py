@@ -19,10 +19,11 @@ from remint.model.digest import canonical
 from remint.model.event import Event, EventKind
 from remint.model.graph import DatasetGraph
 from remint.model.partition import PartitionKey
-from remint.model.provenance import DataFile
+from remint.model.provenance import DataFile, TableState
 from remint.model.request import BackfillType
 from remint.model.run import StepKind
 from remint.model.wording import counted
+from remint.publishing.accounted import is_seen, state_at
 from remint.publishing.record import Scope, audit_entry, stopped
 from remint.publishing.tools import Tools
 from remint.storage.base import below
@@ -49,10 +50,8 @@ class Published:
 
     versions: Mapping[DatasetName, int]
     """Version of each table that holds the run's change; the newest one where the run changed nothing."""
-    accounted: Mapping[DatasetName, int]
-    """Those versions in which every live file of the table is remint's; where somebody else wrote too, none."""
-    unseen: tuple[DatasetName, ...] = ()
-    """Tables that were made anew: what is known of a version of them was known of another table."""
+    accounted: Mapping[DatasetName, TableState]
+    """Those in which every live file of the table is remint's; where somebody else wrote too, none."""
 
 
 def intend(
@@ -174,13 +173,11 @@ def publish_tables(tools: Tools, run_id: str, changes: Sequence[TableChange]) ->
         raise
     seen = tools.store.tables_seen()
     accounted = {
-        c.dataset.name: landed[c.dataset.name].version
+        c.dataset.name: state_at(tools, c.dataset, landed[c.dataset.name].version)
         for c in changes
         if _is_accounted(tools, c, landed[c.dataset.name], seen.get(c.dataset.name))
     }
-    versions = {name: found.version for name, found in landed.items()}
-    unseen = tuple(n for n, version in versions.items() if n not in accounted and version <= seen.get(n, -1))
-    return Published(versions=versions, accounted=accounted, unseen=unseen)
+    return Published(versions={name: found.version for name, found in landed.items()}, accounted=accounted)
 
 
 def _groups(tools: Tools, changes: Sequence[TableChange]) -> list[list[TableChange]]:
@@ -356,9 +353,9 @@ def _logged(tools: Tools, run_id: str, change: TableChange, version: int) -> Aud
     return replace(audit_entry(run, touched, AuditStatus.SUCCESS, tools.now()), action="publish")
 
 
-def _is_accounted(tools: Tools, change: TableChange, landed: Landed, seen: int | None) -> bool:
+def _is_accounted(tools: Tools, change: TableChange, landed: Landed, seen: TableState | None) -> bool:
     """Return whether every live file is remint's, so that the next look at the table can trust its version."""
-    if seen is not None and landed.after == seen:
+    if is_seen(tools, change.dataset, landed.after, seen):
         return True
     if tools.tables.version(tools.table(change.dataset)) != landed.version:
         return False

@@ -11,6 +11,7 @@ from remint.errors import StateBehind
 from remint.model.dataset import Dataset, DatasetName
 from remint.model.observation import behind
 from remint.model.run import StepKind
+from remint.publishing.accounted import is_seen, state_at
 from remint.publishing.tools import Tools
 
 
@@ -18,9 +19,11 @@ def unrecorded_runs(tools: Tools, dataset: Dataset) -> tuple[str, ...]:
     """Return the runs that committed to the table and that the state database never saw begin to."""
     table, seen = tools.table(dataset), tools.store.tables_seen().get(dataset.name)
     version = tools.tables.version(table)
-    if version is None or version == seen:
+    if version is None or is_seen(tools, dataset, version, seen):
         return ()
-    return tuple(run_id for run_id in tools.tables.runs_after(table, seen) if not _intended(tools, run_id))
+    # Of a table that was made anew, what came after the version that was seen of the other says nothing.
+    after = seen.version if seen and state_at(tools, dataset, seen.version) == seen else None
+    return tuple(run_id for run_id in tools.tables.runs_after(table, after) if not _intended(tools, run_id))
 
 
 def refuse_unrecorded(tools: Tools, datasets: Iterable[Dataset]) -> None:

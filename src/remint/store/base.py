@@ -14,7 +14,7 @@ from remint.model.cost import Timing
 from remint.model.dataset import DatasetName
 from remint.model.lease import Lease
 from remint.model.partition import PartitionKey, PartitionSet
-from remint.model.provenance import ArrivedContent, Head, LogicRecord, Pin, ProvenanceRecord, Release
+from remint.model.provenance import ArrivedContent, Head, LogicRecord, Pin, ProvenanceRecord, Release, TableState
 from remint.model.run import Run, RunState, StepKind
 from remint.model.standing import RunChanges, Standing
 from remint.store.values import (
@@ -219,8 +219,8 @@ class StoreReader(Protocol):
         """Return the ledger sequence number that a run's release ends with; None when it made no release."""
         ...
 
-    def tables_seen(self) -> dict[DatasetName, int]:
-        """Return, by dataset, the last table version that the ledger accounts for."""
+    def tables_seen(self) -> dict[DatasetName, TableState]:
+        """Return, by dataset, the last state of its table that the ledger accounts for."""
         ...
 
     def watermarks(self) -> dict[DatasetName, str]:
@@ -315,8 +315,8 @@ class StoreWriter(StoreReader, Protocol):
         """Keep how datasets stand; one that was saved as of a later ledger record stays."""
         ...
 
-    def account_for(self, versions: Mapping[DatasetName, int]) -> None:
-        """Note that every live file of these table versions holds what the ledger says; an older one stays."""
+    def account_for(self, states: Mapping[DatasetName, TableState]) -> None:
+        """Note that every live file of tables in these states holds what the ledger says."""
         ...
 
     def note_hashed(self, dataset: DatasetName, paths: Collection[str], at: str) -> None:

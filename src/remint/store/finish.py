@@ -31,9 +31,7 @@ def finish(connection: Connection, outcome: Outcome) -> Release:
     for dataset, arrived in sorted(outcome.arrivals.items()):
         arrivals.append(connection, dataset, arrived, run.run_id)
     arrivals.append_source_files(connection, outcome.source_files)
-    releases.forget(connection, outcome.began_again)
     releases.see(connection, outcome.tables_seen)
-    releases.forget(connection, outcome.tables_unseen)
     coverage.append(connection, outcome.coverage)
     watermarks.advance(connection, run, outcome.watermarks, outcome.ended_at)
     watermarks.set_cursors(connection, run, outcome.cursors, outcome.ended_at)

@@ -3,13 +3,13 @@
 from __future__ import annotations
 
 import json
-from collections.abc import Collection, Mapping
+from collections.abc import Mapping
 from typing import Any
 
-from sqlalchemy import Connection, Row, delete, func, insert, select, update
+from sqlalchemy import Connection, Row, delete, func, insert, select
 
 from remint.model.dataset import DatasetName
-from remint.model.provenance import RELEASE_PREFIX, Release
+from remint.model.provenance import RELEASE_PREFIX, Release, TableState
 from remint.store.database import next_number
 from remint.store.tables import ledger, releases, tables_seen
 from remint.store.values import Outcome
@@ -79,21 +79,15 @@ def _moved_on(before: Mapping[DatasetName, int], after: Mapping[DatasetName, int
     return {name: max(before.get(name, 0), after.get(name, 0)) for name in sorted({*before, *after})}
 
 
-def seen(connection: Connection) -> dict[DatasetName, int]:
-    """Return the last table version that the ledger accounts for, by dataset."""
-    return {row.dataset: row.version for row in connection.execute(select(tables_seen).order_by(tables_seen.c.dataset))}
+def seen(connection: Connection) -> dict[DatasetName, TableState]:
+    """Return the last table state that the ledger accounts for, by dataset."""
+    rows = connection.execute(select(tables_seen).order_by(tables_seen.c.dataset))
+    return {row.dataset: TableState(version=row.version, mark=row.mark) for row in rows}
 
 
-def see(connection: Connection, versions: Mapping[DatasetName, int]) -> None:
-    """Account for table versions; one that is older than what was seen changes nothing."""
-    known = seen(connection)
-    for dataset, version in sorted(versions.items()):
-        if dataset not in known:
-            connection.execute(insert(tables_seen), {"dataset": dataset, "version": version})
-        elif version > known[dataset]:
-            connection.execute(update(tables_seen).where(tables_seen.c.dataset == dataset).values(version=version))
-
-
-def forget(connection: Connection, datasets: Collection[DatasetName]) -> None:
-    """Account for no version of these tables."""
-    connection.execute(delete(tables_seen).where(tables_seen.c.dataset.in_(sorted(datasets))))
+def see(connection: Connection, states: Mapping[DatasetName, TableState]) -> None:
+    """Account for table states. Of runs that end at once, an older one may be kept: the table is looked at then."""
+    if states:
+        connection.execute(delete(tables_seen).where(tables_seen.c.dataset.in_(sorted(states))))
+        rows = [{"dataset": d, "version": s.version, "mark": s.mark} for d, s in sorted(states.items())]
+        connection.execute(insert(tables_seen), rows)

@@ -11,7 +11,7 @@ from remint.errors import NothingPublished, StoreError, StoreNewer
 from remint.store.database import Database
 from remint.store.tables import metadata, projects, schema_info
 
-VERSION: Final = "0002"
+VERSION: Final = "0003"
 """Newest revision in ``migrations/versions``; revisions are numbers of four digits, so they compare as text."""
 
 

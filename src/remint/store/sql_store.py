@@ -16,7 +16,7 @@ from remint.model.cost import Timing
 from remint.model.dataset import DatasetName
 from remint.model.lease import Lease
 from remint.model.partition import PartitionKey, PartitionSet
-from remint.model.provenance import ArrivedContent, Head, LogicRecord, Pin, ProvenanceRecord, Release
+from remint.model.provenance import ArrivedContent, Head, LogicRecord, Pin, ProvenanceRecord, Release, TableState
 from remint.model.run import Run, RunState, StepKind
 from remint.model.standing import RunChanges, Standing
 from remint.store import (
@@ -284,7 +284,7 @@ class SqlStore:
             release = releases.of_run(connection, run_id)
             return None if release is None else release.last_seq
 
-    def tables_seen(self) -> dict[DatasetName, int]:
+    def tables_seen(self) -> dict[DatasetName, TableState]:
         with self._database.reading() as connection:
             return releases.seen(connection)
 
@@ -359,9 +359,9 @@ class SqlStore:
         with self._writing() as connection:
             standings.save(connection, found)
 
-    def account_for(self, versions: Mapping[DatasetName, int]) -> None:
+    def account_for(self, states: Mapping[DatasetName, TableState]) -> None:
         with self._writing() as connection:
-            releases.see(connection, versions)
+            releases.see(connection, states)
 
     def note_hashed(self, dataset: DatasetName, paths: Collection[str], at: str) -> None:
         with self._writing() as connection:

@@ -13,7 +13,7 @@ from typing import Any
 from remint.model.dataset import DatasetName, Logic, LogicVersion
 from remint.model.lease import Holder
 from remint.model.partition import PartitionKey
-from remint.model.provenance import Arrival, ProvenanceRecord
+from remint.model.provenance import Arrival, ProvenanceRecord, TableState
 from remint.model.run import StepKind
 
 InputDigests = Mapping[str, Mapping[str, str]]
@@ -217,10 +217,8 @@ class Outcome:
     """Table versions that the run published; the release carries those of all other tables on."""
     began_again: Mapping[DatasetName, int] = field(default_factory=dict)
     """Of tables that were lost and made anew, the version that the last release names: a higher one than there is."""
-    tables_seen: Mapping[DatasetName, int] = field(default_factory=dict)
-    """Table versions that the ledger accounts for from now on."""
-    tables_unseen: tuple[DatasetName, ...] = ()
-    """Tables that the ledger accounts for in no version: the next look compares every live file."""
+    tables_seen: Mapping[DatasetName, TableState] = field(default_factory=dict)
+    """States of tables that the ledger accounts for from now on."""
     watermarks: Mapping[DatasetName, str] = field(default_factory=dict)
     """Last event key processed; empty for a run whose mode may not move watermarks."""
     cursors: Mapping[DatasetName, CursorMove] = field(default_factory=dict)
