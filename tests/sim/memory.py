@@ -107,7 +107,7 @@ class MemoryFormat:
     def _published(self, table: Table, replacement: Replacement) -> Landed:
         landed = self.published_version(table, replacement.run_id, replacement.attempt)
         if landed is not None:
-            return Landed(version=landed, after=None)
+            return Landed(version=landed, after=None, table_id="")
         self.check(table, replacement)
         before = self.version(table)
         live = dict(self.live_files(table))
@@ -115,7 +115,7 @@ class MemoryFormat:
             live[file.key] = live[file.key] - {file.path}
         for file in replacement.adds:
             live[file.key] = live.get(file.key, frozenset()) | {file.path}
-        return Landed(version=self._append(table.location, live, replacement), after=before)
+        return Landed(version=self._append(table.location, live, replacement), after=before, table_id="")
 
     def _append(self, location: str, live: Live, made: Replacement) -> int:
         adds = tuple(LoggedFile(path=f.path, key=f.key, size_bytes=f.size_bytes, stats=f.stats) for f in made.adds)

@@ -137,8 +137,9 @@ def _move_json(move: Move) -> dict[str, Any]:
 def waive(ctx: click.Context, run_id: str, reason: str | None, *, take_over: bool, as_json: bool) -> None:
     """Let an outstanding run be: it is not finished and not undone, and status shows it no more.
 
-    A run that was interrupted while it published can be waived only when somebody else wrote over what it had
-    committed; what is live of it is foreign then, and a plan heals it.
+    A run that was interrupted while it published can be waived only when it cannot be brought to its end: somebody else
+    wrote over what it had committed, or files that it staged are gone. What it had committed is taken back; where that
+    does not go, what is live of it is foreign, and a plan heals it.
     """
     workspace = open_workspace(ctx, quiet=as_json)
     words = need_reason(reason, "the vendor's job owns these days now")

@@ -54,6 +54,7 @@ The tree::
     │   │   └── PinRefused        RM426           files of the release were removed already
     │   ├── ExpireRefused     RM425  exit 6   what holds files moved while they were chosen (retryable)
     │   ├── HalfPublished     RM410  exit 1   a conflict, and a commit that could not be taken back
+    │   ├── Unfinishable      RM454  exit 6   what an interrupted run was about to publish is gone
     │   ├── SourceRejected    RM409  exit 2   a source file or page was refused as a whole
     │   ├── SourceUnavailable RM411  exit 1   a source did not answer in time (retryable)
     │   ├── AdoptRefused      RM412  exit 6   what somebody else wrote cannot be taken as it is
@@ -171,6 +172,7 @@ from remint.errors.run import TableUnusable as TableUnusable
 from remint.errors.run import TieInKeep as TieInKeep
 from remint.errors.run import TransformFailed as TransformFailed
 from remint.errors.run import TypesDiffer as TypesDiffer
+from remint.errors.run import Unfinishable as Unfinishable
 from remint.errors.run import UnknownRelease as UnknownRelease
 from remint.errors.run import WaiveRefused as WaiveRefused
 from remint.errors.run import WrittenAgain as WrittenAgain

@@ -158,6 +158,14 @@ class WaiveRefused(RunError):
     leaves = "nothing changed"
 
 
+class Unfinishable(RunError):
+    """A run that was interrupted while it published needs files, or a table of Bronze, that are gone or damaged."""
+
+    code = "RM454"
+    exit_code = 6
+    leaves = "some tables may hold the run's partitions already; the run is outstanding until it is resumed or waived"
+
+
 class FilesDamaged(RunError):
     """A published file that would be read is gone, or is not the one that was published."""
 

@@ -55,7 +55,7 @@ def run_plan(tools: Tools, plan: Plan, run_id: str) -> None:
     if state is RunState.FAILED:
         tools.store.set_state(run_id, RunState.STAGING)
     try:
-        piece = _workpiece(tools, graph, plan, run_id)
+        piece = _workpiece(tools, graph, plan, run_id, state)
         if state is not RunState.PUBLISHING:
             _require(tools, plan, piece.observed, run_id)
             _stage_batches(plan, piece)
@@ -65,7 +65,7 @@ def run_plan(tools: Tools, plan: Plan, run_id: str) -> None:
         raise stopped(tools, run_id, error) from error
 
 
-def _workpiece(tools: Tools, graph: DatasetGraph, plan: Plan, run_id: str) -> Workpiece:
+def _workpiece(tools: Tools, graph: DatasetGraph, plan: Plan, run_id: str, state: RunState) -> Workpiece:
     piece = Workpiece(
         tools=tools,
         graph=graph,
@@ -77,7 +77,8 @@ def _workpiece(tools: Tools, graph: DatasetGraph, plan: Plan, run_id: str) -> Wo
     for entry in tools.store.journal(run_id):
         if entry.kind is StepKind.STAGED:
             name, units = entry.payload["dataset"], from_payload(entry.payload["units"])
-            piece.prove(graph[name], [f for u in units if not u.is_confirmed for f in u.files])
+            if state is not RunState.PUBLISHING:
+                piece.prove(graph[name], [f for u in units if not u.is_confirmed for f in u.files])
             piece.add(name, _confirmed_again(tools, name, units))
     return piece
 

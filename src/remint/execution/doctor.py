@@ -149,6 +149,7 @@ def _examined(tools: Tools, dataset: Dataset, journalled: Journalled, hashed: Su
     table, folder = tools.table(dataset), tools.folder(dataset)
     records: Records = {k: r for k, r in tools.store.records(dataset.name).items() if r.files}
     reading = tools.tables.read_log(table)
+    journalled.hold_to(dataset.name, reading.table_id)
     halves = [r for r in journalled.runs.values() if r.state is RunState.PUBLISHING]
     if reading.newest < 0:
         if records:

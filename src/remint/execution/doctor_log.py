@@ -8,7 +8,7 @@ from dataclasses import dataclass, field
 from remint.execution.symptom import Kind, Symptom, bad, mending
 from remint.formats.base import Commit, LoggedFile, LogReading, Replacement
 from remint.model.dataset import Dataset, DatasetName
-from remint.model.provenance import DataFile, Release
+from remint.model.provenance import DataFile
 from remint.model.run import Run, RunKind, StepKind
 from remint.publishing.tools import Tools
 
@@ -23,6 +23,15 @@ class Intent:
     removes: tuple[DataFile, ...]
 
 
+@dataclass(frozen=True, slots=True)
+class _Commit:
+    """What a run journalled after it committed to a table."""
+
+    run_id: str
+    version: int
+    table_id: str
+
+
 @dataclass(slots=True)
 class Journalled:
     """What all runs journalled about their commits."""
@@ -31,9 +40,11 @@ class Journalled:
     intents: dict[tuple[DatasetName, str], list[Intent]] = field(default_factory=dict)
     """By dataset and run, in the order in which the run wrote them down."""
     published: dict[DatasetName, dict[int, str]] = field(default_factory=dict)
-    """By dataset and table version, the run whose commit it is."""
+    """By dataset and version of its table, the run whose commit it is; what ``hold_to`` left of all commits."""
     adopted: dict[DatasetName, int] = field(default_factory=dict)
     """By dataset, the table version that was last taken as it was, whoever made it."""
+    commits: dict[DatasetName, list[_Commit]] = field(default_factory=dict)
+    """By dataset, in the order in which the runs ended."""
 
     @classmethod
     def of(cls, tools: Tools) -> Journalled:
@@ -41,29 +52,36 @@ class Journalled:
         found = cls({run.run_id: run for run in tools.store.runs(_ALL)})
         for run_id, step in tools.store.steps(_KINDS):
             if step.kind is StepKind.PUBLISHED:
-                found.published.setdefault(step.payload["dataset"], {})[step.payload["version"]] = run_id
+                made = _Commit(run_id, step.payload["version"], step.payload.get("table", ""))
+                found.commits.setdefault(step.payload["dataset"], []).append(made)
                 continue
             for table in step.payload["tables"]:
                 intent = Intent(_files(table["adds"]), _files(table["removes"]))
                 if intent.adds or intent.removes:
                     found.intents.setdefault((table["dataset"], run_id), []).append(intent)
-        found._follow(tools.store.releases())
+        for name, commits in found.commits.items():
+            commits.sort(key=lambda c: found.runs[c.run_id].ended_at or "still at work")
+            found.hold_to(name, "")
+        for release in tools.store.releases():
+            if found.runs[release.run_id].kind is RunKind.ADOPT:
+                found.adopted.update(release.versions)
         return found
 
-    def _follow(self, releases: Sequence[Release]) -> None:
-        """Note what was adopted, and forget the commits to a table that was removed and made anew since."""
-        made: dict[str, dict[DatasetName, int]] = {}
-        for name, commits in self.published.items():
-            for version, run_id in commits.items():
-                made.setdefault(run_id, {})[name] = version
-        newest: dict[DatasetName, int] = {}
-        for release in releases:
-            if self.runs[release.run_id].kind is RunKind.ADOPT:
-                self.adopted.update(release.versions)
-            for name, version in made.get(release.run_id, {}).items():
-                if version < newest.get(name, 0):
-                    self.published[name] = {v: run for v, run in self.published[name].items() if v <= version}
-                newest[name] = version
+    def hold_to(self, name: DatasetName, table_id: str) -> None:
+        """Ask of a dataset's table only what was committed to it: to that of this id, since it was last set back.
+
+        Args:
+            name: the dataset.
+            table_id: as its log says; empty: it does not, and any table may have been meant.
+        """
+        held: dict[int, str] = {}
+        for made in self.commits.get(name, ()):
+            if table_id and made.table_id not in ("", table_id):
+                continue
+            if held.get(made.version, made.run_id) != made.run_id:  # it was set back, and what came after is gone
+                held = {v: run for v, run in held.items() if v < made.version}
+            held[made.version] = made.run_id
+        self.published[name] = held
 
     def replacement(self, name: DatasetName, version: int) -> Replacement | None:
         """Return the commit that a table version must hold; None where no run journalled one."""

@@ -18,12 +18,12 @@ from remint.execution.doctor import examine
 from remint.execution.doctor_log import Journalled
 from remint.execution.reingest import Origin, Origins, made_again
 from remint.execution.symptom import Health, Kind, Symptom
-from remint.formats.base import Replacement
+from remint.formats.base import LogReading, Replacement
 from remint.model.dataset import Dataset, DatasetName
 from remint.model.graph import DatasetGraph
 from remint.model.partition import PartitionSet, days_of
 from remint.model.provenance import DataFile
-from remint.model.run import RunState, StepKind
+from remint.model.run import StepKind
 from remint.model.wording import counted
 from remint.publishing.intact import Depth, flawed_files
 from remint.publishing.publish import record_success
@@ -179,7 +179,7 @@ class _Bench:
         return symptom
 
     def _on_entry(self, dataset: Dataset, symptom: Symptom) -> Act | Symptom:
-        reading = self.tools.tables.read_log(self.tools.table(dataset))
+        reading = self._log_of(dataset)
         if reading.is_lost:
             return self._on_all_lost(dataset, symptom, reading.faults[-1].file)
         named = {c.file: c.version for c in reading.commits} | {f.file: f.version for f in reading.faults}
@@ -213,16 +213,18 @@ class _Bench:
         if dataset.transform is None:
             folder = f"{self.tools.folder(dataset)}/{self.tools.tables.log_folder}"
             return _left(symptom, f"no state of the table can be read: restore {folder} from a backup")
-        for run in self.tools.store.outstanding():
-            if run.state is RunState.PUBLISHING:
-                return _left(
-                    symptom, f"run {run.run_id} is half published, and needs the table: restore it from a backup"
-                )
         words = f"the catalog forgets the table, of which {file} and what it names cannot be read; a run makes it anew"
         return replace(self._act(ActKind.MOVE_ASIDE, symptom, words), place=file)
 
+    def _log_of(self, dataset: Dataset) -> LogReading:
+        """Read the log of a table, and leave out commits that were journalled of another one in its place."""
+        reading = self.tools.tables.read_log(self.tools.table(dataset))
+        self.journalled.hold_to(dataset.name, reading.table_id)
+        return reading
+
     def _on_wrong_entry(self, dataset: Dataset, symptom: Symptom) -> Act | Symptom:
         """Return the making anew of the commit that put a file in, of which the log says something else."""
+        self._log_of(dataset)
         for version in sorted(self.journalled.published.get(dataset.name, {}), reverse=True):
             meant = self.journalled.replacement(dataset.name, version)
             if meant is not None and any(file.path == symptom.place for file in meant.adds):
@@ -236,7 +238,7 @@ class _Bench:
         """Return the commits that must be made anew after that of ``version``; None where no journal holds one."""
         if not self.tools.tables.entries_build_up:
             return []
-        reading = self.tools.tables.read_log(self.tools.table(dataset))
+        reading = self._log_of(dataset)
         newest = max(reading.newest, *self.journalled.published.get(dataset.name, {-1: ""}))
         acts = []
         for later in range(version + 1, newest + 1):
@@ -266,7 +268,7 @@ class _Bench:
         return [*(a for a in acts if a.kind is not ActKind.PUT_BACK), *put.values()]
 
     def _on_checkpoint(self, dataset: Dataset, symptom: Symptom) -> Act | Symptom:
-        reading = self.tools.tables.read_log(self.tools.table(dataset))
+        reading = self._log_of(dataset)
         is_whole = [c.version for c in reading.commits] == list(range(reading.newest + 1))
         if is_whole or symptom.place.startswith("_"):
             words = f"{symptom.place} is taken out of the log, whose entries say all that it said"

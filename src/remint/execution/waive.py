@@ -8,21 +8,23 @@ from dataclasses import replace
 from remint.errors import HalfPublished, WaiveRefused
 from remint.model.graph import DatasetGraph
 from remint.model.run import OUTSTANDING, Run, RunState
-from remint.publishing.publish import bar_from, intended, stuck_tables, withdraw
+from remint.publishing.publish import bar_from, hindrances, intended, stuck_tables, withdraw
 from remint.publishing.record import Scope, audit_entry
 from remint.publishing.tools import Tools
 from remint.store.values import AuditStatus
 
 
-def check_waive(tools: Tools, run: Run) -> None:
-    """Refuse to waive a run that has ended, or whose commits can still be finished or taken back.
+def check_waive(tools: Tools, graph: DatasetGraph, run: Run) -> None:
+    """Refuse to waive a run that has ended, or that can still be brought to its end.
 
     Raises:
         WaiveRefused: names what ends it.
     """
     if run.state not in OUTSTANDING:
         raise WaiveRefused(f"run {run.run_id} is {run.state}: there is nothing to waive", hint="remint status")
-    if run.state is RunState.PUBLISHING and not stuck_tables(tools, run.run_id):
+    if run.state is not RunState.PUBLISHING or stuck_tables(tools, run.run_id):
+        return
+    if not hindrances(tools, run.run_id, intended(tools, graph, run.run_id)):
         raise WaiveRefused(
             f"run {run.run_id} was interrupted while it published, and can be brought to its end",
             hint=f"remint resume {run.run_id}",
@@ -32,9 +34,9 @@ def check_waive(tools: Tools, run: Run) -> None:
 def waive(tools: Tools, graph: DatasetGraph, run: Run, by: str, reason: str) -> None:
     """Let a run that this process holds be, for a reason that somebody gives.
 
-    Of a run whose commits could not all be taken back, it is tried once more; what is live of it then is foreign.
+    What a run had committed is taken back, as far as that goes; what is live of it then is foreign.
     """
-    check_waive(tools, run)
+    check_waive(tools, graph, run)
     left: tuple[str, ...] = ()
     if run.state is RunState.PUBLISHING:
         changes = intended(tools, graph, run.run_id)

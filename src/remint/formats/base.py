@@ -52,6 +52,8 @@ class Landed:
     version: int
     after: int | None
     """Version of the table that it was committed on; None where an earlier try made it."""
+    table_id: str
+    """What the format calls this very table by: one that is made in its place has another."""
 
 
 class LogFlaw(StrEnum):
@@ -122,6 +124,8 @@ class LogReading:
     """Live files by path, as the entries add up; None where a fault leaves that open."""
     named: frozenset[str]
     """Every path that any version which the log can still give names."""
+    table_id: str = ""
+    """As ``Landed`` has it; empty where nothing says it."""
     is_lost: bool = False
     """No version of the table can be read, not even an earlier one, and something names it still."""
 

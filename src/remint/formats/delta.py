@@ -291,7 +291,7 @@ def _published(storage: Storage, table: Table, replacement: Replacement) -> Land
             if reached == replacement.attempt:
                 _verify_landed(storage, table, landed, replacement)
                 sync_version(storage, table, landed)
-            return Landed(version=landed, after=None)
+            return Landed(version=landed, after=None, table_id=str(opened.metadata().id))
         require_usable(table, _flaws(opened, table))
         before = _live(storage, opened, table)
         require_base(table, before, replacement)
@@ -300,7 +300,7 @@ def _published(storage: Storage, table: Table, replacement: Replacement) -> Land
         version = int(opened.version()) + 1
         _verify(storage, table, version, before, replacement)
         sync_version(storage, table, version)
-        return Landed(version=version, after=version - 1)
+        return Landed(version=version, after=version - 1, table_id=str(opened.metadata().id))
     raise busy(table)
 
 

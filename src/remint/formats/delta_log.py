@@ -54,6 +54,7 @@ class _Reading:
     is_sure: bool = True
     named: set[str] = field(default_factory=set)
     newest: int = -1
+    table_id: str = ""
 
     def take_out(self, paths: Iterable[str]) -> None:
         """Take files out, each with the mask that it has: readers tell files by both, and leave one with another."""
@@ -143,6 +144,7 @@ def read_log(storage: Storage, table: Table, through: int | None = None) -> LogR
         faults=tuple(reading.faults),
         live=reading.live if reading.is_sure else None,
         named=frozenset(reading.named),
+        table_id=reading.table_id,
     )
 
 
@@ -175,6 +177,7 @@ def _take_entry(reading: _Reading, version: int, name: str, seen: dict[bytes, st
     elif not any("commitInfo" in action for action in actions):
         _fault(reading, LogFlaw.CUT, version, name)
     else:
+        reading.table_id = next((a["metaData"]["id"] for a in actions if "metaData" in a), reading.table_id)
         commit = _commit(reading.table, version, name, actions)
         reading.commits.append(commit)
         reading.take_out(commit.removes)
@@ -248,10 +251,12 @@ def _key(table: Table, values: Any) -> str:
 def _take_checkpoint(reading: _Reading, version: int, name: str) -> None:
     """Compare a checkpoint with what the entries before it add up to; begin with it where those are gone."""
     try:
-        rows = pq.read_table(io.BytesIO(reading.content(name)), columns=["add"]).column("add").to_pylist()
+        actions = pq.read_table(io.BytesIO(reading.content(name)), columns=["add", "metaData.id"])
+        rows, said = actions.column("add").to_pylist(), actions.column("metaData").to_pylist()
     except (ArrowException, OSError, KeyError, ValueError) as error:
         _fault(reading, LogFlaw.CHECKPOINT, version, name, f"cannot be read: {' '.join(str(error).split())[:200]}")
         return
+    reading.table_id = next((row["id"] for row in said if row), reading.table_id)
     adds = [file for row in rows if row for file in _logged_files(reading.table, row)]
     reading.named.update(f.path for f in adds)
     held = {f.path: f for f in adds}

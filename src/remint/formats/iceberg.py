@@ -420,7 +420,8 @@ class IcebergFormat:
                 f"{len(found)} ({len(expected - found)} absent, {len(found - expected)} unexpected)",
                 hint="remint doctor    # compares ledger, log and disk",
             )
-        return Landed(version=int(snapshot.sequence_number or 0), after=_version(before))
+        version, table_id = int(snapshot.sequence_number or 0), str(after.metadata.table_uuid)
+        return Landed(version=version, after=_version(before), table_id=table_id)
 
 
 def _identifier(table: Table) -> tuple[str, ...]:
@@ -465,7 +466,8 @@ def _landed(loaded: IcebergTable, replacement: Replacement) -> Landed | None:
     """Return an earlier commit of the replacement, or of what came after it, None where there is none."""
     if _reached(loaded, replacement.run_id) < replacement.attempt:
         return None
-    return Landed(version=_version_of(loaded, replacement.run_id, replacement.attempt), after=None)
+    version = _version_of(loaded, replacement.run_id, replacement.attempt)
+    return Landed(version=version, after=None, table_id=str(loaded.metadata.table_uuid))
 
 
 def _by_key(live: Sequence[LiveFile]) -> dict[PartitionKey, frozenset[str]]:

@@ -51,7 +51,7 @@ def _of_what_is_left(
 
 
 def _of_state(table: Table, metadata: TableMetadata, io: FileIO, manifests: Manifests) -> LogReading:
-    version, commits, faults, named = version_of(metadata), [], [], set()
+    version, table_id, commits, faults, named = version_of(metadata), str(metadata.table_uuid), [], [], set()
     for snapshot in sorted(metadata.snapshots, key=lambda s: s.sequence_number or 0):
         try:
             named |= {f.path for f in manifests.live(table, metadata, io, snapshot.snapshot_id)}
@@ -61,8 +61,8 @@ def _of_state(table: Table, metadata: TableMetadata, io: FileIO, manifests: Mani
     try:
         live = {f.path: _logged(f) for f in manifests.live(table, metadata, io)}
     except Exception:  # noqa: BLE001 - its fault is among the others
-        return _reading(version, tuple(commits), tuple(faults), None, frozenset(named))
-    return _reading(version, tuple(commits), tuple(faults), live, frozenset(named))
+        return _reading(version, tuple(commits), tuple(faults), None, frozenset(named), table_id)
+    return _reading(version, tuple(commits), tuple(faults), live, frozenset(named), table_id)
 
 
 def newest_stranger(metadata: TableMetadata) -> str:
@@ -85,8 +85,9 @@ def _reading(
     faults: tuple[LogFault, ...] = (),
     live: dict[str, LoggedFile] | None = None,
     named: frozenset[str] = frozenset(),
+    table_id: str = "",
 ) -> LogReading:
-    return LogReading(newest=newest, commits=commits, faults=faults, live=live, named=named)
+    return LogReading(newest=newest, commits=commits, faults=faults, live=live, named=named, table_id=table_id)
 
 
 def _commit(table: Table, metadata: TableMetadata, io: FileIO, snapshot: Snapshot, manifests: Manifests) -> Commit:

@@ -26,7 +26,8 @@ from remint.model.partition import Grain, PartitionKey, PartitionSet
 from remint.model.provenance import Arrival, DataFile, ProvenanceRecord
 from remint.model.request import Extraction
 from remint.model.run import RunState, StepKind
-from remint.publishing.intact import Depth, require_intact
+from remint.publishing.accounted import files_known
+from remint.publishing.intact import Depth, flawed_files, require_intact
 from remint.publishing.leftovers import leftovers, token
 from remint.publishing.publish import (
     TableChange,
@@ -148,7 +149,7 @@ def require_tables(tools: Tools, graph: DatasetGraph, datasets: Iterable[Dataset
     for dataset in (entry for d in datasets for entry in (d, graph[quarantine_name(d.name)])):
         table = tools.table(dataset)
         tools.tables.prepare(table)
-        if tools.tables.version(table) is None and (held := len(_held(tools, dataset))):
+        if tools.tables.version(table) is None and (held := len(files_known(tools, dataset))):
             raise BronzeChanged(
                 f"{dataset.name}: {held} files are published, and there is no table in {table.location}",
                 hint="do [tables], [catalog] and [paths] of remint.toml name the place where it was? if so, restore it",
@@ -179,8 +180,8 @@ def run_ingest(tools: Tools, graph: DatasetGraph, run_id: str, pending: Iterable
             refuse_unrecorded(tools, [d for d in graph if d.layer is Layer.BRONZE])
             for name in begun_of(tools, run_id).datasets:
                 # Their keys decide what is new; they are too many to be hashed for every few rows that arrive.
-                require_intact(tools, graph[name], _held(tools, graph[name]), Depth.SIZE)
-            intake = _in_one_scheme(tools, run_id, intake)
+                require_intact(tools, graph[name], files_known(tools, graph[name]), Depth.SIZE)
+            intake = _still_good(tools, graph, run_id, intake)
             due = pages_due(tools, graph, begun_of(tools, run_id).windows, tuple(intake.taken))
             _stage(tools, graph, run_id, intake, pending, due)
             intend(tools, run_id, list(_changes(graph, intake)), _fence(tools, graph, intake), newest=intake.newest)
@@ -214,18 +215,21 @@ def _journalled(tools: Tools, graph: DatasetGraph, run_id: str, *, again: bool) 
     return intake
 
 
-def _in_one_scheme(tools: Tools, run_id: str, intake: _Intake) -> _Intake:
-    """Return what the run has staged, or nothing where its digests are not of the scheme of this command's engines.
+def _still_good(tools: Tools, graph: DatasetGraph, run_id: str, intake: _Intake) -> _Intake:
+    """Return what the run has staged, or nothing where a file of it is not as it was written any more.
 
-    Written down before the files go: whoever resumes after this holder, under whatever scheme, finds none of them.
+    Nor where its digests are not of the scheme of this command's engines. Written down before the files go: whoever
+    resumes after this holder, under whatever scheme, finds none of them.
     """
     scheme = tools.engine.digest_scheme
     others = {d.scheme for d in intake.digests.values()} - {scheme}
-    if not others:
+    changes = _changes(graph, intake)
+    flawed = [f for c in changes for f in flawed_files(tools.storage, tools.folder(c.dataset), c.adds, Depth.CONTENT)]
+    if not others and not flawed:
         return intake
-    detail = f"staged again under {scheme}: {', '.join(sorted(others))} is what another engine, or release of it, made"
+    why = f"{', '.join(sorted(others))} is what another engine, or release of it, made" if others else str(flawed[0])
     tools.store.journal_append(run_id, StepKind.INGEST_RESTAGED, {"scheme": scheme})
-    tools.emit(Event(kind=EventKind.RESTAGED, run_id=run_id, detail=detail))
+    tools.emit(Event(kind=EventKind.RESTAGED, run_id=run_id, detail=f"staged again under {scheme}: {why}"))
     return _Intake()
 
 
@@ -298,7 +302,7 @@ def _rivals(tools: Tools, graph: DatasetGraph, intake: _Intake) -> dict[DatasetN
     for name, files in sorted(intake.files.items()):
         bronze = graph[name]
         if files and bronze.arrivals and bronze.arrivals.key:
-            new, held = tools.scan(bronze, files), tools.scan(bronze, _held(tools, bronze))
+            new, held = tools.scan(bronze, files), tools.scan(bronze, files_known(tools, bronze))
             found[name] = list(tools.engine.rivals(bronze, held, new))
     return found
 
@@ -314,10 +318,6 @@ def _fence(tools: Tools, graph: DatasetGraph, intake: _Intake) -> dict[UnitKey, 
     return {(name, key): heads[name][key].seq if key in heads[name] else None for name, key in units}
 
 
-def _held(tools: Tools, bronze: Dataset) -> list[DataFile]:
-    return [f for r in tools.store.records(bronze.name).values() for f in r.files]
-
-
 def _stage_one(
     tools: Tools, graph: DatasetGraph, entry: Pending, place: tuple[str, str, Path, _Intake]
 ) -> tuple[Ingested, SourceFileRecord]:
@@ -325,7 +325,7 @@ def _stage_one(
     bronze = graph[entry.dataset]
     quarantine = graph[quarantine_name(bronze.name)]
     fetched = entry.fetch(folder)
-    known = tools.scan(bronze, [*_held(tools, bronze), *intake.files.get(bronze.name, [])])
+    known = tools.scan(bronze, [*files_known(tools, bronze), *intake.files.get(bronze.name, [])])
     mine = [s for s in intake.sources if s.dataset == bronze.name]
     known_contents = {r.sha256 for r in (*tools.store.source_files(bronze.name).values(), *mine)}
     made = (

@@ -1,9 +1,9 @@
-"""The states of tables that the ledger accounts for: those in which every live file is remint's."""
+"""The tables as the ledger knows them: which state it accounts for, and which of them are gone."""
 
 from __future__ import annotations
 
 from remint.model.dataset import Dataset
-from remint.model.provenance import TableState
+from remint.model.provenance import DataFile, TableState
 from remint.publishing.tools import Tools
 
 
@@ -17,3 +17,13 @@ def is_seen(tools: Tools, dataset: Dataset, version: int | None, seen: TableStat
     if version is None or seen is None or not seen.mark:
         return False
     return version == seen.version and state_at(tools, dataset, version) == seen
+
+
+def files_known(tools: Tools, dataset: Dataset) -> list[DataFile]:
+    """Return every file that the ledger says is live in the dataset's table."""
+    return [f for record in tools.store.records(dataset.name).values() for f in record.files]
+
+
+def is_gone(tools: Tools, dataset: Dataset) -> bool:
+    """Return whether there is no table, although the ledger knows files of it."""
+    return tools.tables.version(tools.table(dataset)) is None and bool(files_known(tools, dataset))

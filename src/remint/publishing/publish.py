@@ -12,7 +12,7 @@ from dataclasses import dataclass, replace
 from types import MappingProxyType
 from typing import Any
 
-from remint.errors import HalfPublished, PublishConflict
+from remint.errors import HalfPublished, PublishConflict, Unfinishable
 from remint.formats.base import Landed, Replacement
 from remint.model.dataset import Dataset, DatasetName
 from remint.model.digest import canonical
@@ -23,7 +23,8 @@ from remint.model.provenance import DataFile, TableState
 from remint.model.request import BackfillType
 from remint.model.run import StepKind
 from remint.model.wording import counted
-from remint.publishing.accounted import is_seen, state_at
+from remint.publishing.accounted import files_known, is_gone, is_seen, state_at
+from remint.publishing.intact import Depth, flawed_files
 from remint.publishing.record import Scope, audit_entry, stopped
 from remint.publishing.tools import Tools
 from remint.storage.base import below
@@ -143,6 +144,42 @@ def mend_tables(tools: Tools, graph: DatasetGraph, run_id: str) -> None:
         raise stopped(tools, run_id, error) from error
 
 
+def require_finishable(tools: Tools, graph: DatasetGraph, run_id: str) -> None:
+    """Refuse to go on publishing what is not as it was written, or to a table of Bronze that is gone.
+
+    Raises:
+        Unfinishable: says what is missing; nothing more is committed.
+    """
+    try:
+        lacks = hindrances(tools, run_id, intended(tools, graph, run_id))
+        if lacks:
+            raise Unfinishable(
+                f"run {run_id} cannot be brought to its end:\n  " + "\n  ".join(lacks),
+                hint=f"restore that from a backup, then: remint resume {run_id}; or have taken back what the run "
+                f'committed, and let it be: remint waive {run_id} --reason "..."',
+            )
+    except Exception as error:
+        raise stopped(tools, run_id, error) from error
+
+
+def hindrances(tools: Tools, run_id: str, changes: Sequence[TableChange]) -> list[str]:
+    """Return in words what a run lacks to commit what it has not yet committed; nothing where it takes that back."""
+    if _is_withdrawing(tools, run_id):
+        return []
+    attempt = _count(tools, run_id, StepKind.WITHDRAWN) * 2 + 1
+    lacks = []
+    for change in changes:
+        dataset, folder = change.dataset, tools.folder(change.dataset)
+        if change.is_empty or _landed(tools, run_id, change, attempt) is not None:
+            continue
+        if dataset.transform is None and is_gone(tools, dataset):
+            lacks.append(f"{dataset.name}: there is no table in {folder} any more")
+        flawed = flawed_files(tools.storage, folder, change.adds, Depth.CONTENT)
+        more = f"; and {len(flawed) - 1} more" if len(flawed) > 1 else ""
+        lacks += [f"{dataset.name}: {flaw}{more}" for flaw in flawed[:1]]
+    return lacks
+
+
 def publish_tables(tools: Tools, run_id: str, changes: Sequence[TableChange]) -> Published:
     """Commit every intended change, upstream first.
 
@@ -161,7 +198,7 @@ def publish_tables(tools: Tools, run_id: str, changes: Sequence[TableChange]) ->
         tools.storage.prepare(folder)
         tools.storage.sync_names(folder, tools.lake)
         version = tools.tables.create(tools.table(change.dataset))
-        landed[change.dataset.name] = Landed(version=version, after=version)
+        landed[change.dataset.name] = Landed(version=version, after=version, table_id="")
     try:
         for change in changes:
             if change.is_empty or _landed(tools, run_id, change, attempt) is None:
@@ -289,7 +326,7 @@ def bar_from(tools: Tools, run_id: str, changes: Sequence[TableChange]) -> None:
     """Keep every process that ever held the run from committing for it: also one that was paused in ``withdraw``."""
     attempt = _count(tools, run_id, StepKind.WITHDRAWN) * 2 + 1
     for change in changes:
-        if not change.is_empty:
+        if not change.is_empty and not is_gone(tools, change.dataset):
             tools.tables.bar(tools.table(change.dataset), run_id, attempt + 1)
 
 
@@ -298,6 +335,8 @@ def _is_live(tools: Tools, run_id: str, change: TableChange, attempt: int) -> bo
 
     An earlier holder of the run may be paused right before it; the first holder has nobody before it.
     """
+    if is_gone(tools, change.dataset):
+        return False
     if tools.store.held(run_id) > 1:
         return tools.tables.bar(tools.table(change.dataset), run_id, attempt)
     return _landed(tools, run_id, change, attempt) is not None and _landed(tools, run_id, change, attempt + 1) is None
@@ -305,13 +344,17 @@ def _is_live(tools: Tools, run_id: str, change: TableChange, attempt: int) -> bo
 
 def _attempt(tools: Tools, run_id: str, changes: Sequence[TableChange]) -> int:
     """Return the number of the attempt to publish: odd; the even one after it takes it back."""
-    if _count(tools, run_id, StepKind.WITHDRAW_INTENT) > _count(tools, run_id, StepKind.WITHDRAWN):
+    if _is_withdrawing(tools, run_id):
         withdraw(tools, run_id, changes)
         raise PublishConflict(
             f"run {run_id} met a conflict and was interrupted while it took its commits back; they are taken back now",
             hint=f'remint rollback {run_id} --reason "..."    # gives it up; then plan again',
         )
     return _count(tools, run_id, StepKind.WITHDRAWN) * 2 + 1
+
+
+def _is_withdrawing(tools: Tools, run_id: str) -> bool:
+    return _count(tools, run_id, StepKind.WITHDRAW_INTENT) > _count(tools, run_id, StepKind.WITHDRAWN)
 
 
 def _count(tools: Tools, run_id: str, kind: StepKind) -> int:
@@ -333,7 +376,7 @@ def _publish(tools: Tools, run_id: str, group: Sequence[TableChange], attempt: i
     seconds = round((tools.stopwatch() - began) / len(group), 6)
     for change, found in zip(group, landed, strict=True):
         name, version = change.dataset.name, found.version
-        payload = {"dataset": name, "version": version, "seconds": seconds}
+        payload = {"dataset": name, "version": version, "table": found.table_id, "seconds": seconds}
         tools.store.journal_append(run_id, StepKind.PUBLISHED, payload, audit=_logged(tools, run_id, change, version))
         detail = f"version {version}, {counted(len(change.adds), 'file')} in, {len(change.removes)} out"
         tools.emit(Event(kind=EventKind.PUBLISHED, run_id=run_id, dataset=name, detail=detail))
@@ -360,6 +403,6 @@ def _is_accounted(tools: Tools, change: TableChange, landed: Landed, seen: Table
     if tools.tables.version(tools.table(change.dataset)) != landed.version:
         return False
     live = tools.tables.live_files(tools.table(change.dataset)).values()
-    known = {f.path for r in tools.store.records(change.dataset.name).values() for f in r.files}
+    known = {f.path for f in files_known(tools, change.dataset)}
     expected = known - {f.path for f in change.removes} | {f.path for f in change.adds}
     return set().union(*live) == expected

@@ -9,6 +9,7 @@ from typing import Any
 
 from remint.errors import (
     ChecksFailed,
+    HalfPublished,
     PublishConflict,
     RemintError,
     RunError,
@@ -17,6 +18,7 @@ from remint.errors import (
     StoreError,
     Superseded,
     TransformFailed,
+    Unfinishable,
 )
 from remint.failures import machine_failure
 from remint.model.dataset import DatasetName, Layer
@@ -149,7 +151,7 @@ def stopped(tools: Tools, run_id: str, error: Exception) -> RemintError:
         told.hint, told.leaves = again, _AS_RECORDED
         return told
     tools.emit(Event(kind=EventKind.FAILED, run_id=run_id, detail=str(found)))
-    if state is RunState.PUBLISHING:
+    if state is RunState.PUBLISHING and not isinstance(found, (HalfPublished, Unfinishable)):
         found.leaves = "some tables may hold the run's partitions already; the run is outstanding until it is resumed"
     elif found.leaves == RunError.leaves:
         found.leaves += "; staged files are kept for inspection"

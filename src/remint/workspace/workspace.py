@@ -35,6 +35,7 @@ if TYPE_CHECKING:
     from remint.execution.approve import Readiness
     from remint.execution.shadow import Shadow
     from remint.execution.verify import VerifiedUnit
+    from remint.model.graph import DatasetGraph
     from remint.planner.compare import PlanDiff
     from remint.planner.undo import Undo
     from remint.planner.versions import Version
@@ -241,15 +242,16 @@ class Workspace(OpenedProject):
 
         Raises:
             NotResumable: the run has ended.
+            Unfinishable: what it is about to publish is gone or damaged.
             PlanOutdated: what it reads or replaces has moved since it was planned; it can only be given up.
             RunAtWork: a process is at work on it.
         """
         from remint.execution.adopt import resume_adopt
         from remint.execution.alerts import watched
         from remint.execution.apply import check_plan, run_plan
-        from remint.ingestion.ingest import begun_of, pending_files, run_ingest
+        from remint.ingestion.ingest import begun_of, pending_files, require_tables, run_ingest
         from remint.loading.plan_file import read_plan
-        from remint.publishing.publish import mend_tables
+        from remint.publishing.publish import mend_tables, require_finishable
 
         run = self.store.run(run_id)
         if run.kind in (RunKind.ADOPT, RunKind.REPAIR) and run.state in OUTSTANDING - {RunState.PUBLISHING}:
@@ -262,15 +264,20 @@ class Workspace(OpenedProject):
                 check_plan(self._tools, read_plan(self.store.plan_json(run.run_id) or ""), run.run_id)
             log_resumption(self._tools, run, self.project.settings.user)
             if run.state is RunState.PUBLISHING:
-                graph = self.rollbacks.graph_for(run) if run.kind is RunKind.ROLLBACK else self._graph_of(run)
+                graph = self._graph_to_end(run)
                 mend_tables(self._tools, graph, run.run_id)
+                require_finishable(self._tools, graph, run.run_id)
             if run.kind is RunKind.APPLY:
                 plan = read_plan(self.store.plan_json(run.run_id) or "")
                 with watched(self._tools, plan, run.run_id, self.policy.sla_seconds):
                     run_plan(self._tools, plan, run.run_id)
             elif run.kind is RunKind.INGEST:
-                pending = pending_files(self._tools, self.graph, begun_of(self._tools, run.run_id))
-                run_ingest(self._tools, self.graph, run.run_id, pending)
+                begun = begun_of(self._tools, run.run_id)
+                if run.state is not RunState.PUBLISHING:
+                    require_tables(
+                        self._tools, self.graph, [d for d in self.graph if d.source and d.name in begun.datasets]
+                    )
+                run_ingest(self._tools, self.graph, run.run_id, pending_files(self._tools, self.graph, begun))
             elif run.kind is RunKind.ADOPT:
                 resume_adopt(self._tools, self._graph_of(run), run.run_id)
             elif run.kind is RunKind.EXPIRE:
@@ -291,7 +298,7 @@ class Workspace(OpenedProject):
         return self.rollbacks.roll_back(run_id, ask, request or UndoRequest(), take_over=take_over)
 
     def waive(self, run_id: str, reason: str, *, take_over: bool = False) -> Run:
-        """Let an outstanding run be: it stays as it is, and ``status`` shows it no more.
+        """Let an outstanding run be: what it committed is taken back where that goes; ``status`` shows it no more.
 
         Raises:
             WaiveRefused: it has ended, or can be brought to its end.
@@ -300,11 +307,15 @@ class Workspace(OpenedProject):
         from remint.execution.waive import check_waive, waive
 
         run = self.store.run(run_id)
-        check_waive(self._tools, run)
+        graph = self._graph_to_end(run)
+        check_waive(self._tools, graph, run)
         with taken(self._tools, run.run_id, take_over=take_over):
-            run, by = self.store.run(run.run_id), self.project.settings.user
-            waive(self._tools, self._graph_of(run), run, by, reason)
+            waive(self._tools, graph, self.store.run(run.run_id), self.project.settings.user, reason)
         return self.store.run(run.run_id)
+
+    def _graph_to_end(self, run: Run) -> DatasetGraph:
+        """Return every dataset that an interrupted run may be about."""
+        return self.rollbacks.graph_for(run) if run.kind is RunKind.ROLLBACK else self._graph_of(run)
 
     def adopt(self, name: str, ask: Ask, span: DateRange | None = None, *, compact: bool = False) -> Run | None:
         """Take partitions that somebody else wrote as they are; None when there is none.
