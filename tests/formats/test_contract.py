@@ -333,20 +333,22 @@ def test_a_commit_is_found_again_by_its_run_and_attempt(kind: Kind) -> None:
 
 def test_a_version_is_told_from_the_same_one_of_a_table_that_was_made_anew(kind: Kind) -> None:
     table = kind.created()
-    empty = kind.format.mark(table, 0)
+    empty = kind.format.state(table)
     kind.publish(table, "r1", kind.staged(table, [(1, "a")]))
-    first = kind.format.mark(table, 1)
+    first = kind.format.state(table)
     kind.stranger.append(table, [{"n": 9, "region": "b"}])
 
-    assert kind.format.mark(table, 1) == first
-    assert len({empty, first, kind.format.mark(table, 2), ""}) == 4
-    assert kind.format.mark(table, 3) == ""
+    assert (kind.format.state(table, 0), kind.format.state(table, 1)) == (empty, first)
+    assert [s.version for s in (empty, first, kind.format.state(table)) if s] == [0, 1, 2]
+    assert kind.format.state(table, 3) is None
     kind.drop(table)
-    assert [kind.format.mark(table, version) for version in (0, 1)] == ["", ""]
-    assert kind.format.version(kind.created()) == 0
+    assert (kind.format.state(table), kind.format.state(table, 1)) == (None, None)
+    kind.created()
     kind.stranger.append(table, [{"n": 1, "region": "a"}])
-    assert kind.format.version(table) == 1
-    assert {empty, first}.isdisjoint(kind.format.mark(table, version) for version in (0, 1))
+    again = kind.format.state(table, 0), kind.format.state(table)
+    assert [s.version for s in again if s] == [0, 1]
+    assert again[0] != empty
+    assert again[1] != first
 
 
 def test_a_commit_that_is_there_is_not_repeated_and_one_that_is_barred_never_comes(kind: Kind) -> None:

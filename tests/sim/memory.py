@@ -19,7 +19,7 @@ from remint.formats.base import (
     TableFormat,
 )
 from remint.model.partition import PartitionKey
-from remint.model.provenance import PLAIN, DataFile, Layout
+from remint.model.provenance import PLAIN, DataFile, Layout, TableState
 from remint.storage.base import Stored
 
 Live = dict[PartitionKey, frozenset[str]]
@@ -53,9 +53,12 @@ class MemoryFormat:
     def version(self, table: Table) -> int | None:
         return len(self.tables[table.location]) - 1 if table.location in self.tables else None
 
-    def mark(self, table: Table, version: int) -> str:
-        found = self.tables[table.location][version]
-        return f"{found.run_id}/{found.attempt}/{found.is_torn}"
+    def state(self, table: Table, version: int | None = None) -> TableState | None:
+        of = self.version(table) if version is None else version
+        if of is None:
+            return None
+        found = self.tables[table.location][of]
+        return TableState(version=of, mark=f"{found.run_id}/{found.attempt}/{found.is_torn}")
 
     def create(self, table: Table) -> int:
         return len(self.tables.setdefault(table.location, [Version({})])) - 1

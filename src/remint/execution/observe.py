@@ -23,7 +23,7 @@ from remint.planner.folding import fold, usable
 from remint.planner.scope import concerned, read_by
 from remint.planner.staleness import changed_heads
 from remint.planner.survey import World
-from remint.publishing.accounted import is_seen, state_at
+from remint.publishing.accounted import is_seen
 from remint.publishing.intact import Depth, flawed_files, published_files, require_intact
 from remint.publishing.lease import others_at_work
 from remint.publishing.scheme import in_own_scheme
@@ -214,10 +214,7 @@ def _covered(
 def _moved(tools: Tools, graph: DatasetGraph) -> Iterable[Dataset]:
     """Yield the datasets whose table is in another state than the ledger accounts for."""
     seen = tools.store.tables_seen()
-    for dataset in graph:
-        version = tools.tables.version(tools.table(dataset))
-        if not is_seen(tools, dataset, version, seen.get(dataset.name)):
-            yield dataset
+    yield from (dataset for dataset in graph if not is_seen(tools, dataset, seen.get(dataset.name)))
 
 
 def _foreign(tools: Tools, datasets: Iterable[Dataset]) -> dict[DatasetName, Foreign]:
@@ -230,11 +227,11 @@ def _foreign(tools: Tools, datasets: Iterable[Dataset]) -> dict[DatasetName, For
     for dataset in datasets:
         keys = foreign_keys(tools, dataset)
         if dataset.layer is Layer.BRONZE and keys:
-            state = state_at(tools, dataset, tools.tables.version(tools.table(dataset)) or 0)
+            state = tools.tables.state(tools.table(dataset))
             keys = foreign_keys(tools, dataset)  # again: a commit since the first look is in the state
             same = rewritten_keys(tools, dataset, keys)
             keys = keys - same
-            if same and not keys:
+            if state and same and not keys:
                 tools.store.account_for({dataset.name: state})
         if keys:
             by = tools.tables.foreign_writer(tools.table(dataset))

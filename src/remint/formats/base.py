@@ -11,7 +11,7 @@ from typing import Any, Protocol
 from remint.errors import TableUnusable
 from remint.model.dataset import Column
 from remint.model.partition import PartitionKey, PartitionSpec
-from remint.model.provenance import DataFile, Layout
+from remint.model.provenance import DataFile, Layout, TableState
 from remint.storage.base import Stored
 
 
@@ -155,10 +155,10 @@ class TableFormat(Protocol):
         """Return the table's newest version, None when there is no table yet."""
         ...
 
-    def mark(self, table: Table, version: int) -> str:
-        """Return what tells a version from every other of its number, as of a table that was dropped and made anew.
+    def state(self, table: Table, version: int | None = None) -> TableState | None:
+        """Return the newest version, or the one that is asked for, as nothing else is that has its number.
 
-        Empty where the table is not there, or has nothing left of that version.
+        None where there is no table, or nothing is left of that version.
         """
         ...
 

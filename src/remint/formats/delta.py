@@ -41,7 +41,7 @@ from remint.formats.delta_log import (
 from remint.formats.guard import Unanswered, busy, column_differences, other_cut, require_base, tries
 from remint.model.dataset import Column
 from remint.model.partition import PartitionKey
-from remint.model.provenance import PLAIN, DataFile, Layout
+from remint.model.provenance import PLAIN, DataFile, Layout, TableState
 from remint.storage.base import Storage, Stored, below
 from remint.storage.local import LOCAL
 
@@ -86,12 +86,12 @@ class DeltaFormat:
         except TableNotFoundError:
             return None
 
-    def mark(self, table: Table, version: int) -> str:
-        """Return the digest of the log entry, which names files by ids of their own; empty where there is none."""
-        try:
-            return self._storage.sha256(entry_path(table, version))
-        except FileNotFoundError:
-            return ""
+    def state(self, table: Table, version: int | None = None) -> TableState | None:
+        """Return a version with the digest of its log entry, which names files by ids of their own."""
+        of = self.version(table) if version is None else version
+        with suppress(FileNotFoundError):
+            return of if of is None else TableState(version=of, mark=self._storage.sha256(entry_path(table, of)))
+        return None
 
     def create(self, table: Table) -> int:
         """Create the table, empty and durable, or add the columns that it lacks; return its version."""

@@ -49,11 +49,11 @@ from remint.formats.iceberg_files import (
 from remint.formats.iceberg_log import newest_stranger, read_log
 from remint.formats.iceberg_named import is_metadata, named_by
 from remint.formats.iceberg_names import FileNames, are_named
-from remint.formats.iceberg_repair import forget, go_back, mark_of, version_of
+from remint.formats.iceberg_repair import forget, go_back, state_of, version_of
 from remint.formats.iceberg_swap import FileSwap
 from remint.formats.iceberg_usable import lost_columns, refuse_deletes, unsupported
 from remint.model.partition import PartitionKey
-from remint.model.provenance import DataFile, Layout
+from remint.model.provenance import DataFile, Layout, TableState
 from remint.storage.base import Storage, Stored, below
 from remint.storage.local import LOCAL
 
@@ -96,10 +96,10 @@ class IcebergFormat:
         loaded = self._loaded(table)
         return None if loaded is None else _version(loaded)
 
-    def mark(self, table: Table, version: int) -> str:
-        """Return the id of the table and that of the snapshot; empty where there is none."""
+    def state(self, table: Table, version: int | None = None) -> TableState | None:
+        """Return a version with the ids of table and snapshot."""
         loaded = self._loaded(table)
-        return "" if loaded is None else mark_of(loaded.metadata, version)
+        return None if loaded is None else state_of(loaded.metadata, version)
 
     def create(self, table: Table) -> int:
         """Create the table, empty and durable, or add the columns that it lacks; return its version."""

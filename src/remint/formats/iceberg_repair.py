@@ -23,6 +23,7 @@ from remint.formats.base import Table
 from remint.formats.iceberg_avro import CheckedIO
 from remint.formats.iceberg_catalog import IcebergCatalog, Identifier
 from remint.formats.iceberg_files import Manifests
+from remint.model.provenance import TableState
 
 
 def version_of(metadata: TableMetadata) -> int:
@@ -31,12 +32,11 @@ def version_of(metadata: TableMetadata) -> int:
     return int(snapshot.sequence_number or 0) if snapshot else 0
 
 
-def mark_of(metadata: TableMetadata, version: int) -> str:
-    """Return what no other state of that version has, nor that of another table; empty where its snapshot is gone."""
-    if not version:
-        return str(metadata.table_uuid)
-    ids = [s.snapshot_id for s in metadata.snapshots if s.sequence_number == version]
-    return f"{metadata.table_uuid} {ids[0]}" if len(ids) == 1 else ""
+def state_of(metadata: TableMetadata, version: int | None) -> TableState | None:
+    """Return a version, or the newest, with what no other has, nor another table; None where its snapshot is gone."""
+    of = version_of(metadata) if version is None else version
+    ids = [s.snapshot_id for s in metadata.snapshots if s.sequence_number == of] if of else ["empty"]
+    return TableState(version=of, mark=f"{metadata.table_uuid} {ids[0]}") if len(ids) == 1 else None
 
 
 def previous_state(catalog: IcebergCatalog[Any], identifier: Identifier) -> tuple[TableMetadata, FileIO] | None:

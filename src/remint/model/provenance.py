@@ -154,7 +154,7 @@ class TableState:
 
     version: int
     mark: str
-    """What no other version of that number has, as the table format says; empty: nothing is known of it."""
+    """What no other version of that number has, as the table format says."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

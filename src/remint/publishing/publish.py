@@ -23,7 +23,7 @@ from remint.model.provenance import DataFile, TableState
 from remint.model.request import BackfillType
 from remint.model.run import StepKind
 from remint.model.wording import counted
-from remint.publishing.accounted import files_known, is_gone, is_seen, state_at
+from remint.publishing.accounted import files_known, is_gone
 from remint.publishing.intact import Depth, flawed_files
 from remint.publishing.record import Scope, audit_entry, stopped
 from remint.publishing.tools import Tools
@@ -210,9 +210,10 @@ def publish_tables(tools: Tools, run_id: str, changes: Sequence[TableChange]) ->
         raise
     seen = tools.store.tables_seen()
     accounted = {
-        c.dataset.name: state_at(tools, c.dataset, landed[c.dataset.name].version)
+        c.dataset.name: state
         for c in changes
         if _is_accounted(tools, c, landed[c.dataset.name], seen.get(c.dataset.name))
+        and (state := tools.tables.state(tools.table(c.dataset), landed[c.dataset.name].version))
     }
     return Published(versions={name: found.version for name, found in landed.items()}, accounted=accounted)
 
@@ -398,11 +399,12 @@ def _logged(tools: Tools, run_id: str, change: TableChange, version: int) -> Aud
 
 def _is_accounted(tools: Tools, change: TableChange, landed: Landed, seen: TableState | None) -> bool:
     """Return whether every live file is remint's, so that the next look at the table can trust its version."""
-    if is_seen(tools, change.dataset, landed.after, seen):
+    table = tools.table(change.dataset)
+    if seen is not None and landed.after == seen.version and tools.tables.state(table, seen.version) == seen:
         return True
-    if tools.tables.version(tools.table(change.dataset)) != landed.version:
+    if tools.tables.version(table) != landed.version:
         return False
-    live = tools.tables.live_files(tools.table(change.dataset)).values()
+    live = tools.tables.live_files(table).values()
     known = {f.path for f in files_known(tools, change.dataset)}
     expected = known - {f.path for f in change.removes} | {f.path for f in change.adds}
     return set().union(*live) == expected
