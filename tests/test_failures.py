@@ -17,6 +17,12 @@ def _answer(code: str, status: int) -> ClientError:
     return ClientError({"Error": {"Code": code}, "ResponseMetadata": {"HTTPStatusCode": status}}, "GetObject")
 
 
+def _s3fs(said: str) -> str:
+    """Return what DuckDB makes of an error of s3fs, as it was seen."""
+    where = 'Traceback (most recent call last):\n  File "/venv/site-packages/s3fs/core.py", line 216, in _error_wrapper'
+    return f"{where}\n{said}\n\nLINE 1: SELECT"
+
+
 @pytest.mark.parametrize(
     ("error", "named"),
     [
@@ -31,6 +37,9 @@ def _answer(code: str, status: int) -> ClientError:
         (ReadTimeoutError(endpoint_url="http://s3"), StorageUnavailable),
         (RuntimeError(f"IO Error: Traceback: {_answer('SlowDown', 503)}"), StorageUnavailable),
         (RuntimeError(f"IO Error: Traceback: {_answer('403', 403)}"), StorageRefused),
+        (RuntimeError(_s3fs("OSError: [Errno 16] Please reduce your request rate.")), StorageUnavailable),
+        (RuntimeError(_s3fs("OSError: [Errno 5] We encountered an internal error.")), StorageUnavailable),
+        (RuntimeError(_s3fs("PermissionError: Access Denied")), StorageRefused),
         (RuntimeError("Traceback: aiohttp.client_exceptions.ClientPayloadError: cut"), StorageUnavailable),
         (OSError(f"{_RUST} Server returned non-2xx status code\x1b[0m: 503 Service Unavailable"), StorageUnavailable),
         (OSError(f"{_RUST} after 5 retries: HTTP error: error sending request"), StorageUnavailable),
@@ -52,3 +61,4 @@ def test_what_no_machine_refused_is_not_named() -> None:
     assert machine_failure(ImportError("no module named remint.nothing")) is None
     assert machine_failure(_answer("NoSuchKey", 404)) is None
     assert machine_failure(RuntimeError(f"IO Error: Traceback: {_answer('404', 404)}")) is None
+    assert machine_failure(RuntimeError(_s3fs("FileNotFoundError: The specified key does not exist."))) is None

@@ -81,6 +81,8 @@ _STATUS = {
     "SlowDown": 503,
     "TooManyRequests": 429,
 }
+_S3FS_SAID = re.compile(r"/s3fs/core\.py\", line \d+, in \w+\s+(\w+)(?:: \[Errno (\d+)\])?")
+"""The last lines of a traceback that an engine passes on as text: s3fs has its own error for each code of an answer."""
 _RUST_REQUEST = re.compile(r"Error performing ([A-Z]+) (\S+)")
 _RUST_BROKE_OFF = "error reading a body from connection"
 _RUST_STATUS = re.compile(r"\b([345]\d\d) [A-Z]")
@@ -133,6 +135,10 @@ def _of_bucket(links: Sequence[BaseException], again: str) -> RemintError | None
         elif found := _BOTO_ANSWER.search(str(link)):  # an engine passes on what Python said as text
             status = int(found[1]) if found[1].isdecimal() else _STATUS.get(found[1], _FORBIDDEN)
             words = f"{found[2]} is answered {found[1]}"
+        elif found := _S3FS_SAID.search(str(link)):
+            status = {"FileNotFoundError": 404, "PermissionError": _FORBIDDEN}.get(found[1])
+            is_busy = found[2] == str(errno.EBUSY)
+            words = "it answers that it is busy" if is_busy else f"an answer is an error ({found[1]})"
         elif found := _BOTO_SILENCE.search(str(link)):
             words = f"it does not answer: {found[1]}"
         elif found := _RUST_REQUEST.search(_ANSI.sub("", str(link))):
