@@ -145,9 +145,13 @@ def waive(ctx: click.Context, run_id: str, reason: str | None, *, take_over: boo
     words = need_reason(reason, "the vendor's job owns these days now")
     done = workspace.waive(run_id, words, take_over=take_over)
     if as_json:
-        print_json("waive", run=done)
+        print_json("waive", run=done.run, taken_back=done.taken_back, live_in=done.live_in)
         return
-    click.echo(render.run_line(done))
+    click.echo(render.run_line(done.run))
+    if done.taken_back:
+        click.echo(f"what it had committed was taken back: {', '.join(done.taken_back)}")
+    if done.live_in:
+        click.echo(f"some of it is live still, and foreign now: {', '.join(done.live_in)}")
     click.echo("next: remint status")
 
 

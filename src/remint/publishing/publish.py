@@ -316,6 +316,13 @@ def _withdrawal(tools: Tools, run_id: str, landed: Sequence[TableChange], status
     return replace(audit_entry(tools.store.run(run_id), scope, status, tools.now()), action="withdraw")
 
 
+def committed_tables(tools: Tools, run_id: str, changes: Sequence[TableChange]) -> tuple[DatasetName, ...]:
+    """Return the tables that took the commit of the run's current attempt."""
+    attempt = _count(tools, run_id, StepKind.WITHDRAWN) * 2 + 1
+    took = (c.dataset.name for c in changes if not c.is_empty and _landed(tools, run_id, c, attempt) is not None)
+    return tuple(sorted(took))
+
+
 def stuck_tables(tools: Tools, run_id: str) -> tuple[DatasetName, ...]:
     """Return the tables from which the run's current attempt could not be taken back, as its journal says."""
     attempt = _count(tools, run_id, StepKind.WITHDRAWN) * 2 + 1

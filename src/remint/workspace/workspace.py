@@ -35,6 +35,7 @@ if TYPE_CHECKING:
     from remint.execution.approve import Readiness
     from remint.execution.shadow import Shadow
     from remint.execution.verify import VerifiedUnit
+    from remint.execution.waive import Waived
     from remint.model.graph import DatasetGraph
     from remint.planner.compare import PlanDiff
     from remint.planner.undo import Undo
@@ -297,7 +298,7 @@ class Workspace(OpenedProject):
         """
         return self.rollbacks.roll_back(run_id, ask, request or UndoRequest(), take_over=take_over)
 
-    def waive(self, run_id: str, reason: str, *, take_over: bool = False) -> Run:
+    def waive(self, run_id: str, reason: str, *, take_over: bool = False) -> Waived:
         """Let an outstanding run be: what it committed is taken back where that goes; ``status`` shows it no more.
 
         Raises:
@@ -310,8 +311,7 @@ class Workspace(OpenedProject):
         graph = self._graph_to_end(run)
         check_waive(self._tools, graph, run)
         with taken(self._tools, run.run_id, take_over=take_over):
-            waive(self._tools, graph, self.store.run(run.run_id), self.project.settings.user, reason)
-        return self.store.run(run.run_id)
+            return waive(self._tools, graph, self.store.run(run.run_id), self.project.settings.user, reason)
 
     def _graph_to_end(self, run: Run) -> DatasetGraph:
         """Return every dataset that an interrupted run may be about."""
