@@ -263,6 +263,11 @@ _NOTHING = Undo(moves=(), stale=(), covered=(), undone=(), ended=())
 def _refuse_state(undone: Run) -> None:
     """Refuse to undo a run of a kind or in a state that has nothing to put back."""
     run_id = undone.run_id
+    if undone.state is RunState.PUBLISHING:
+        raise RollbackRefused(
+            f"run {run_id} was interrupted while it published: it is brought to its end first",
+            hint=f"remint resume {run_id}",
+        )
     if undone.kind is RunKind.INGEST:
         raise RollbackRefused(
             f"run {run_id} is an ingest: Bronze is append-only",
@@ -282,11 +287,6 @@ def _refuse_state(undone: Run) -> None:
         )
     if undone.state in (RunState.STAGING, RunState.FAILED):
         raise _given_up_as_a_whole(undone)
-    if undone.state is RunState.PUBLISHING:
-        raise RollbackRefused(
-            f"run {run_id} was interrupted while it published: it is finished first, and can be taken back then",
-            hint=f"remint resume {run_id}",
-        )
     if undone.state is not RunState.SUCCEEDED:
         raise RollbackRefused(
             f"run {run_id} is {undone.state}: only a run that succeeded is rolled back", hint=f"remint show {run_id}"
