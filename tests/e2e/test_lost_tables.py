@@ -9,9 +9,9 @@ import pytest
 
 from remint.errors import BronzeChanged, LogDamaged, SourceUnavailable
 from remint.execution.symptom import Health
-from tests.e2e import projects
+from tests.e2e import projects, strangers
 from tests.e2e.crashes import Killed, Meddled, meddling
-from tests.e2e.projects import Project, built, remint
+from tests.e2e.projects import Project, built, day_at, remint
 
 pytestmark = pytest.mark.slow
 
@@ -79,6 +79,30 @@ def test_a_table_that_somebody_made_anew_up_to_the_version_that_was_seen_is_not_
         project.run()
         assert project.tables() == project.expected()
         assert not project.stale()
+
+
+def set_back(project: Project, table: str, to: int) -> None:
+    """Restore the log of a table as a backup has it."""
+    for entry in (project.folder(table) / "_delta_log").glob("*.json"):
+        if int(entry.stem) > to:
+            entry.unlink()
+
+
+def test_commits_after_the_version_to_which_a_table_was_set_back_are_not_missed(tmp_path: Path) -> None:
+    """The first of them was somebody else's, so that no run journalled its number."""
+    project = built(tmp_path, days=3)
+    strangers.append(project, "gold.trend", like=day_at(1))
+    project.run()
+    project.set_factor(2)
+    project.run()
+    set_back(project, "gold.trend", 1)
+
+    assert project.stale()["gold.trend"][2] == 3
+    project.run()
+
+    assert project.tables() == project.expected()
+    assert [s for s in project.open().upkeep.doctor((), read_data=True) if s.health is Health.BAD] == []
+    assert project.open().upkeep.find_repair(()).acts == ()
 
 
 def test_what_is_not_there_any_more_is_not_proven(tmp_path: Path) -> None:

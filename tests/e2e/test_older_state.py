@@ -159,6 +159,56 @@ def test_what_the_tables_hold_can_be_taken_when_no_newer_copy_is_left(tmp_path: 
     assert "bad" not in {s.health for s in project.open().upkeep.doctor((), read_data=True)}
 
 
+def vouched(tmp_path: Path) -> Project:
+    """Return a project whose tables hold a run that the state knows only because somebody vouched for its rows."""
+    project = built(tmp_path, days=3)
+    older = backup(project)
+    project.set_factor(2)
+    project.run()
+    older()
+    for table in ("gold.daily", "gold.monthly", "gold.trend"):
+        project.open().adopt(table, Ask(reason="the state was lost"))
+    return project
+
+
+def test_a_table_that_was_set_back_does_not_make_the_state_look_old_again(tmp_path: Path) -> None:
+    project = vouched(tmp_path)
+    project.set_factor(3)
+    project.run()
+    max((project.folder("gold.daily") / "_delta_log").glob("*.json")).unlink()
+
+    assert project.stale()["gold.daily"][2] == 3
+    project.run()
+    assert project.tables() == project.expected()
+
+
+def test_a_table_whose_log_was_mended_does_not_make_the_state_look_old_again(tmp_path: Path) -> None:
+    project = vouched(tmp_path)
+    project.set_factor(3)
+    project.run()
+    entry = max((project.folder("gold.daily") / "_delta_log").glob("*.json"))
+    entry.write_bytes(entry.read_bytes()[:40])
+
+    assert projects.remint(project, "repair", "--apply", "--reason", "a sector was lost").exit_code == 0
+
+    assert not [s for s in project.open().upkeep.doctor((), read_data=True) if s.health is Health.BAD]
+    assert not project.stale()
+
+
+def test_a_state_of_before_tables_were_told_by_more_than_their_version_is_no_older_one(tmp_path: Path) -> None:
+    project = vouched(tmp_path)
+    with closing(sqlite3.connect(state_file(project))) as opened:
+        opened.execute("UPDATE tables_seen SET mark = '', table_id = ''")
+        opened.commit()
+
+    assert not [s for s in project.open().upkeep.doctor((), read_data=True) if s.health is Health.BAD]
+    assert not project.stale()
+    project.land("c", [event(950, 2)])
+    project.ingest()
+    project.run()
+    assert project.tables() == project.expected()
+
+
 def test_what_was_committed_and_taken_back_leaves_no_partition_to_adopt_and_no_symptom(tmp_path: Path) -> None:
     project = built(tmp_path, days=2)
     older = backup(project)

@@ -8,14 +8,14 @@ from pathlib import Path
 
 import pytest
 
-from remint.errors import BronzeChanged, Unfinishable
+from remint.errors import BronzeChanged, Unfinishable, WaiveRefused
 from remint.execution.symptom import Health
 from remint.model.request import Ask
 from remint.model.run import Run, RunState
 from remint.workspace import Workspace
 from tests.e2e import projects
 from tests.e2e.crashes import Killed, Meddled, meddling
-from tests.e2e.projects import Project, built, event
+from tests.e2e.projects import Project, built, event, remint
 
 pytestmark = pytest.mark.slow
 
@@ -131,19 +131,105 @@ def test_a_table_made_anew_while_its_log_alone_is_gone_is_a_conflict(project: Pr
 
 
 @pytest.mark.parametrize("damage", [lose, cut])
-def test_an_ingest_does_not_publish_files_that_are_not_as_they_were(
+def test_an_ingest_makes_again_what_it_was_about_to_publish(
     project: Project, damage: Callable[[Iterable[Path]], None]
 ) -> None:
-    project.land("b", [event(900, 1, 77)])
+    project.land("b", [event(0, 0, 1), event(900, 1, 77), "no row"])
+    run = killed(project, ingest)
+    for table in ("bronze.events", "bronze.events_quarantine"):
+        damage(staged(project, run, table))
+
+    project.open().resume(run.run_id)
+
+    healed(project)
+
+
+@pytest.mark.parametrize("damage", [lose, cut])
+def test_an_ingest_does_not_publish_files_that_cannot_be_made_again(
+    project: Project, damage: Callable[[Iterable[Path]], None]
+) -> None:
+    source = project.land("b", [event(900, 1, 77)])
     run = killed(project, ingest)
     damage(staged(project, run, "bronze.events"))
+    source.rename(source.with_suffix(".away"))
 
-    with pytest.raises(Unfinishable, match=r"bronze\.events: .*parquet is (missing|truncated)"):
+    with pytest.raises(Unfinishable, match=r"bronze\.events: .*parquet is (missing|truncated)") as raised:
         project.open().resume(run.run_id)
+    assert "remint waive" in (raised.value.hint or "")
     project.open().waive(run.run_id, "the file is gone")
+    source.with_suffix(".away").rename(source)
     project.ingest()
 
     healed(project)
+
+
+def test_rows_that_an_ingest_has_added_are_not_taken_out_of_bronze(tmp_path: Path) -> None:
+    """On Delta, whose tables change one after the other, the rejected rows of a file may be lost that is half there."""
+    project = built(tmp_path, days=3)
+    source = project.land("b", [event(900, 1, 77), "no row"])
+    run = killed(project, ingest, number=1)
+    lose(staged(project, run, "bronze.events_quarantine"))
+    source.rename(source.with_suffix(".away"))
+
+    with pytest.raises(Unfinishable, match=r"bronze\.events_quarantine") as raised:
+        project.open().resume(run.run_id)
+    assert "remint waive" not in (raised.value.hint or "")
+    with pytest.raises(WaiveRefused, match=r"has added rows to bronze\.events, which nothing is taken out of"):
+        project.open().waive(run.run_id, "the file is gone")
+    source.with_suffix(".away").rename(source)
+    project.open().resume(run.run_id)
+
+    healed(project)
+
+
+def test_a_run_whose_live_files_are_damaged_is_taken_back_while_that_is_possible(project: Project) -> None:
+    before = project.live(), project.digests()
+    project.set_factor(2)
+    run = killed(project, apply(project), before="finish")
+    cut(staged(project, run, "gold.daily"))
+
+    with pytest.raises(Unfinishable, match=r"gold\.daily: .* is truncated"):
+        project.open().resume(run.run_id)
+    done = project.open().waive(run.run_id, "the disk is new")
+
+    assert done.taken_back == ("gold.daily", "gold.monthly", "gold.trend")
+    assert (project.live(), project.digests()) == before
+    healed(project)
+
+
+@pytest.mark.parametrize("before", ["publish", "bar", "set_state"])
+def test_a_waiver_that_was_killed_is_finished_by_another_one(project: Project, before: str) -> None:
+    live = project.live()
+    project.set_factor(2)
+    run = killed(project, apply(project), before="finish")
+    lose(staged(project, run, "gold.trend"))
+    with pytest.raises(Unfinishable):
+        project.open().resume(run.run_id)
+    killed(project, lambda workspace: workspace.waive(run.run_id, "the files are gone"), before=before)
+
+    said = remint(project, "waive", run.run_id, "--reason", "the files are gone")
+
+    assert said.exit_code == 0, said.output
+    assert "torn" not in said.output
+    assert project.live() == live
+    healed(project)
+
+
+def test_what_bars_a_waived_run_from_a_table_is_no_damage(tmp_path: Path) -> None:
+    """The entry of its commit was torn, and that which bars it stands in its place."""
+    project = built(tmp_path, days=3)
+    project.set_factor(2)
+    run = killed(project, apply(project), number=1)
+    lose(staged(project, run, "gold.trend"))
+    entry = max((project.folder("gold.daily") / "_delta_log").glob("*.json"))
+    entry.write_bytes(entry.read_bytes()[:40])
+    with pytest.raises(Unfinishable):
+        project.open().resume(run.run_id)
+    project.open().waive(run.run_id, "the files are gone")
+
+    assert project.open().upkeep.find_repair(()).acts == ()
+    healed(project)
+    assert project.open().upkeep.find_repair(()).acts == ()
 
 
 @pytest.mark.parametrize("damage", [lose, cut])

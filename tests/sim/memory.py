@@ -58,7 +58,7 @@ class MemoryFormat:
         if of is None:
             return None
         found = self.tables[table.location][of]
-        return TableState(version=of, mark=f"{found.run_id}/{found.attempt}/{found.is_torn}")
+        return TableState(version=of, table_id="", mark=f"{found.run_id}/{found.attempt}/{found.is_torn}")
 
     def create(self, table: Table) -> int:
         return len(self.tables.setdefault(table.location, [Version({})])) - 1

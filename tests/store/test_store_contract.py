@@ -301,7 +301,7 @@ class TestFinish:
         assert first.versions == slower.versions == {USAGE: 2, "gold.a": 7}
 
     def test_the_state_of_a_table_that_was_seen_is_the_last_one_of_any_version(self, store):
-        first, again, other = (TableState(version=v, mark=m) for v, m in ((9, "a"), (2, "b"), (7, "c")))
+        first, again, other = (TableState(version=v, table_id="t", mark=m) for v, m in ((9, "a"), (2, "b"), (7, "c")))
         succeed(store, "run-1", tables_seen={USAGE: first, "gold.a": other})
 
         store.account_for({USAGE: again})
@@ -350,7 +350,7 @@ class TestFinish:
             {"logics": {USAGE: (Logic(digest="d", canonical=None, canonicaliser="c"), LogicVersion())}},
             {"arrivals": {"bronze.raw": (an_arrival("a", "k"), an_arrival("a", "k"))}},
             {"source_files": (a_source_file(sha256=None),)},
-            {"tables_seen": {USAGE: TableState(version=3, mark=None)}},
+            {"tables_seen": {USAGE: TableState(version=3, table_id="t", mark=None)}},
             {"rolled_back": (an_entry("run-0"),)},
             {"audit": an_entry(reason=None)},
             {"audit": an_entry(at="yesterday")},
@@ -364,7 +364,7 @@ class TestFinish:
             arrivals={"bronze.raw": (an_arrival("b", "k"),)},
             source_files=(a_source_file(),),
             versions={USAGE: 3},
-            tables_seen={USAGE: TableState(version=3, mark="m")},
+            tables_seen={USAGE: TableState(version=3, table_id="t", mark="m")},
             watermarks={USAGE: "2026-10-14"},
         )
         before = rows_of()

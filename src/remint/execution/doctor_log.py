@@ -78,7 +78,8 @@ class Journalled:
         for made in self.commits.get(name, ()):
             if table_id and made.table_id not in ("", table_id):
                 continue
-            if held.get(made.version, made.run_id) != made.run_id:  # it was set back, and what came after is gone
+            # It was set back, and what came after is gone; or, of two runs at once, the first ended last.
+            if made.version < max(held, default=0) or held.get(made.version, made.run_id) != made.run_id:
                 held = {v: run for v, run in held.items() if v < made.version}
             held[made.version] = made.run_id
         self.published[name] = held
@@ -116,22 +117,19 @@ def log_symptoms(dataset: Dataset, reading: LogReading, journalled: Journalled) 
         if first != commit.version:
             words = f"log entry {commit.file} is the commit of run {commit.run_id}, which is version {first} already"
             yield bad(dataset, Kind.LOG_DUPLICATE, words, mending(dataset), place=commit.file)
-        elif not _is_bar(dataset, commit, journalled, (commit.run_id, commit.attempt - 1) in seen):
+        elif not _is_bar(commit, (commit.run_id, commit.attempt - 1) in seen):
             yield from _compared(dataset, commit, journalled)
     yield from _lost(dataset, reading, journalled, faulty)
 
 
-def _is_bar(dataset: Dataset, commit: Commit, journalled: Journalled, follows: bool) -> bool:
+def _is_bar(commit: Commit, follows: bool) -> bool:
     """Return whether a commit only keeps the attempt before it, which is not there, from being made any more.
 
     Args:
-        dataset: whose log it is.
         commit: one of remint's.
-        journalled: by all runs.
         follows: the attempt before it is in the log, so this one takes it back.
     """
-    is_journalled = journalled.published.get(dataset.name, {}).get(commit.version) == commit.run_id
-    return not (commit.adds or commit.removes or follows or is_journalled) and commit.attempt > 1
+    return not (commit.adds or commit.removes or follows) and commit.attempt % 2 == 0
 
 
 def _compared(dataset: Dataset, commit: Commit, journalled: Journalled) -> Iterable[Symptom]:

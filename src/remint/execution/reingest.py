@@ -13,12 +13,15 @@ from remint.disk import sha256_of
 from remint.engines.base import IngestWork, Scan
 from remint.errors import RemintError
 from remint.model.dataset import Dataset, DatasetName, FileSource, quarantine_name
+from remint.model.event import Event, EventKind
 from remint.model.graph import DatasetGraph
 from remint.model.provenance import DataFile
 from remint.model.run import StepKind
 from remint.publishing.intact import Depth, flawed_files
+from remint.publishing.publish import intended
 from remint.publishing.tools import Tools
 from remint.sources.files import discover, fetch
+from remint.storage.base import below
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -70,6 +73,27 @@ class Origins:
                         event_keys=tuple(sorted(events.get(file["path"], ()))),
                     )
         return cls(known, made)
+
+
+def restage(tools: Tools, graph: DatasetGraph, run_id: str) -> None:
+    """Make files that an interrupted ingest is about to publish, and that are lost or damaged, again from their source.
+
+    What cannot be made to the byte stays as it is.
+    """
+    origins = None
+    for change in intended(tools, graph, run_id):
+        folder = tools.folder(change.dataset)
+        for flaw in flawed_files(tools.storage, folder, change.adds, Depth.CONTENT):
+            origins = origins or Origins.of(tools)
+            origin = origins.known.get((change.dataset.name, flaw.file.path))
+            if origin is None:
+                continue
+            with made_again(tools, graph, origins, origin, flaw.file) as (place, _):
+                if place is None:
+                    continue
+                tools.storage.copy(str(place), below(folder, flaw.file.path))
+            detail = f"{flaw.file.path} was {flaw.flaw}: its bytes are made again from {origin.uri}"
+            tools.emit(Event(kind=EventKind.MENDED, run_id=run_id, dataset=change.dataset.name, detail=detail))
 
 
 @contextmanager
@@ -129,7 +153,8 @@ def _made(
 def _known(tools: Tools, bronze: Dataset, origins: Origins, origin: Origin) -> Scan:
     """Return the files that Bronze held when the source file was ingested; damaged ones are left out."""
     stored = tools.store.records_of_run(origin.run_id)
-    before = tools.store.records(bronze.name, as_of_seq=stored[0].seq - 1) if stored else {}
+    # Of a run that has not ended, Bronze is as it was: only one run at a time is about to publish to it.
+    before = tools.store.records(bronze.name, as_of_seq=stored[0].seq - 1 if stored else None)
     files = [f for record in before.values() for f in record.files]
     files += _own(origins.made[origin.run_id][: origin.number - 1], bronze.name)
     wrong = {flaw.file.path for flaw in flawed_files(tools.storage, tools.folder(bronze), files, Depth.CONTENT)}

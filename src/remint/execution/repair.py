@@ -417,5 +417,7 @@ def _record(tools: Tools, graph: DatasetGraph, run_id: str, found: Repair) -> No
         ended_at=ended,
         audit=audit_entry(run, scope, AuditStatus.SUCCESS, ended),
         summary=scope.summary(),
+        # Of a log that was mended, the newest entry may be the one that was seen: all of it is looked at anew.
+        tables_seen={name: replace(s, mark="") for name, s in tools.store.tables_seen().items() if name in touched},
     )
     record_success(tools, [], outcome)

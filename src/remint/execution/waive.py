@@ -9,7 +9,16 @@ from remint.errors import HalfPublished, WaiveRefused
 from remint.model.dataset import DatasetName
 from remint.model.graph import DatasetGraph
 from remint.model.run import OUTSTANDING, Run, RunState
-from remint.publishing.publish import bar_from, committed_tables, hindrances, intended, stuck_tables, withdraw
+from remint.publishing.publish import (
+    bar_from,
+    committed_tables,
+    hindrances,
+    intended,
+    is_withdrawing,
+    kept_tables,
+    stuck_tables,
+    withdraw,
+)
 from remint.publishing.record import Scope, audit_entry
 from remint.publishing.tools import Tools
 from remint.store.values import AuditStatus
@@ -34,12 +43,20 @@ def check_waive(tools: Tools, graph: DatasetGraph, run: Run) -> None:
     """
     if run.state not in OUTSTANDING:
         raise WaiveRefused(f"run {run.run_id} is {run.state}: there is nothing to waive", hint="remint status")
-    if run.state is not RunState.PUBLISHING or stuck_tables(tools, run.run_id):
+    if run.state is not RunState.PUBLISHING or stuck_tables(tools, run.run_id) or is_withdrawing(tools, run.run_id):
         return
-    if not hindrances(tools, run.run_id, intended(tools, graph, run.run_id)):
+    changes = intended(tools, graph, run.run_id)
+    lacks = hindrances(tools, run.run_id, changes)
+    if not lacks:
         raise WaiveRefused(
             f"run {run.run_id} was interrupted while it published, and can be brought to its end",
             hint=f"remint resume {run.run_id}",
+        )
+    if kept := kept_tables(tools, run.run_id, changes):
+        raise WaiveRefused(
+            f"run {run.run_id} has added rows to {', '.join(kept)}, which nothing is taken out of, and it lacks what "
+            "belongs to them:\n  " + "\n  ".join(lacks),
+            hint=f"remint resume {run.run_id}    # makes it again from the source, or else restore it first",
         )
 
 

@@ -88,9 +88,11 @@ class DeltaFormat:
 
     def state(self, table: Table, version: int | None = None) -> TableState | None:
         """Return a version with the digest of its log entry, which names files by ids of their own."""
-        of = self.version(table) if version is None else version
-        with suppress(FileNotFoundError):
-            return of if of is None else TableState(version=of, mark=self._storage.sha256(entry_path(table, of)))
+        with suppress(TableNotFoundError, FileNotFoundError):
+            opened = _opened(self._storage, table)
+            of = int(opened.version()) if version is None else version
+            mark = self._storage.sha256(entry_path(table, of))
+            return TableState(version=of, table_id=str(opened.metadata().id), mark=mark)
         return None
 
     def create(self, table: Table) -> int:

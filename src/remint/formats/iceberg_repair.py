@@ -36,7 +36,7 @@ def state_of(metadata: TableMetadata, version: int | None) -> TableState | None:
     """Return a version, or the newest, with what no other has, nor another table; None where its snapshot is gone."""
     of = version_of(metadata) if version is None else version
     ids = [s.snapshot_id for s in metadata.snapshots if s.sequence_number == of] if of else ["empty"]
-    return TableState(version=of, mark=f"{metadata.table_uuid} {ids[0]}") if len(ids) == 1 else None
+    return TableState(version=of, table_id=str(metadata.table_uuid), mark=str(ids[0])) if len(ids) == 1 else None
 
 
 def previous_state(catalog: IcebergCatalog[Any], identifier: Identifier) -> tuple[TableMetadata, FileIO] | None:

@@ -153,8 +153,10 @@ class TableState:
     """A version of a table. The number alone may come back, of a table that was dropped and made anew, or set back."""
 
     version: int
+    table_id: str
+    """As the format tells the table from one in its place; empty in states of before it was kept."""
     mark: str
-    """What no other version of that number has, as the table format says."""
+    """What no other version of that number has, as the format says; empty likewise."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

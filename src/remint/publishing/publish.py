@@ -14,7 +14,7 @@ from typing import Any
 
 from remint.errors import HalfPublished, PublishConflict, Unfinishable
 from remint.formats.base import Landed, Replacement
-from remint.model.dataset import Dataset, DatasetName
+from remint.model.dataset import Dataset, DatasetName, Layer
 from remint.model.digest import canonical
 from remint.model.event import Event, EventKind
 from remint.model.graph import DatasetGraph
@@ -151,28 +151,32 @@ def require_finishable(tools: Tools, graph: DatasetGraph, run_id: str) -> None:
         Unfinishable: says what is missing; nothing more is committed.
     """
     try:
-        lacks = hindrances(tools, run_id, intended(tools, graph, run_id))
+        changes = intended(tools, graph, run_id)
+        lacks = hindrances(tools, run_id, changes)
         if lacks:
+            back = f'; or have taken back what the run committed, and let it be: remint waive {run_id} --reason "..."'
             raise Unfinishable(
                 f"run {run_id} cannot be brought to its end:\n  " + "\n  ".join(lacks),
-                hint=f"restore that from a backup, then: remint resume {run_id}; or have taken back what the run "
-                f'committed, and let it be: remint waive {run_id} --reason "..."',
+                hint=f"restore that from a backup, then: remint resume {run_id}"
+                + ("" if kept_tables(tools, run_id, changes) else back),
             )
     except Exception as error:
         raise stopped(tools, run_id, error) from error
 
 
 def hindrances(tools: Tools, run_id: str, changes: Sequence[TableChange]) -> list[str]:
-    """Return in words what a run lacks to commit what it has not yet committed; nothing where it takes that back."""
-    if _is_withdrawing(tools, run_id):
+    """Return in words why a run should not go on to publish; nothing where it is taking back what it had committed.
+
+    Files that are live already count too, as long as they can be taken back: once the run is recorded, they are lost.
+    """
+    if is_withdrawing(tools, run_id):
         return []
-    attempt = _count(tools, run_id, StepKind.WITHDRAWN) * 2 + 1
-    lacks = []
+    live, lacks = committed_tables(tools, run_id, changes), []
     for change in changes:
         dataset, folder = change.dataset, tools.folder(change.dataset)
-        if change.is_empty or _landed(tools, run_id, change, attempt) is not None:
+        if change.is_empty or (dataset.name in live and dataset.layer is Layer.BRONZE):
             continue
-        if dataset.transform is None and is_gone(tools, dataset):
+        if dataset.layer is Layer.BRONZE and is_gone(tools, dataset):
             lacks.append(f"{dataset.name}: there is no table in {folder} any more")
         flawed = flawed_files(tools.storage, folder, change.adds, Depth.CONTENT)
         more = f"; and {len(flawed) - 1} more" if len(flawed) > 1 else ""
@@ -323,6 +327,12 @@ def committed_tables(tools: Tools, run_id: str, changes: Sequence[TableChange]) 
     return tuple(sorted(took))
 
 
+def kept_tables(tools: Tools, run_id: str, changes: Sequence[TableChange]) -> list[DatasetName]:
+    """Return the tables of Bronze that took the run's commit: nothing is ever taken out of them."""
+    took = committed_tables(tools, run_id, changes)
+    return [c.dataset.name for c in changes if c.dataset.layer is Layer.BRONZE and c.dataset.name in took]
+
+
 def stuck_tables(tools: Tools, run_id: str) -> tuple[DatasetName, ...]:
     """Return the tables from which the run's current attempt could not be taken back, as its journal says."""
     attempt = _count(tools, run_id, StepKind.WITHDRAWN) * 2 + 1
@@ -352,16 +362,17 @@ def _is_live(tools: Tools, run_id: str, change: TableChange, attempt: int) -> bo
 
 def _attempt(tools: Tools, run_id: str, changes: Sequence[TableChange]) -> int:
     """Return the number of the attempt to publish: odd; the even one after it takes it back."""
-    if _is_withdrawing(tools, run_id):
+    if is_withdrawing(tools, run_id):
         withdraw(tools, run_id, changes)
         raise PublishConflict(
-            f"run {run_id} met a conflict and was interrupted while it took its commits back; they are taken back now",
+            f"run {run_id} was interrupted while it took its commits back; they are taken back now",
             hint=f'remint rollback {run_id} --reason "..."    # gives it up; then plan again',
         )
     return _count(tools, run_id, StepKind.WITHDRAWN) * 2 + 1
 
 
-def _is_withdrawing(tools: Tools, run_id: str) -> bool:
+def is_withdrawing(tools: Tools, run_id: str) -> bool:
+    """Return whether the run has begun to take back its commits, and has not finished that."""
     return _count(tools, run_id, StepKind.WITHDRAW_INTENT) > _count(tools, run_id, StepKind.WITHDRAWN)
 
 

@@ -11,17 +11,17 @@ from remint.errors import StateBehind
 from remint.model.dataset import Dataset, DatasetName
 from remint.model.observation import behind
 from remint.model.run import StepKind
-from remint.publishing.accounted import is_seen
 from remint.publishing.tools import Tools
 
 
 def unrecorded_runs(tools: Tools, dataset: Dataset) -> tuple[str, ...]:
     """Return the runs that committed to the table and that the state database never saw begin to."""
     table, seen = tools.table(dataset), tools.store.tables_seen().get(dataset.name)
-    if tools.tables.version(table) is None or is_seen(tools, dataset, seen):
+    now = tools.tables.state(table)
+    if now is None or now == seen:
         return ()
     # Of a table that was made anew, what came after the version that was seen of the other says nothing.
-    after = seen.version if seen and tools.tables.state(table, seen.version) == seen else None
+    after = seen.version if seen and seen.table_id in ("", now.table_id) else None
     return tuple(run_id for run_id in tools.tables.runs_after(table, after) if not _intended(tools, run_id))
 
 

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 from collections.abc import Mapping
+from dataclasses import asdict
 from typing import Any
 
 from sqlalchemy import Connection, Row, delete, func, insert, select
@@ -82,12 +83,12 @@ def _moved_on(before: Mapping[DatasetName, int], after: Mapping[DatasetName, int
 def seen(connection: Connection) -> dict[DatasetName, TableState]:
     """Return the last table state that the ledger accounts for, by dataset."""
     rows = connection.execute(select(tables_seen).order_by(tables_seen.c.dataset))
-    return {row.dataset: TableState(version=row.version, mark=row.mark) for row in rows}
+    return {row.dataset: TableState(version=row.version, table_id=row.table_id, mark=row.mark) for row in rows}
 
 
 def see(connection: Connection, states: Mapping[DatasetName, TableState]) -> None:
     """Account for table states. Of runs that end at once, an older one may be kept: the table is looked at then."""
     if states:
         connection.execute(delete(tables_seen).where(tables_seen.c.dataset.in_(sorted(states))))
-        rows = [{"dataset": d, "version": s.version, "mark": s.mark} for d, s in sorted(states.items())]
+        rows = [{"dataset": d, **asdict(s)} for d, s in sorted(states.items())]
         connection.execute(insert(tables_seen), rows)

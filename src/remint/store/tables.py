@@ -258,6 +258,7 @@ tables_seen = Table(
     metadata,
     Column("dataset", Text, primary_key=True),
     Column("version", BigInteger, nullable=False),
+    Column("table_id", Text, nullable=False),
     Column("mark", Text, nullable=False),
 )
 

@@ -250,6 +250,7 @@ class Workspace(OpenedProject):
         from remint.execution.adopt import resume_adopt
         from remint.execution.alerts import watched
         from remint.execution.apply import check_plan, run_plan
+        from remint.execution.reingest import restage
         from remint.ingestion.ingest import begun_of, pending_files, require_tables, run_ingest
         from remint.loading.plan_file import read_plan
         from remint.publishing.publish import mend_tables, require_finishable
@@ -267,6 +268,8 @@ class Workspace(OpenedProject):
             if run.state is RunState.PUBLISHING:
                 graph = self._graph_to_end(run)
                 mend_tables(self._tools, graph, run.run_id)
+                if run.kind is RunKind.INGEST:
+                    restage(self._tools, graph, run.run_id)
                 require_finishable(self._tools, graph, run.run_id)
             if run.kind is RunKind.APPLY:
                 plan = read_plan(self.store.plan_json(run.run_id) or "")
