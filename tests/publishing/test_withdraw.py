@@ -10,6 +10,7 @@ from typing import Any
 import pytest
 
 from remint.errors import HalfPublished, PlanError, PublishConflict, WaiveRefused
+from remint.execution.symptom import Health
 from remint.formats.base import Replacement, Table
 from remint.model.run import RunState
 from remint.workspace import Workspace
@@ -141,6 +142,7 @@ def test_a_half_published_run_is_waived_and_the_next_plan_heals_it(project: Proj
     project.run()
     assert project.tables() == project.expected()
     assert not project.outstanding()
+    assert [s for s in project.open().upkeep.doctor(()) if s.health is Health.BAD] == []
 
 
 def test_a_run_that_can_still_be_ended_is_not_waived(project: Project) -> None:

@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
 
-from remint.execution.symptom import Kind, Symptom, bad, mending
+from remint.execution.symptom import Kind, Symptom, bad, mending, note
 from remint.formats.base import Commit, LoggedFile, LogReading, Replacement
 from remint.model.dataset import Dataset, DatasetName
 from remint.model.provenance import DataFile
@@ -109,6 +109,7 @@ def log_symptoms(dataset: Dataset, reading: LogReading, journalled: Journalled) 
     for fault in reading.faults:
         kind, words = Kind(f"log_{fault.flaw}"), f"log entry {fault.file} {fault.detail}"
         yield bad(dataset, kind, words, mending(dataset), place=fault.file)
+    published = journalled.published.get(dataset.name, {})
     seen: dict[tuple[str, int], int] = {}
     for commit in (c for c in reading.commits if c.run_id):
         first = seen.setdefault((commit.run_id, commit.attempt), commit.version)
@@ -117,19 +118,22 @@ def log_symptoms(dataset: Dataset, reading: LogReading, journalled: Journalled) 
         if first != commit.version:
             words = f"log entry {commit.file} is the commit of run {commit.run_id}, which is version {first} already"
             yield bad(dataset, Kind.LOG_DUPLICATE, words, mending(dataset), place=commit.file)
-        elif not _is_bar(commit, (commit.run_id, commit.attempt - 1) in seen):
+        elif not _is_bar(commit, published, follows=(commit.run_id, commit.attempt - 1) in seen):
             yield from _compared(dataset, commit, journalled)
     yield from _lost(dataset, reading, journalled, faulty)
 
 
-def _is_bar(commit: Commit, follows: bool) -> bool:
+def _is_bar(commit: Commit, published: Mapping[int, str], *, follows: bool) -> bool:
     """Return whether a commit only keeps the attempt before it, which is not there, from being made any more.
 
     Args:
         commit: one of remint's.
+        published: by version of the table, the run that journalled its commit: an odd attempt, never a bar.
         follows: the attempt before it is in the log, so this one takes it back.
     """
-    return not (commit.adds or commit.removes or follows) and commit.attempt % 2 == 0
+    if commit.adds or commit.removes or follows or commit.attempt < 2:
+        return False
+    return commit.attempt % 2 == 0 or published.get(commit.version) != commit.run_id
 
 
 def _compared(dataset: Dataset, commit: Commit, journalled: Journalled) -> Iterable[Symptom]:
@@ -172,15 +176,21 @@ def _paths(side: Iterable[object]) -> set[str]:
 
 def _lost(dataset: Dataset, reading: LogReading, journalled: Journalled, faulty: set[int]) -> Iterable[Symptom]:
     """Yield the commits that runs journalled as made and that the log does not hold."""
-    there = {c.version: c.run_id for c in reading.commits}
+    there = {c.version: c for c in reading.commits}
     oldest = min(there, default=0)
     for version, run_id in sorted(journalled.published.get(dataset.name, {}).items()):
         # What was before the oldest entry was cleaned up; a run without files for the table made no commit.
         if version in faulty or version < oldest or (dataset.name, run_id) not in journalled.intents:
             continue
-        if there.get(version) != run_id:
-            held = there.get(version)
-            words = f"run {run_id} committed version {version}, and the log holds " + (
-                "no such version" if held is None else f"a commit of {held or 'somebody else'} there"
-            )
+        held = there.get(version)
+        if held is not None and held.run_id == run_id:
+            continue
+        words = f"run {run_id} committed version {version}, and the log holds "
+        if held is not None and (not held.run_id or _is_bar(held, {}, follows=False)):
+            # Nothing replaces an entry, so no damage did that. Whether the right files are live, the files tell.
+            who = held.run_id or "somebody else"
+            words += f"a commit of {who} there: it was set back, or has forgotten that commit"
+            yield note(dataset, Kind.COMMIT_LOST, words)
+        else:
+            words += "no such version" if held is None else f"a commit of {held.run_id} there"
             yield bad(dataset, Kind.COMMIT_LOST, words, mending(dataset), place=f"{version:020d}.json")
