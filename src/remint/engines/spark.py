@@ -87,6 +87,7 @@ class SparkEngine(Staging["DataFrame"]):
         self._target, self._folder, self._storage = target, folder, storage
         self._parsed: dict[tuple[Scan, Parse], tuple[int, int]] = {}
         self._parsing: Callable[[], list[int]] | None = None
+        self._resolved: list[StageWork] = []
         self._names = count(1)
 
     @cached_property
@@ -97,10 +98,13 @@ class SparkEngine(Staging["DataFrame"]):
         """Start Spark, or reach it, and let it resolve every SELECT over inputs without rows."""
         _ = self._spark
         for work in works:
+            if work in self._resolved:  # a run is looked at twice: before it is on record, and when it begins
+                continue
             with _named(work):
                 _checks(work.dataset)  # refuses those that Spark has not
                 if transform_of(work.dataset).sql:
                     self._made_by(work)
+            self._resolved.append(work)
 
     def digests(self, scan: Scan, columns: Sequence[str] | None = None) -> Mapping[PartitionKey, ContentDigest]:
         """Return the digest of each partition of published files, over some columns or all."""
