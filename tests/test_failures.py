@@ -57,6 +57,13 @@ def test_what_the_machine_refused_is_named(error: Exception, named: type[RemintE
     assert "AKIDX" not in found.message
 
 
+def test_a_bucket_that_does_not_answer_is_told_from_one_that_answers_with_an_error() -> None:
+    silence = 'botocore.exceptions.EndpointConnectionError: Could not connect to the endpoint URL: "http://s3"'
+
+    assert "it does not answer: EndpointConnectionError" in str(machine_failure(RuntimeError(_s3fs(silence))))
+    assert "it answers that it is busy" in str(machine_failure(RuntimeError(_s3fs("OSError: [Errno 16] Slow down."))))
+
+
 def test_what_no_machine_refused_is_not_named() -> None:
     assert machine_failure(ImportError("no module named remint.nothing")) is None
     assert machine_failure(_answer("NoSuchKey", 404)) is None

@@ -81,7 +81,7 @@ _STATUS = {
     "SlowDown": 503,
     "TooManyRequests": 429,
 }
-_S3FS_SAID = re.compile(r"/s3fs/core\.py\", line \d+, in \w+\s+(\w+)(?:: \[Errno (\d+)\])?")
+_S3FS_SAID = re.compile(r"/s3fs/core\.py\", line \d+, in \w+\s+(\w*Error)(?:: \[Errno (\d+)\])?")
 """The last lines of a traceback that an engine passes on as text: s3fs has its own error for each code of an answer."""
 _RUST_REQUEST = re.compile(r"Error performing ([A-Z]+) (\S+)")
 _RUST_BROKE_OFF = "error reading a body from connection"

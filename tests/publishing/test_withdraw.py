@@ -14,8 +14,8 @@ from remint.execution.symptom import Health
 from remint.formats.base import Replacement, Table
 from remint.model.run import RunState
 from remint.workspace import Workspace
-from tests.e2e.crashes import Fuse, Killed, When, armed
-from tests.e2e.projects import Project, built
+from tests.e2e.crashes import Fuse, Killed, Meddled, When, armed, meddling
+from tests.e2e.projects import Project, built, remint
 
 LAST = 3
 """gold.trend, published behind gold.daily and gold.monthly."""
@@ -143,6 +143,32 @@ def test_a_half_published_run_is_waived_and_the_next_plan_heals_it(project: Proj
     assert project.tables() == project.expected()
     assert not project.outstanding()
     assert [s for s in project.open().upkeep.doctor(()) if s.health is Health.BAD] == []
+
+
+def test_what_bars_a_stuck_run_from_a_table_is_no_torn_entry(project: Project) -> None:
+    """The waiver was killed right after it had put that there, with the number of an attempt to publish."""
+
+    def act(table: Table) -> None:
+        project.delta("gold.daily").delete()
+        project.delta(table.name).delete()
+
+    def die() -> None:
+        raise Killed
+
+    with pytest.raises(HalfPublished):
+        meddled(project, LAST, act).apply(project.plan())
+    (run,) = project.outstanding()
+    with pytest.raises(Killed):
+        meddling(project.open(), Meddled("set_state", die)).waive(run.run_id, "the other job is gone")
+    barred = project.versions()["gold.daily"]
+
+    told = remint(project, "resume", run.run_id)
+
+    assert "torn" not in told.output
+    assert project.versions()["gold.daily"] == barred
+    project.open().waive(run.run_id, "the other job is gone")
+    project.run()
+    assert project.tables() == project.expected()
 
 
 def test_a_run_that_can_still_be_ended_is_not_waived(project: Project) -> None:

@@ -223,7 +223,7 @@ def _publish(tools: Tools, graph: DatasetGraph, run_id: str, found: Adoptable, c
 
 def _outcome(tools: Tools, graph: DatasetGraph, run_id: str, found: Adoptable, content: Content) -> Outcome:
     dataset, run, ended = found.dataset, tools.store.run(run_id), tools.now()
-    state = tools.tables.state(tools.table(dataset), found.version)
+    state = tools.tables.state(tools.table(dataset), found.version) if found.is_all else None
     records = tuple(_records(graph, run_id, found, content))
     detail = {"units": len(records), "files": sum(map(len, content.files.values())), "table_version": found.version}
     detail |= {} if content.rows_repeated is None else {"rows_repeated": content.rows_repeated}
@@ -242,7 +242,7 @@ def _outcome(tools: Tools, graph: DatasetGraph, run_id: str, found: Adoptable, c
         logics={dataset.name: (dataset.transform.logic, dataset.version)} if dataset.transform else {},
         projections=tuple(_projections(dataset, content)),
         versions={dataset.name: found.version},
-        tables_seen={dataset.name: state} if state and found.is_all else {},
+        tables_seen={dataset.name: state} if state else {},
     )
 
 

@@ -40,7 +40,7 @@ class Journalled:
     intents: dict[tuple[DatasetName, str], list[Intent]] = field(default_factory=dict)
     """By dataset and run, in the order in which the run wrote them down."""
     published: dict[DatasetName, dict[int, str]] = field(default_factory=dict)
-    """By dataset and version of its table, the run whose commit it is; what ``hold_to`` left of all commits."""
+    """By dataset and version of its table, the run whose commit it is; of datasets that ``hold_to`` was called for."""
     adopted: dict[DatasetName, int] = field(default_factory=dict)
     """By dataset, the table version that was last taken as it was, whoever made it."""
     commits: dict[DatasetName, list[_Commit]] = field(default_factory=dict)
@@ -59,9 +59,8 @@ class Journalled:
                 intent = Intent(_files(table["adds"]), _files(table["removes"]))
                 if intent.adds or intent.removes:
                     found.intents.setdefault((table["dataset"], run_id), []).append(intent)
-        for name, commits in found.commits.items():
+        for commits in found.commits.values():
             commits.sort(key=lambda c: found.runs[c.run_id].ended_at or "still at work")
-            found.hold_to(name, "")
         for release in tools.store.releases():
             if found.runs[release.run_id].kind is RunKind.ADOPT:
                 found.adopted.update(release.versions)
@@ -75,13 +74,15 @@ class Journalled:
             table_id: as its log says; empty: it does not, and any table may have been meant.
         """
         held: dict[int, str] = {}
+        newest = 0
         for made in self.commits.get(name, ()):
             if table_id and made.table_id not in ("", table_id):
                 continue
             # It was set back, and what came after is gone; or, of two runs at once, the first ended last.
-            if made.version < max(held, default=0) or held.get(made.version, made.run_id) != made.run_id:
+            if made.version < newest or held.get(made.version, made.run_id) != made.run_id:
                 held = {v: run for v, run in held.items() if v < made.version}
-            held[made.version] = made.run_id
+            newest = made.version
+            held[newest] = made.run_id
         self.published[name] = held
 
     def replacement(self, name: DatasetName, version: int) -> Replacement | None:

@@ -23,7 +23,6 @@ from remint.planner.folding import fold, usable
 from remint.planner.scope import concerned, read_by
 from remint.planner.staleness import changed_heads
 from remint.planner.survey import World
-from remint.publishing.accounted import is_seen
 from remint.publishing.intact import Depth, flawed_files, published_files, require_intact
 from remint.publishing.lease import others_at_work
 from remint.publishing.scheme import in_own_scheme
@@ -214,7 +213,10 @@ def _covered(
 def _moved(tools: Tools, graph: DatasetGraph) -> Iterable[Dataset]:
     """Yield the datasets whose table is in another state than the ledger accounts for."""
     seen = tools.store.tables_seen()
-    yield from (dataset for dataset in graph if not is_seen(tools, dataset, seen.get(dataset.name)))
+    for dataset in graph:
+        known = seen.get(dataset.name)
+        if known is None or tools.tables.state(tools.table(dataset)) != known:
+            yield dataset
 
 
 def _foreign(tools: Tools, datasets: Iterable[Dataset]) -> dict[DatasetName, Foreign]:

@@ -76,10 +76,10 @@ def is_whole(actions: Actions, replacement: Replacement) -> bool:
     )
 
 
-def _is_bar(actions: Actions, replacement: Replacement) -> bool:
-    """Return whether an entry takes the place of a withdrawal in a table that had nothing to be taken back from."""
+def _is_bar(actions: Actions) -> bool:
+    """Return whether an entry was to hold no file: it keeps a run's attempt from being made."""
     notes = [json.loads(a["commitInfo"].get("remint") or "{}") for a in actions if "commitInfo" in a]
-    return replacement.attempt % 2 == 0 and any(note.get("files") == 0 for note in notes)
+    return any(note.get("files") == 0 for note in notes)
 
 
 def move_torn_aside(storage: Storage, table: Table, expected: Iterable[Replacement], aside: Path) -> list[str]:
@@ -99,8 +99,8 @@ def move_torn_aside(storage: Storage, table: Table, expected: Iterable[Replaceme
     content = storage.read(below(log, newest))
     actions = actions_of(content)
     version = int(newest.partition(".")[0])
-    torn = actions is None or any(
-        is_of(actions, r) and not is_whole(actions, r) and not _is_bar(actions, r) for r in expected
+    torn = actions is None or (
+        not _is_bar(actions) and any(is_of(actions, r) and not is_whole(actions, r) for r in expected)
     )
     if torn:
         moved.append(f"log entry {newest} {'is torn' if content else 'is empty'}")

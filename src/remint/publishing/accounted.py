@@ -1,15 +1,10 @@
-"""The tables as the ledger knows them: which state it accounts for, and which of them are gone."""
+"""The tables as the ledger knows them: their files, and which of them are gone."""
 
 from __future__ import annotations
 
 from remint.model.dataset import Dataset
-from remint.model.provenance import DataFile, TableState
+from remint.model.provenance import DataFile
 from remint.publishing.tools import Tools
-
-
-def is_seen(tools: Tools, dataset: Dataset, seen: TableState | None) -> bool:
-    """Return whether the dataset's table is in the state that was seen."""
-    return seen is not None and tools.tables.state(tools.table(dataset)) == seen
 
 
 def files_known(tools: Tools, dataset: Dataset) -> list[DataFile]:
